@@ -1,0 +1,2 @@
+//! mahavishnu
+fn main() {}

@@ -1,0 +1,1 @@
+//! Records one session: redacts, spools at once, and delivers in the background.

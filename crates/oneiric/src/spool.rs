@@ -1,0 +1,1 @@
+//! The spool: files that hold accepted events until they are acknowledged.

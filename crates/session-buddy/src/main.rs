@@ -1,0 +1,2 @@
+//! session-buddy
+fn main() {}
