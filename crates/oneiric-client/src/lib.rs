@@ -1,1 +1,6 @@
-//! oneiric-client
+//! The client's side of a peer: its MCP tools and its health, over HTTP, without a runtime.
+
+mod peer;
+mod rpc;
+
+pub use peer::{Peer, PeerError, TokenSource};

@@ -13,6 +13,7 @@ pub mod process;
 pub mod recorder;
 pub mod redact;
 pub mod repository;
+pub mod run_file;
 pub mod secret;
 pub mod settings;
 pub mod spool;
