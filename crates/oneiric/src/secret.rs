@@ -77,14 +77,47 @@ pub fn check_secret_strength(secret: &str) -> Result<(), String> {
 /// Words that stand in templates where a secret belongs; compared without case and punctuation.
 fn is_placeholder(secret: &str) -> bool {
     const WHOLE: &[&str] = &[
-        "secret", "test", "password", "token", "example", "default", "admin", "none", "null", "todo", "xxx",
-        "mysecret", "supersecret", "jwtsecret", "devsecret", "testsecret", "secretkey", "samesecretonbothsides",
+        "secret",
+        "test",
+        "password",
+        "token",
+        "example",
+        "default",
+        "admin",
+        "none",
+        "null",
+        "todo",
+        "xxx",
+        "mysecret",
+        "supersecret",
+        "jwtsecret",
+        "devsecret",
+        "testsecret",
+        "secretkey",
+        "samesecretonbothsides",
         "securepassword",
     ];
     const PARTS: &[&str] = &[
-        "changeme", "changethis", "changeit", "replaceme", "replacethis", "yoursecret", "your32char", "yourjwtsecret",
-        "yourpassword", "yourtoken", "yourkey", "32charsecret", "32charactersecret", "insertsecret", "placeholder",
-        "secrethere", "notasecret", "donotuse", "samesecretonboth", "fillmein",
+        "changeme",
+        "changethis",
+        "changeit",
+        "replaceme",
+        "replacethis",
+        "yoursecret",
+        "your32char",
+        "yourjwtsecret",
+        "yourpassword",
+        "yourtoken",
+        "yourkey",
+        "32charsecret",
+        "32charactersecret",
+        "insertsecret",
+        "placeholder",
+        "secrethere",
+        "notasecret",
+        "donotuse",
+        "samesecretonboth",
+        "fillmein",
     ];
     let trimmed = secret.trim();
     let template = |open: char, close: char| trimmed.starts_with(open) && trimmed.ends_with(close);
@@ -137,12 +170,25 @@ mod tests {
     #[test]
     fn templates_and_short_or_guessable_secrets_are_refused() {
         for weak in [
-            "", "secret", "test", "Secret123", "change-me-in-production", "CHANGE_ME_TO_SOMETHING_LONG_AND_RANDOM_PLEASE",
-            "<your-32-char-secret>", "your-secret-here", "your-secret", "<32-char-secret>", "same-secret-on-both-sides",
-            "$(python -c 'import secrets; print(secrets.token_urlsafe(32))')", "${SESSION_BUDDY_AUTH_SECRET}",
-            "kJ8s0Qpz71LmXc4vTn2bYw9", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-            "abcdefgh1abcdefgh1abcdefgh1abcdefgh1abcdefgh1", "0123456789012345678901234567890123456789",
-            "abcdefghijklmnopqrstuvwxyz0123456789", " kJ8s0Qpz71LmXc4vTn2bYw9RfHgD3eUa5iO6",
+            "",
+            "secret",
+            "test",
+            "Secret123",
+            "change-me-in-production",
+            "CHANGE_ME_TO_SOMETHING_LONG_AND_RANDOM_PLEASE",
+            "<your-32-char-secret>",
+            "your-secret-here",
+            "your-secret",
+            "<32-char-secret>",
+            "same-secret-on-both-sides",
+            "$(python -c 'import secrets; print(secrets.token_urlsafe(32))')",
+            "${SESSION_BUDDY_AUTH_SECRET}",
+            "kJ8s0Qpz71LmXc4vTn2bYw9",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "abcdefgh1abcdefgh1abcdefgh1abcdefgh1abcdefgh1",
+            "0123456789012345678901234567890123456789",
+            "abcdefghijklmnopqrstuvwxyz0123456789",
+            " kJ8s0Qpz71LmXc4vTn2bYw9RfHgD3eUa5iO6",
         ] {
             let refusal = check_secret_strength(weak).unwrap_err();
             assert!(weak.len() < 8 || !refusal.contains(weak), "{refusal} quotes the secret");
@@ -151,7 +197,10 @@ mod tests {
 
     #[test]
     fn a_generated_secret_is_accepted() {
-        for strong in ["fX3dU0p7Q_8mZ-1rT5yB6nC2vK9sLwEhJgAoIqRtYxM", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"] {
+        for strong in [
+            "fX3dU0p7Q_8mZ-1rT5yB6nC2vK9sLwEhJgAoIqRtYxM",
+            "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        ] {
             assert_eq!(check_secret_strength(strong), Ok(()));
         }
     }

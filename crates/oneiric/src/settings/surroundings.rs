@@ -21,8 +21,9 @@ impl Surroundings {
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "the one place that reads the process's environment")]
     pub fn from_process() -> Self {
-        let vars: BTreeMap<String, String> =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        let vars: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
         let user_home = vars.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
         Self {
             cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
