@@ -182,7 +182,7 @@ mod tests {
             "<32-char-secret>",
             "same-secret-on-both-sides",
             "$(python -c 'import secrets; print(secrets.token_urlsafe(32))')",
-            "${SESSION_BUDDY_AUTH_SECRET}",
+            "${APP_AUTH_SECRET}",
             "kJ8s0Qpz71LmXc4vTn2bYw9",
             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
             "abcdefgh1abcdefgh1abcdefgh1abcdefgh1abcdefgh1",

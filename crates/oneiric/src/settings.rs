@@ -4,16 +4,22 @@
 //! `.env` in the working directory, the environment, the command line. A program declares its [`Catalog`] as a
 //! `static`; there is no other list of settings, so the reference page, `config` and the variables cannot disagree.
 
+mod dotenv;
+mod layers;
+mod names;
 mod oneiric;
 mod surroundings;
+mod trust;
 mod value;
+mod yaml;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use self::oneiric::ONEIRIC;
 pub use self::surroundings::Surroundings;
 use self::value::Value;
-use crate::fault::{Fault, Result};
+use crate::fault::Result;
 use crate::paths::{self, Home};
 use crate::secret::Secret;
 pub use crate::secret::check_secret_strength;
@@ -95,12 +101,13 @@ struct Entry {
 }
 
 /// The settings of one program, loaded.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     catalog: &'static Catalog,
     home: Home,
     user_home: PathBuf,
     cwd: PathBuf,
+    vars: BTreeMap<String, String>,
     entries: Vec<Entry>,
 }
 
@@ -110,17 +117,7 @@ impl Settings {
     /// # Errors
     /// [`crate::fault::FaultKind::Config`] that names layer, key and the allowed values.
     pub fn load(catalog: &'static Catalog, from: &Surroundings) -> Result<Self> {
-        let home = match from.vars.get(&format!("{}_HOME", catalog.env_prefix)).filter(|path| !path.is_empty()) {
-            Some(path) => Home::at(from.cwd.join(paths::expand_tilde(path, &from.user_home))),
-            None => Home::at(from.user_home.join(format!(".{}", catalog.product))),
-        };
-        let mut entries = Vec::with_capacity(catalog.specs.len());
-        for spec in catalog.specs {
-            let value = Value::from_text(&spec.kind, spec.default)
-                .map_err(|why| Fault::internal(format!("default of {}: {why}", spec.path)))?;
-            entries.push(Entry { value, source: None });
-        }
-        Ok(Self { catalog, home, user_home: from.user_home.clone(), cwd: from.cwd.clone(), entries })
+        layers::load(catalog, from)
     }
 
     /// The program's home directory.
@@ -207,7 +204,7 @@ impl Settings {
     #[must_use]
     pub fn rows(&self) -> Vec<Row> {
         let row = |(spec, entry): (&'static Spec, &Entry)| Row {
-            flat: spec.path.replace('.', "_"),
+            flat: names::flat(spec.path),
             path: spec.path,
             shown: entry.value.shown(),
             source: entry.source.clone().unwrap_or_else(|| "default".to_owned()),
@@ -224,6 +221,13 @@ impl Settings {
         rows
     }
 
+    /// A variable with this program's prefix, or one that a setting names, from the environment or else `.env`: for
+    /// what is no setting, such as a token. Empty is absent.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.vars.get(name).map(String::as_str)
+    }
+
     fn index(&self, path: &str) -> Option<usize> {
         let found = self.catalog.specs.iter().position(|spec| spec.path == path);
         debug_assert!(found.is_some(), "{} declares no setting '{path}'", self.catalog.product);
@@ -235,3 +239,13 @@ impl Settings {
         self.index(path).map_or(&Value::Unset, |index| &self.entries[index].value)
     }
 }
+
+impl std::fmt::Debug for Settings {
+    /// As `config` shows them: secrets are masked.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.rows().into_iter().map(|row| (row.flat, row.shown))).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! A value of a setting, read from text or YAML by the setting's kind.
 
 use super::Kind;
+use super::yaml::Node;
 use crate::secret::{MASK, Secret};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,33 @@ impl Value {
             Kind::Text | Kind::Path | Kind::Url => Ok(Self::Text(text.to_owned())),
             Kind::Secret => Ok(Self::Secret(Secret::new(text))),
             Kind::TextList => list_of(text).map(Self::List).ok_or_else(|| kind.allowed()),
+        }
+    }
+
+    /// Reads a YAML value; nothing is unset. An error says what is allowed.
+    pub(super) fn from_node(kind: &Kind, node: &Node) -> Result<Self, String> {
+        let refused = || Err(kind.allowed());
+        match (kind, node) {
+            (_, Node::Null) => Ok(Self::Unset),
+            (Kind::Bool, Node::Bool(yes)) => Ok(Self::Bool(*yes)),
+            // YAML 1.1 wrote booleans as yes and no, on and off.
+            (Kind::Bool, Node::Text(text)) => Self::from_text(kind, text),
+            (Kind::Int { min, max }, Node::Int(number)) if (min..=max).contains(&number) => Ok(Self::Int(*number)),
+            (Kind::Bool | Kind::Int { .. }, _) => refused(),
+            (Kind::TextList, Node::List(items)) => {
+                let item = |node: &Node| match node {
+                    Node::Text(text) => Ok(text.clone()),
+                    Node::Int(number) => Ok(number.to_string()),
+                    _ => Err(kind.allowed()),
+                };
+                items.iter().map(item).collect::<Result<_, _>>().map(Self::List)
+            }
+            (_, Node::Text(text)) => Self::from_text(kind, text),
+            (Kind::Text | Kind::Secret, Node::Int(number)) => Self::from_text(kind, &number.to_string()),
+            (Kind::Text | Kind::Secret, Node::Bool(_) | Node::Number(_)) => {
+                Err(format!("{} in quotes", kind.allowed()))
+            }
+            _ => refused(),
         }
     }
 
