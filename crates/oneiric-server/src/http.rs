@@ -1,0 +1,124 @@
+//! HTTP: `/mcp`, `/health`, `/metrics`, and what guards them.
+
+mod auth;
+pub(crate) mod body;
+mod gate;
+mod listener;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::routing::{any, get};
+use axum::serve::ListenerExt;
+use oneiric::fault::{Fault, Result};
+use oneiric::token::Scope;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+pub use auth::{Auth, Refused, TokenJudge};
+pub use gate::Gate;
+pub use listener::{BindRequest, Holder, Listener, bind, holder};
+
+use crate::health::HealthSource;
+use crate::mcp::{Endpoint, json as json_response};
+use crate::metrics::MetricsSource;
+
+/// Longest time a request may take.
+pub const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+
+/// Everything a server shows over HTTP.
+#[derive(Clone)]
+pub struct Site {
+    /// MCP.
+    pub endpoint: Endpoint,
+    /// Who may call.
+    pub auth: Auth,
+    /// Which hosts and origins may.
+    pub gate: Gate,
+    /// `/health`.
+    pub health: Arc<dyn HealthSource>,
+    /// `/metrics`.
+    pub metrics: Arc<dyn MetricsSource>,
+    /// Longest time a request may take.
+    pub limit: Duration,
+}
+
+/// The routes of `site`.
+pub fn router(site: Site) -> Router {
+    let endpoint = site.endpoint.clone();
+    Router::new()
+        .route("/mcp", any(move |request: Request| async move { endpoint.handle(request).await }))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .fallback(|| async {
+            refusal(StatusCode::NOT_FOUND, "no such page; this server has /mcp, /health and /metrics")
+        })
+        .layer(middleware::from_fn_with_state(site.clone(), guard))
+        .with_state(site)
+}
+
+/// Serves until `shutdown`, then lets requests under way finish.
+///
+/// # Errors
+/// [`oneiric::fault::FaultKind::Unavailable`] when the socket cannot be used.
+pub async fn serve(listener: Listener, router: Router, shutdown: CancellationToken) -> Result<()> {
+    let address = listener.address;
+    let unusable = |error: std::io::Error| Fault::unavailable(format!("cannot serve {address}: {error}"));
+    let socket = tokio::net::TcpListener::from_std(listener.socket).map_err(unusable)?;
+    let socket = socket.tap_io(|stream| {
+        // Answers are short; waiting to fill a packet would only delay them.
+        let _ = stream.set_nodelay(true);
+    });
+    axum::serve(socket, router)
+        .with_graceful_shutdown(async move { shutdown.cancelled().await })
+        .await
+        .map_err(unusable)
+}
+
+async fn guard(State(site): State<Site>, request: Request, next: Next) -> Response<Body> {
+    if let Err(reason) = site.gate.check(request.uri(), request.headers()) {
+        tracing::warn!(%reason, "request refused");
+        return refusal(
+            StatusCode::FORBIDDEN,
+            &format!("403 Forbidden: {reason}; add it to server.allowed_hosts if it is meant"),
+        );
+    }
+    match tokio::time::timeout(site.limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => refusal(StatusCode::GATEWAY_TIMEOUT, "the request took too long and was given up"),
+    }
+}
+
+async fn health(State(site): State<Site>, headers: HeaderMap) -> Response<Body> {
+    let report = site.health.check().await;
+    let status = if report.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    // Anyone may ask whether the server is well; paths and addresses are for those who may read.
+    let trusted = site.auth.admit(&headers, || None, Scope::Read).is_ok();
+    json_response(status, report.to_json(trusted).to_string())
+}
+
+async fn metrics(State(site): State<Site>, headers: HeaderMap) -> Response<Body> {
+    if let Err(refused) = site.auth.admit(&headers, || None, Scope::Read) {
+        return refused.into_response();
+    }
+    match site.metrics.render().await {
+        Ok(text) => {
+            let mut response = Response::new(Body::from(text));
+            response.headers_mut().insert(
+                header::CONTENT_TYPE,
+                header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+            );
+            response
+        }
+        Err(fault) => refusal(StatusCode::SERVICE_UNAVAILABLE, &fault.to_string()),
+    }
+}
+
+fn refusal(status: StatusCode, message: &str) -> Response<Body> {
+    json_response(status, json!({ "error": message }).to_string())
+}

@@ -1,0 +1,149 @@
+//! How a server ends: a signal, its input or its parent ends it; tasks get time to finish, and no more.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Tasks of a process and the word that ends them. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Lifecycle {
+    token: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Lifecycle {
+    /// A process that runs.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cancelled when the process has to end.
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.token.clone()
+    }
+
+    /// Runs a task whose end is waited for. It has to end soon after [`Lifecycle::token`] is cancelled.
+    pub fn spawn<F>(&self, task: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.tasks.spawn(task)
+    }
+
+    /// Calls `work` on a blocking thread every `period` until the end; never twice at once.
+    pub fn every(&self, period: Duration, mut work: impl FnMut() + Send + 'static) {
+        let token = self.token();
+        self.spawn(async move {
+            let mut ticks = tokio::time::interval(period);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    () = token.cancelled() => return,
+                    _ = ticks.tick() => {}
+                }
+                let ran = tokio::task::spawn_blocking(move || {
+                    work();
+                    work
+                });
+                match ran.await {
+                    Ok(back) => work = back,
+                    Err(error) => {
+                        tracing::error!(%error, "background work stopped");
+                        return;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Tells everyone to end.
+    pub fn end(&self) {
+        self.token.cancel();
+    }
+
+    /// Waits for all tasks, at most `limit`. Says whether all ended.
+    pub async fn finished(&self, limit: Duration) -> bool {
+        self.tasks.close();
+        tokio::time::timeout(limit, self.tasks.wait()).await.is_ok()
+    }
+}
+
+/// Which signals end a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signals {
+    /// SIGTERM and SIGINT; SIGHUP is ignored, so that a server outlives the terminal it was started from under `nohup`.
+    Daemon,
+    /// SIGTERM, SIGINT and SIGHUP.
+    Foreground,
+}
+
+/// Waits for a signal that ends the process and names it.
+pub async fn signalled(which: Signals) -> &'static str {
+    let (Ok(mut term), Ok(mut int), Ok(mut hangup)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
+    else {
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            _ = term.recv() => return "SIGTERM",
+            _ = int.recv() => return "SIGINT",
+            _ = hangup.recv() => if which == Signals::Foreground { return "SIGHUP" },
+        }
+    }
+}
+
+/// Waits until the process that started this one is gone.
+pub async fn orphaned() {
+    let parent = rustix::process::getppid();
+    // Looked at rather than signalled: the kernel's death signal fires when the parent's *thread* ends, which may be early.
+    let mut ticks = tokio::time::interval(Duration::from_millis(500));
+    loop {
+        ticks.tick().await;
+        if rustix::process::getppid() != parent {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn repeated_work_runs_until_the_end_and_is_waited_for() {
+        let lifecycle = Lifecycle::new();
+        let runs = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&runs);
+        let (enough, reached) = tokio::sync::oneshot::channel();
+        let mut enough = Some(enough);
+        lifecycle.every(Duration::from_millis(1), move || {
+            if counted.fetch_add(1, Ordering::SeqCst) == 2 {
+                enough.take().map(|sender| sender.send(()));
+            }
+        });
+        reached.await.unwrap();
+        lifecycle.end();
+        assert!(lifecycle.finished(Duration::from_secs(5)).await);
+        assert!(runs.load(Ordering::SeqCst) >= 3);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_does_not_end_costs_no_more_than_the_limit() {
+        let lifecycle = Lifecycle::new();
+        let task = lifecycle.spawn(std::future::pending::<()>());
+        lifecycle.end();
+        assert!(!lifecycle.finished(Duration::from_millis(10)).await);
+        task.abort();
+    }
+}

@@ -1,0 +1,132 @@
+//! `POST /mcp`: one address for both revisions, without state between requests.
+//!
+//! Order of judgement: size, JSON-RPC shape, token and scope, then the call itself.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::http::{Request, Response, StatusCode, header};
+use rmcp::model::{ErrorData, JsonRpcError, RequestId};
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use tokio_util::sync::CancellationToken;
+
+use oneiric::token::Scope;
+
+use super::direct;
+use super::envelope::{Envelope, refusal};
+use super::handler::Handler;
+use crate::http::Auth;
+use crate::http::body::{ReadBody, read_body};
+
+/// Largest request body in bytes.
+pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+
+/// The MCP endpoint; cheap to clone.
+#[derive(Clone)]
+pub struct Endpoint {
+    handler: Handler,
+    library: Arc<StreamableHttpService<Handler, NeverSessionManager>>,
+    auth: Auth,
+}
+
+impl Endpoint {
+    /// Serves `handler` to callers that `auth` lets in, until `shutdown`.
+    #[must_use]
+    pub fn new(handler: Handler, auth: Auth, shutdown: CancellationToken) -> Self {
+        // Hosts, origins and sizes are judged before a request comes here, for all paths alike.
+        let config = StreamableHttpServerConfig::default()
+            .with_legacy_session_mode(false)
+            .with_json_response(true)
+            .with_sse_retry(None)
+            .disable_allowed_hosts()
+            .disable_allowed_origins()
+            .with_max_request_body_bytes(MAX_BODY_BYTES)
+            .with_cancellation_token(shutdown);
+        let factory = handler.clone();
+        let library =
+            StreamableHttpService::new(move || Ok(factory.clone()), Arc::new(NeverSessionManager::default()), config);
+        Self { handler, library: Arc::new(library), auth }
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        if request.method() != axum::http::Method::POST {
+            return self.by_library(request).await;
+        }
+        let (parts, body) = request.into_parts();
+        let bytes = match read_body(body, MAX_BODY_BYTES).await {
+            ReadBody::Complete(bytes) => bytes,
+            ReadBody::TooLarge => {
+                let message = format!("Request body exceeds {MAX_BODY_BYTES} bytes: send smaller batches");
+                return rpc_error(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    &refusal(None, ErrorData::invalid_request(message, None)),
+                );
+            }
+            ReadBody::Broken => {
+                return rpc_error(
+                    StatusCode::BAD_REQUEST,
+                    &refusal(None, ErrorData::parse_error("Parse error: the request body ended early", None)),
+                );
+            }
+        };
+        let envelope = match Envelope::read(&bytes) {
+            Ok(envelope) => envelope,
+            Err(error) => return rpc_error(StatusCode::BAD_REQUEST, &error),
+        };
+        if self.auth.is_on() {
+            let call = envelope.call();
+            let tool = call.as_ref().and_then(|call| self.handler.tools().find(&call.name));
+            let needed = tool.map_or(Scope::Read, super::ToolDescription::scope);
+            let argument = || call.as_ref().and_then(super::envelope::CallParams::token);
+            if let Err(refused) = self.auth.admit(&parts.headers, argument, needed) {
+                return refused.into_response();
+            }
+        }
+        if let Some(answer) = direct::answer(self.handler.tools().as_ref(), &parts.headers, &envelope).await {
+            return json(StatusCode::OK, answer);
+        }
+        let id = envelope.id.clone();
+        let declared_json = parts.headers.get(header::CONTENT_TYPE).is_some_and(is_json);
+        let answer = self.by_library(Request::from_parts(parts, Body::from(bytes))).await;
+        explained(answer, id, declared_json).await
+    }
+
+    async fn by_library(&self, request: Request<Body>) -> Response<Body> {
+        let (parts, body) = self.library.handle(request).await.into_parts();
+        Response::from_parts(parts, Body::new(body))
+    }
+}
+
+/// The library explains some refusals in plain text; a client gets them as JSON-RPC errors like all others.
+async fn explained(response: Response<Body>, id: Option<RequestId>, declared_json: bool) -> Response<Body> {
+    if !response.status().is_client_error() || response.headers().get(header::CONTENT_TYPE).is_some_and(is_json) {
+        return response;
+    }
+    let status = match response.status() {
+        // It says so of a body that is JSON, but no message that it knows.
+        StatusCode::UNSUPPORTED_MEDIA_TYPE if declared_json => StatusCode::BAD_REQUEST,
+        other => other,
+    };
+    let text = match read_body(response.into_body(), 64 * 1024).await {
+        ReadBody::Complete(text) => String::from_utf8_lossy(&text).into_owned(),
+        ReadBody::TooLarge | ReadBody::Broken => String::new(),
+    };
+    rpc_error(status, &refusal(id, ErrorData::invalid_request(text, None)))
+}
+
+fn is_json(kind: &header::HeaderValue) -> bool {
+    kind.as_bytes().starts_with(b"application/json")
+}
+
+fn rpc_error(status: StatusCode, error: &JsonRpcError) -> Response<Body> {
+    json(status, serde_json::to_vec(error).unwrap_or_default())
+}
+
+pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}

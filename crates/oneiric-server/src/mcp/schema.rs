@@ -1,0 +1,118 @@
+//! JSON Schemas of tools, as small as they can be said: a client pays for every word of them in every conversation.
+
+use schemars::JsonSchema;
+use schemars::generate::{Contract, SchemaSettings};
+use serde_json::{Map, Value};
+
+/// Schema of what a tool takes.
+#[must_use]
+pub fn input_schema<T: JsonSchema>() -> Map<String, Value> {
+    schema::<T>(Contract::Deserialize)
+}
+
+/// Schema of what a tool answers. Descriptions are left out: names and types say enough about a result.
+#[must_use]
+pub fn output_schema<T: JsonSchema>() -> Map<String, Value> {
+    schema::<T>(Contract::Serialize)
+}
+
+fn schema<T: JsonSchema>(contract: Contract) -> Map<String, Value> {
+    let output = matches!(contract, Contract::Serialize);
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+        settings.contract = contract;
+    });
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    if let Some(root) = schema.as_object_mut() {
+        root.remove("description");
+    }
+    shrink(&mut schema, output);
+    match schema {
+        Value::Object(mut map) => {
+            // Clients require an object at the root, also for a tool without arguments.
+            map.entry("type").or_insert_with(|| "object".into());
+            map
+        }
+        _ => Map::new(),
+    }
+}
+
+/// Removes what a reader of the schema does not need: titles, number formats, nulls as defaults.
+fn shrink(schema: &mut Value, output: bool) {
+    let Value::Object(map) = schema else { return };
+    map.remove("title");
+    map.remove("$schema");
+    if map.get("default").is_some_and(Value::is_null) {
+        map.remove("default");
+    }
+    if map.get("format").and_then(Value::as_str).is_some_and(|format| format != "date-time") {
+        map.remove("format");
+        if map.get("minimum") == Some(&Value::from(0)) {
+            map.remove("minimum");
+        }
+    }
+    if output {
+        map.remove("description");
+        map.remove("format");
+    }
+    // "Anything" is said by an empty object everywhere.
+    for key in ["items", "additionalProperties"] {
+        if let Some(below) = map.get_mut(key) {
+            shrink(below, output);
+        }
+    }
+    if output && map.get("additionalProperties") == Some(&Value::Bool(true)) {
+        map.remove("additionalProperties");
+    }
+    if let Some(Value::Object(properties)) = map.get_mut("properties") {
+        properties.values_mut().for_each(|property| shrink(property, output));
+    }
+    for key in ["anyOf", "oneOf", "allOf"] {
+        if let Some(Value::Array(options)) = map.get_mut(key) {
+            options.iter_mut().for_each(|option| shrink(option, output));
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+    use serde_json::json;
+
+    use super::*;
+
+    /// Says nothing.
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Sample {
+        /// How many.
+        #[serde(default)]
+        limit: Option<u32>,
+        inner: Vec<Inner>,
+    }
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Inner {
+        name: String,
+    }
+
+    #[test]
+    fn schemas_are_inline_and_carry_no_noise() {
+        let input = Value::Object(input_schema::<Sample>());
+        assert_eq!(
+            input,
+            json!({
+                "type": "object",
+                "properties": {
+                    "limit": { "description": "How many.", "type": ["integer", "null"] },
+                    "inner": { "type": "array", "items": {
+                        "type": "object", "properties": { "name": { "type": "string" } }, "required": ["name"] } }
+                },
+                "required": ["inner"]
+            })
+        );
+        let output = Value::Object(output_schema::<Sample>()).to_string();
+        assert!(!output.contains("How many"), "{output}");
+    }
+}

@@ -1,0 +1,214 @@
+//! What a program says about its tools, and how they are called.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use oneiric::fault::Fault;
+use oneiric::token::Scope;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::schema::{input_schema, output_schema};
+
+/// What a tool does to the world, as far as a client should know before it calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Changes nothing.
+    Reads,
+    /// Adds something; the same call again adds nothing more.
+    AddsOnce,
+}
+
+/// A tool as clients see it in `tools/list`.
+#[derive(Clone, Debug)]
+pub struct ToolDescription {
+    /// Name by which it is called.
+    pub name: &'static str,
+    /// One or two sentences for a language model.
+    pub description: &'static str,
+    /// JSON Schema of its arguments.
+    pub input: Arc<Map<String, Value>>,
+    /// JSON Schema of its result.
+    pub output: Arc<Map<String, Value>>,
+    /// What it does to the world.
+    pub effect: Effect,
+}
+
+impl ToolDescription {
+    /// A tool that takes an `I` and answers with an `O`.
+    #[must_use]
+    pub fn of<I: JsonSchema, O: JsonSchema>(name: &'static str, description: &'static str, effect: Effect) -> Self {
+        Self { name, description, input: Arc::new(input_schema::<I>()), output: Arc::new(output_schema::<O>()), effect }
+    }
+
+    /// The right that a token must carry to call it.
+    #[must_use]
+    pub const fn scope(&self) -> Scope {
+        match self.effect {
+            Effect::Reads => Scope::Read,
+            Effect::AddsOnce => Scope::Write,
+        }
+    }
+}
+
+/// Arguments of a call, not yet checked against the tool's types.
+#[derive(Debug)]
+pub enum Arguments<'a> {
+    /// As parsed by the protocol library.
+    Parsed(Map<String, Value>),
+    /// As text; large batches are parsed once, straight into the tool's types.
+    Raw(&'a RawValue),
+}
+
+impl Arguments<'_> {
+    /// Reads the arguments as `T`.
+    ///
+    /// # Errors
+    /// A [`ToolError`] with code `invalid_arguments` that names the field.
+    pub fn parse<T: DeserializeOwned>(self) -> Result<T, ToolError> {
+        match self {
+            Self::Parsed(map) => serde_path_to_error::deserialize(Value::Object(map)).map_err(|error| invalid(&error)),
+            Self::Raw(raw) => {
+                if let Ok(value) = serde_json::from_str(raw.get()) {
+                    return Ok(value);
+                }
+                // Only what is wrong is read again with the path in mind: keeping it costs time.
+                let mut reader = serde_json::Deserializer::from_str(raw.get());
+                serde_path_to_error::deserialize(&mut reader).map_err(|error| invalid(&error))
+            }
+        }
+    }
+}
+
+fn invalid(error: &serde_path_to_error::Error<serde_json::Error>) -> ToolError {
+    let path = error.path().to_string();
+    let text = error.inner().to_string();
+    let reason = text.split(" at line ").next().unwrap_or(&text);
+    let message = if path == "." { reason.to_owned() } else { format!("{path}: {reason}") };
+    let mut error = ToolError::new("invalid_arguments", message);
+    if path != "." {
+        error = error.with("field", path);
+    }
+    error
+}
+
+/// A failure that the caller should read: it reaches the client as a tool result with `isError`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolError {
+    body: Map<String, Value>,
+}
+
+impl ToolError {
+    /// A failure with a machine-readable `code` and a sentence.
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        let mut body = Map::new();
+        body.insert("code".into(), code.into());
+        body.insert("message".into(), message.into().into());
+        Self { body }
+    }
+
+    /// Adds a fact, such as the nearest ids.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Serialize) -> Self {
+        self.body.insert(key.to_owned(), json!(value));
+        self
+    }
+
+    /// The machine-readable code.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        self.body.get("code").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The sentence.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        self.body.get("message").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The whole as JSON: `{code, message, …}`.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        Value::Object(self.body.clone())
+    }
+}
+
+impl From<Fault> for ToolError {
+    fn from(fault: Fault) -> Self {
+        let error = Self::new(fault.kind().code(), fault.message());
+        match fault.advice() {
+            Some(hint) => error.with("hint", hint),
+            None => error,
+        }
+    }
+}
+
+/// A call under way.
+pub type ToolFuture<'a> = Pin<Box<dyn Future<Output = Result<Value, ToolError>> + Send + 'a>>;
+
+/// The tools of a program.
+///
+/// The set is fixed for the life of the process; `call` gets only names that are in `tools`.
+pub trait ToolSet: Send + Sync + 'static {
+    /// All tools, in the order in which clients should see them.
+    fn tools(&self) -> &[ToolDescription];
+
+    /// Runs a tool. The result is a JSON object.
+    fn call<'a>(&'a self, name: &'a str, arguments: Arguments<'a>) -> ToolFuture<'a>;
+
+    /// The tool of that name.
+    fn find(&self, name: &str) -> Option<&ToolDescription> {
+        self.tools().iter().find(|tool| tool.name == name)
+    }
+}
+
+/// The protocol error for a name that no tool has, with the names that exist.
+pub(crate) fn unknown_tool(tools: &dyn ToolSet, name: &str) -> (Cow<'static, str>, Value) {
+    let known: Vec<&str> = tools.tools().iter().map(|tool| tool.name).collect();
+    let shown: String = name.chars().take(64).collect();
+    (format!("Unknown tool: {shown}").into(), json!({ "tools": known }))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize, Debug)]
+    #[allow(dead_code)]
+    struct Batch {
+        events: Vec<Item>,
+    }
+
+    #[derive(Deserialize, Debug)]
+    #[allow(dead_code)]
+    struct Item {
+        count: u8,
+    }
+
+    #[test]
+    fn a_wrong_argument_is_named_by_its_path_however_it_came() {
+        let text = r#"{"events":[{"count":1},{"count":"two"}]}"#;
+        let raw: Box<RawValue> = serde_json::from_str(text).unwrap();
+        let map: Map<String, Value> = serde_json::from_str(text).unwrap();
+        for arguments in [Arguments::Raw(&raw), Arguments::Parsed(map)] {
+            let error = arguments.parse::<Batch>().unwrap_err();
+            assert_eq!(error.code(), "invalid_arguments");
+            assert_eq!(error.message(), "events[1].count: invalid type: string \"two\", expected u8");
+            assert_eq!(error.to_value()["field"], "events[1].count");
+        }
+    }
+
+    #[test]
+    fn a_missing_argument_is_named() {
+        let error = Arguments::Parsed(Map::new()).parse::<Batch>().unwrap_err();
+        assert_eq!(error.message(), "missing field `events`");
+    }
+}

@@ -1,0 +1,51 @@
+//! Standard input: whether a client is on the other end, and what it sends.
+
+use std::io::Read;
+use std::os::fd::AsFd;
+
+use rustix::fs::{FileType, fstat};
+use tokio::sync::mpsc;
+
+/// Whether both standard input and output are pipes or sockets, as an MCP client makes them.
+#[must_use]
+pub fn client_may_be_there() -> bool {
+    is_channel(std::io::stdin()) && is_channel(std::io::stdout())
+}
+
+fn is_channel(stream: impl AsFd) -> bool {
+    fstat(stream).is_ok_and(|stat| matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket))
+}
+
+/// Pieces of standard input as they come; `None` at its end.
+pub type Pieces = mpsc::Receiver<Vec<u8>>;
+
+/// Pieces that may wait before the sender is made to wait.
+const WAITING: usize = 8;
+
+/// Reads standard input on a thread of its own.
+///
+/// A blocked read cannot be given up, so the thread is never waited for: it ends with the input or with the process.
+#[must_use]
+pub fn pieces() -> Pieces {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let reading = std::thread::Builder::new().name("stdin".into()).stack_size(128 * 1024).spawn(move || {
+        let mut input = std::io::stdin().lock();
+        let mut buffer = vec![0_u8; 64 * 1024];
+        loop {
+            match input.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(count) => {
+                    if sender.blocking_send(buffer[..count].to_vec()).is_err() {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    });
+    if let Err(error) = reading {
+        tracing::error!(%error, "cannot read standard input");
+    }
+    receiver
+}
