@@ -36,6 +36,8 @@ pub enum Kind {
         /// The greatest value.
         max: i64,
     },
+    /// A number from 0 to 1; read by [`Settings::text`].
+    Fraction,
     /// Any text.
     Text,
     /// One of these words; case does not matter, the declared spelling is kept.

@@ -30,6 +30,10 @@ impl Value {
                 Ok(number) if (*min..=*max).contains(&number) => Ok(Self::Int(number)),
                 _ => Err(kind.allowed()),
             },
+            Kind::Fraction => match text.trim().parse::<f64>() {
+                Ok(number) if (0.0..=1.0).contains(&number) => Ok(Self::Text(number.to_string())),
+                _ => Err(kind.allowed()),
+            },
             Kind::Choice(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(text.trim())) {
                 Some(word) => Ok(Self::Text((*word).to_owned())),
                 None => Err(kind.allowed()),
@@ -51,7 +55,9 @@ impl Value {
             // YAML 1.1 wrote booleans as yes and no, on and off.
             (Kind::Bool, Node::Text(text)) => Self::from_text(kind, text),
             (Kind::Int { min, max }, Node::Int(number)) if (min..=max).contains(&number) => Ok(Self::Int(*number)),
-            (Kind::Bool | Kind::Int { .. }, _) => refused(),
+            (Kind::Fraction, Node::Number(number)) => Self::from_text(kind, &number.to_string()),
+            (Kind::Fraction, Node::Int(number)) => Self::from_text(kind, &number.to_string()),
+            (Kind::Bool | Kind::Int { .. } | Kind::Fraction, _) => refused(),
             (Kind::TextList, Node::List(items)) => {
                 let item = |node: &Node| match node {
                     Node::Text(text) => Ok(text.clone()),
@@ -90,6 +96,7 @@ impl Kind {
             Self::Bool => "true or false".to_owned(),
             Self::Int { min, max } if *max == i64::MAX => format!("a whole number from {min}"),
             Self::Int { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Fraction => "a number from 0 to 1".to_owned(),
             Self::Text => "text".to_owned(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Path => "a path".to_owned(),
