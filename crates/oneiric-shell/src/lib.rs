@@ -1,1 +1,16 @@
-//! oneiric-shell
+//! The admin shell's machinery: Starlark interpreter, line reader, magics, system commands and tables.
+//!
+//! It knows neither repositories nor sessions: a program gives it functions, magics and commands ([`program::Program`])
+//! and a [`program::Journal`] that is told of every command.
+
+pub mod entry;
+pub mod interpreter;
+pub mod interrupt;
+pub mod nearest;
+pub mod output;
+pub mod program;
+pub mod reader;
+pub mod shell;
+pub mod system;
+pub mod table;
+pub mod terminal;

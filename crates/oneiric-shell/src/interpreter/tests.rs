@@ -1,0 +1,249 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use serde_json::json;
+
+use oneiric::clock::SystemClock;
+use oneiric::fault::Fault;
+
+use super::*;
+use crate::terminal::Terminal;
+
+struct Session {
+    interpreter: Interpreter,
+    output: Output,
+    interrupt: Arc<AtomicBool>,
+}
+
+impl Session {
+    fn new() -> Self {
+        Self::with_limits(Limits::default())
+    }
+
+    fn with_limits(limits: Limits) -> Self {
+        let functions = vec![
+            Function::new("rows", "Gives rows.", |_| {
+                let rows = json!([{"name": "a", "size": 1}, {"name": "b", "size": 20}]);
+                Ok(Reply { value: rows, shown: Shown::Value })
+            }),
+            Function::new("nothing", "Gives no rows and says so.", |_| {
+                Ok(Reply { value: json!([]), shown: Shown::Text("No rows yet.".into()) })
+            }),
+            Function::new("double", "Doubles.", |arguments| {
+                Ok(Reply { value: json!(arguments.number("n", 0)? * 2), shown: Shown::Value })
+            })
+            .optional("n", 10),
+            Function::new("broken", "Fails.", |_| Err(Fault::unavailable("the peer is down").hint("start it"))),
+        ];
+        Self {
+            interpreter: Interpreter::new(functions, limits, Arc::new(SystemClock)),
+            output: Output::buffer(Terminal::PLAIN),
+            interrupt: Arc::default(),
+        }
+    }
+
+    /// Runs all statements of `code`; what they echo, one after the other.
+    fn try_run(&mut self, code: &str) -> Result<Vec<String>, Trouble> {
+        let mut shown = Vec::new();
+        for statement in self.interpreter.split(code, 0, 0)? {
+            shown.extend(self.interpreter.run(&statement, &self.output, &self.interrupt)?);
+        }
+        Ok(shown)
+    }
+
+    #[track_caller]
+    fn check(&mut self, code: &str, expected: &[&str]) {
+        match self.try_run(code) {
+            Ok(shown) => assert_eq!(shown, expected, "{code}"),
+            Err(trouble) => panic!("{code}\n{}", trouble.render(Terminal::PLAIN)),
+        }
+    }
+
+    #[track_caller]
+    fn trouble(&mut self, code: &str) -> Trouble {
+        self.try_run(code).expect_err(code)
+    }
+}
+
+#[test]
+fn variables_stay_from_entry_to_entry() {
+    let mut session = Session::new();
+    session.check("x = 3", &[]);
+    session.check("x", &["3"]);
+    session.check("x = x + 1; x += 1", &[]);
+    session.check("x * 2", &["10"]);
+    session.check("x = 'text'; x", &["\"text\""]);
+    assert!(session.interpreter.variables().contains("x"));
+}
+
+#[test]
+fn loops_conditions_and_functions_stand_at_the_top() {
+    let mut session = Session::new();
+    session.check("t = 0\nfor i in range(5):\n    if i % 2:\n        t += i\nt", &["4"]);
+    session.check("def f(n, step=1):\n    return n + step", &[]);
+    session.check("f(1); f(1, step=5)", &["2", "6"]);
+    session.check("if t > 3: print('big')\nelse: print('small')", &[]);
+    assert_eq!(session.output.contents().0, "big\n");
+}
+
+#[test]
+fn comprehensions_and_format_strings_work() {
+    let mut session = Session::new();
+    session.check("[x * x for x in range(4) if x]", &["[1, 4, 9]"]);
+    session.check("{k: v for k, v in [('a', 1)]}", &["{\"a\": 1}"]);
+    session.check("n = 7; f'{n} {n + 1} {\"x\" * 2}'", &["\"7 8 xx\""]);
+    session.check("'{} {}'.format(1, 2)", &["\"1 2\""]);
+}
+
+#[test]
+fn the_underscore_is_the_last_value() {
+    let mut session = Session::new();
+    session.check("40 + 2", &["42"]);
+    session.check("_ + 1", &["43"]);
+    session.check("print(_)", &[]);
+    session.check("_", &["43"]);
+    session.check("None", &[]);
+    session.check("_", &["43"]);
+}
+
+#[test]
+fn every_top_level_statement_is_one_command() {
+    let mut session = Session::new();
+    let code = "double(); x = 1\nfor i in [1]:\n    print(i)\n    print(i)\n\nx; 'a;b'";
+    let statements = session.interpreter.split(code, 2, 5).unwrap();
+    let texts: Vec<&str> = statements.iter().map(|statement| statement.text.as_str()).collect();
+    assert_eq!(texts, ["double()", "x = 1", "for i in [1]:\n    print(i)\n    print(i)", "x", "'a;b'"]);
+    let kinds: Vec<bool> = statements.iter().map(|statement| statement.is_expression).collect();
+    assert_eq!(kinds, [true, false, false, true, true]);
+    let places: Vec<_> = statements.iter().map(|statement| (statement.line, statement.column)).collect();
+    assert_eq!(places, [(2, 5), (2, 15), (3, 0), (7, 0), (7, 3)]);
+}
+
+#[test]
+fn functions_of_the_program_are_functions_of_the_language() {
+    let mut session = Session::new();
+    session.check("double()", &["20"]);
+    session.check("double(4) + double(n=1)", &["10"]);
+    session.check("[r['name'] for r in rows() if r['size'] > 1]", &["[\"b\"]"]);
+    session.check("for r in rows(): print(r['name'])", &[]);
+    assert_eq!(session.output.contents().0, "a\nb\n");
+    session.check("double", &["double(n=10): Doubles."]);
+}
+
+#[test]
+fn rows_are_shown_as_a_table_and_replies_in_their_own_form() {
+    let mut session = Session::new();
+    session.check(
+        "rows()",
+        &["┌──────┬──────┐\n│ name │ size │\n├──────┼──────┤\n│ a    │    1 │\n│ b    │   20 │\n└──────┴──────┘"],
+    );
+    session.check("nothing()", &["No rows yet."]);
+    session.check("x = nothing(); x", &["No rows yet."]);
+    session.check("len(nothing())", &["0"]);
+}
+
+#[test]
+fn wrong_calls_say_how_to_call() {
+    let mut session = Session::new();
+    for (code, message) in [
+        ("double(1, 2)", "double takes 1 arguments, not 2"),
+        ("double(m=2)", "double has no parameter m"),
+        ("double('x')", "n must be a whole number of at least 0, not \"x\""),
+        ("double(-1)", "n must be a whole number of at least 0, not -1"),
+    ] {
+        assert_eq!(session.trouble(code).message(), message, "{code}");
+    }
+    let text = session.trouble("broken()").render(Terminal::PLAIN);
+    assert_eq!(text, "error: the peer is down\nhelp: start it");
+}
+
+#[test]
+fn an_error_shows_its_place() {
+    let mut session = Session::new();
+    let trouble = session.trouble("x = 1\ny = x + 'a'");
+    let place = trouble.place().unwrap();
+    assert_eq!((place.line, place.column, place.length), (2, 5, 7));
+    let text = trouble.render(Terminal::PLAIN);
+    assert!(text.contains("\n  at 2:5\n    y = x + 'a'\n        ^^^^^^^"), "{text}");
+    let trouble = session.trouble("ok = 1; boom + 1");
+    assert_eq!(trouble.place().map(|place| (place.line, place.column)), Some((1, 9)));
+}
+
+#[test]
+fn an_error_in_an_earlier_function_shows_that_function() {
+    let mut session = Session::new();
+    session.check("def f(a):\n    return a + 'x'", &[]);
+    let text = session.trouble("f(1)").render(Terminal::PLAIN);
+    assert!(text.contains("return a + 'x'") && text.contains("in f, called at 1:1"), "{text}");
+}
+
+#[test]
+fn a_syntax_error_runs_nothing_and_shows_its_place() {
+    let mut session = Session::new();
+    let trouble = session.trouble("print('no')\nx = = 2");
+    assert_eq!(trouble.kind(), TroubleKind::Syntax);
+    assert_eq!(trouble.place().map(|place| (place.line, place.column)), Some((2, 5)));
+    assert_eq!(session.output.contents().0, "");
+    let text = session.trouble("while True: pass").render(Terminal::PLAIN);
+    assert!(text.contains("help: there is no while"), "{text}");
+}
+
+#[test]
+fn an_endless_loop_ends_at_the_time_limit() {
+    let mut session = Session::with_limits(Limits { time: Some(Duration::from_millis(200)), ..Limits::default() });
+    let trouble = session.trouble("for i in range(2000000000):\n    pass");
+    assert_eq!(trouble.kind(), TroubleKind::TimeLimit);
+    assert_eq!(trouble.message(), "stopped after 0.2 s, the time limit of one statement");
+    session.check("1 + 1", &["2"]);
+}
+
+#[test]
+fn an_interrupt_stops_the_statement_and_not_the_interpreter() {
+    let mut session = Session::new();
+    session.check("keep = 5", &[]);
+    session.interrupt.store(true, Ordering::Release);
+    let trouble = session.trouble("for i in range(2000000000):\n    pass");
+    assert_eq!(trouble.kind(), TroubleKind::Interrupted);
+    session.interrupt.store(false, Ordering::Release);
+    session.check("keep", &["5"]);
+}
+
+#[test]
+fn deep_recursion_is_an_error_and_no_crash() {
+    let mut session = Session::new();
+    session.check("def f(n):\n    return f(n + 1)", &[]);
+    let trouble = session.trouble("f(0)");
+    assert_eq!(trouble.kind(), TroubleKind::Failed);
+    assert!(trouble.message().to_lowercase().contains("overflow"), "{}", trouble.message());
+    session.check("1", &["1"]);
+}
+
+#[test]
+fn hostile_shapes_of_code_are_errors_or_results_and_never_crashes() {
+    let mut session = Session::new();
+    for code in [
+        "(".repeat(5_000),
+        "-".repeat(100_000) + "1",
+        "1".to_owned() + &"+1".repeat(60_000),
+        "not ".repeat(30_000) + "x",
+        "x".to_owned() + &"[0]".repeat(40_000),
+        "a".repeat(200_000),
+    ] {
+        let _ = session.try_run(&code);
+    }
+    session.check("2 + 2", &["4"]);
+}
+
+#[test]
+fn exit_inside_code_is_a_request() {
+    let mut session = Session::new();
+    assert_eq!(session.trouble("if True: exit(7)").kind(), TroubleKind::Exit(7));
+    assert_eq!(session.trouble("quit()").kind(), TroubleKind::Exit(0));
+    assert_eq!(session.trouble("exit(999)").kind(), TroubleKind::Failed);
+}
+
+#[test]
+fn what_is_printed_cannot_steer_the_terminal() {
+    let mut session = Session::new();
+    session.check("print('a\\x1b[2Jb')", &[]);
+    assert_eq!(session.output.contents().0, "a\u{fffd}[2Jb\n");
+}

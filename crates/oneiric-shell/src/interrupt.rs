@@ -1,0 +1,98 @@
+//! Signals: Ctrl-C stops what runs, and the ones that end a process let it say goodbye first.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// What signals change.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupts {
+    flag: Arc<AtomicBool>,
+    group: Arc<AtomicI32>,
+}
+
+/// A signal that ends the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndingSignal {
+    /// `SIGTERM` or `SIGHUP`.
+    pub name: &'static str,
+    /// 128 and the signal's number.
+    pub exit_code: i32,
+}
+
+impl Interrupts {
+    /// Interrupts that no signal raises, for tests.
+    #[must_use]
+    pub fn detached() -> Self {
+        Self::default()
+    }
+
+    /// Listens: SIGINT raises the flag; SIGTERM and SIGHUP call `end` on a thread of their own, which ends the
+    /// process. A signal that was ignored when the process began (`nohup`) stays ignored.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn listen(end: impl FnOnce(EndingSignal) + Send + 'static) -> io::Result<Self> {
+        let interrupts = Self::default();
+        let ignored = ignored_signals();
+        let kept = |signal: i32| ignored & (1 << (signal - 1)) == 0;
+        if kept(SIGINT) {
+            signal_hook::flag::register(SIGINT, Arc::clone(&interrupts.flag))?;
+        }
+        let ending: Vec<i32> = [SIGTERM, SIGHUP].into_iter().filter(|&signal| kept(signal)).collect();
+        let mut signals = Signals::new(ending)?;
+        let group = Arc::clone(&interrupts.group);
+        std::thread::Builder::new().name("signals".into()).spawn(move || {
+            if let Some(signal) = signals.forever().next() {
+                let child = group.load(Ordering::Acquire);
+                if let Some(group) = rustix::process::Pid::from_raw(child) {
+                    let _ = rustix::process::kill_process_group(group, rustix::process::Signal::TERM);
+                    let _ = rustix::process::kill_process_group(group, rustix::process::Signal::CONT);
+                }
+                let name = if signal == SIGHUP { "SIGHUP" } else { "SIGTERM" };
+                end(EndingSignal { name, exit_code: 128 + signal });
+            }
+        })?;
+        Ok(interrupts)
+    }
+
+    /// The flag that Ctrl-C raises.
+    #[must_use]
+    pub fn flag(&self) -> &AtomicBool {
+        &self.flag
+    }
+
+    /// Whether Ctrl-C was pressed since the last [`Interrupts::clear`].
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        self.flag.load(Ordering::Acquire)
+    }
+
+    /// Raises the flag, as Ctrl-C does.
+    pub fn raise(&self) {
+        self.flag.store(true, Ordering::Release);
+    }
+
+    /// Forgets an earlier Ctrl-C.
+    pub fn clear(&self) {
+        self.flag.store(false, Ordering::Release);
+    }
+
+    /// Tells which process group runs, so that it ends together with the shell; 0 for none.
+    pub(crate) fn set_group(&self, group: i32) {
+        self.group.store(group, Ordering::Release);
+    }
+}
+
+/// Bit set of the signals that this process ignores, as its parent wanted it.
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,239 @@
+//! Where a shell's words go: to standard output or a buffer, and at the same time into the excerpt that is
+//! recorded with the command.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::terminal::Terminal;
+
+/// Beginning of what a command printed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Excerpt {
+    /// At most as many bytes as the capture's cap, cut at a character.
+    pub text: String,
+    /// Bytes printed in all.
+    pub total_bytes: u64,
+}
+
+/// A shell's output. Clones write to the same place.
+#[derive(Clone)]
+pub struct Output {
+    inner: Arc<Mutex<Inner>>,
+    terminal: Terminal,
+}
+
+struct Inner {
+    target: Target,
+    capture: Option<Capture>,
+    broken: bool,
+    muted: bool,
+}
+
+enum Target {
+    Process,
+    Buffers { out: Vec<u8>, err: Vec<u8> },
+}
+
+struct Capture {
+    bytes: Vec<u8>,
+    cap: usize,
+    total: u64,
+}
+
+impl Output {
+    /// The process's standard output and standard error.
+    #[must_use]
+    pub fn process(terminal: Terminal) -> Self {
+        Self::to(Target::Process, terminal)
+    }
+
+    /// Memory, for tests and for callers that show the text themselves.
+    #[must_use]
+    pub fn buffer(terminal: Terminal) -> Self {
+        Self::to(Target::Buffers { out: Vec::new(), err: Vec::new() }, terminal)
+    }
+
+    fn to(target: Target, terminal: Terminal) -> Self {
+        let inner = Inner { target, capture: None, broken: false, muted: false };
+        Self { inner: Arc::new(Mutex::new(inner)), terminal }
+    }
+
+    /// What the output can show.
+    #[must_use]
+    pub const fn terminal(&self) -> Terminal {
+        self.terminal
+    }
+
+    /// Prints `text` and a line feed.
+    pub fn line(&self, text: &str) {
+        let mut inner = self.lock();
+        inner.write(text.as_bytes(), false);
+        inner.write(b"\n", false);
+        inner.flush();
+    }
+
+    /// Prints `text` and a line feed as an error.
+    pub fn error_line(&self, text: &str) {
+        let mut inner = self.lock();
+        inner.write(text.as_bytes(), true);
+        inner.write(b"\n", true);
+        inner.flush();
+    }
+
+    /// Passes bytes of a child process on.
+    pub fn bytes(&self, bytes: &[u8], as_error: bool) {
+        let mut inner = self.lock();
+        inner.write(bytes, as_error);
+        inner.flush();
+    }
+
+    /// Begins to keep the first `cap` bytes of what is printed.
+    pub fn begin_capture(&self, cap: usize) {
+        self.lock().capture = Some(Capture { bytes: Vec::new(), cap, total: 0 });
+    }
+
+    /// What was printed since [`Output::begin_capture`].
+    #[must_use]
+    pub fn end_capture(&self) -> Excerpt {
+        let Some(capture) = self.lock().capture.take() else { return Excerpt::default() };
+        let text = match std::str::from_utf8(&capture.bytes) {
+            Ok(text) => text.to_owned(),
+            // The cap may have cut a character; anything else that is no UTF-8 was so at its source.
+            Err(error) if error.error_len().is_none() => {
+                String::from_utf8_lossy(&capture.bytes[..error.valid_up_to()]).into_owned()
+            }
+            Err(_) => String::from_utf8_lossy(&capture.bytes).into_owned(),
+        };
+        Excerpt { text, total_bytes: capture.total }
+    }
+
+    /// Whether nobody reads standard output any more (a closed pipe).
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.lock().broken
+    }
+
+    /// What a buffer holds: (output, errors). Empty for the process's own output.
+    #[must_use]
+    pub fn contents(&self) -> (String, String) {
+        match &self.lock().target {
+            Target::Process => (String::new(), String::new()),
+            Target::Buffers { out, err } => {
+                (String::from_utf8_lossy(out).into_owned(), String::from_utf8_lossy(err).into_owned())
+            }
+        }
+    }
+
+    /// An output to the same place that can be silenced by itself.
+    #[must_use]
+    pub(crate) fn branch(&self) -> Branch {
+        Branch { output: self.clone(), open: Arc::new(std::sync::atomic::AtomicBool::new(true)) }
+    }
+
+    /// Silences everything from here on, for a process that is about to end.
+    pub fn mute(&self) {
+        self.lock().muted = true;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An output that can be cut off from its place: a statement that cannot be stopped loses its voice.
+#[derive(Clone)]
+pub(crate) struct Branch {
+    output: Output,
+    open: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Branch {
+    pub(crate) fn line(&self, text: &str) {
+        if self.open.load(std::sync::atomic::Ordering::Acquire) {
+            self.output.line(text);
+        }
+    }
+
+    pub(crate) fn terminal(&self) -> Terminal {
+        self.output.terminal()
+    }
+
+    pub(crate) fn cut(&self) {
+        self.open.store(false, std::sync::atomic::Ordering::Release);
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.output.is_broken()
+    }
+}
+
+impl Inner {
+    fn write(&mut self, bytes: &[u8], as_error: bool) {
+        if self.muted {
+            return;
+        }
+        if let Some(capture) = &mut self.capture {
+            capture.total = capture.total.saturating_add(bytes.len() as u64);
+            let room = capture.cap.saturating_sub(capture.bytes.len()).min(bytes.len());
+            capture.bytes.extend_from_slice(&bytes[..room]);
+        }
+        match &mut self.target {
+            Target::Buffers { err, .. } if as_error => err.extend_from_slice(bytes),
+            Target::Buffers { out, .. } => out.extend_from_slice(bytes),
+            Target::Process => {
+                let written = if as_error { io::stderr().write_all(bytes) } else { io::stdout().write_all(bytes) };
+                if !as_error && written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+                    self.broken = true;
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        if matches!(self.target, Target::Process) && !self.muted {
+            let flushed = io::stdout().flush();
+            if flushed.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+                self.broken = true;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_cut_at_a_character_and_knows_the_whole_size() {
+        let output = Output::buffer(Terminal::PLAIN);
+        output.begin_capture(5);
+        output.line("aaaäbbb");
+        let excerpt = output.end_capture();
+        assert_eq!(excerpt.text, "aaaä");
+        assert_eq!(excerpt.total_bytes, 9);
+        output.begin_capture(4);
+        output.line("aaaä");
+        assert_eq!(output.end_capture().text, "aaa");
+    }
+
+    #[test]
+    fn errors_and_output_go_different_ways_and_into_one_excerpt() {
+        let output = Output::buffer(Terminal::PLAIN);
+        output.begin_capture(100);
+        output.line("out");
+        output.error_line("err");
+        assert_eq!(output.contents(), ("out\n".into(), "err\n".into()));
+        assert_eq!(output.end_capture().text, "out\nerr\n");
+    }
+
+    #[test]
+    fn a_cut_branch_is_silent_and_the_rest_goes_on() {
+        let output = Output::buffer(Terminal::PLAIN);
+        let branch = output.branch();
+        branch.line("one");
+        branch.cut();
+        branch.line("two");
+        output.line("three");
+        assert_eq!(output.contents().0, "one\nthree\n");
+    }
+}

@@ -1,0 +1,390 @@
+//! The shell itself: takes entries apart, runs their pieces, and tells the journal of each.
+
+mod help;
+
+use std::io::BufRead;
+use std::sync::Arc;
+
+use oneiric::clock::Clock;
+
+use crate::entry::{self, Completeness, Piece, PieceKind, Vocabulary};
+use crate::interpreter::{Interpreter, Limits, Statement, Trouble, TroubleKind};
+use crate::interrupt::Interrupts;
+use crate::nearest::nearest;
+use crate::output::Output;
+use crate::program::{CommandKind, Finished, Journal, Magic, Program};
+use crate::reader::{Read, Reader};
+use crate::system::{self, Plan};
+
+/// Magics of every shell.
+pub(crate) const MAGICS: [Magic; 2] = [
+    Magic { name: "help_shell", arguments: "[name]", doc: "Explain the shell, or one function, magic or command" },
+    Magic { name: "who", arguments: "", doc: "List the variables that this session has made" },
+];
+
+/// How a shell ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// `exit`, `eof`, `error` or the name of a signal.
+    pub reason: &'static str,
+    /// Exit code of the program.
+    pub exit_code: i32,
+}
+
+/// What the shell does after a piece.
+enum Next {
+    /// Go on. Whether the piece worked.
+    Go(Finished),
+    /// End, with this exit code.
+    Exit(i32),
+}
+
+/// One command of a piece, not yet run.
+type Step = Box<dyn FnOnce(&mut Shell) -> Next>;
+
+/// A shell over a program.
+pub struct Shell {
+    program: Arc<dyn Program>,
+    journal: Arc<dyn Journal>,
+    interpreter: Interpreter,
+    output: Output,
+    interrupts: Interrupts,
+    /// Whether system commands read what the shell reads.
+    shares_input: bool,
+}
+
+struct Names<'a> {
+    program: &'a dyn Program,
+    variables: std::collections::BTreeSet<String>,
+}
+
+impl Vocabulary for Names<'_> {
+    fn is_command(&self, word: &str) -> bool {
+        self.program.commands().iter().any(|command| command.name == word)
+    }
+
+    fn is_variable(&self, word: &str) -> bool {
+        self.variables.contains(word)
+    }
+}
+
+impl Shell {
+    /// A shell; nothing runs yet.
+    #[must_use]
+    pub fn new(
+        program: Arc<dyn Program>,
+        journal: Arc<dyn Journal>,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+        output: Output,
+        interrupts: Interrupts,
+    ) -> Self {
+        let interpreter = Interpreter::new(program.functions(), limits, clock);
+        Self { program, journal, interpreter, output, interrupts, shares_input: true }
+    }
+
+    /// Runs a text as a script: what fails ends it.
+    pub fn run_code(&mut self, code: &str) -> Ending {
+        match self.entry(code, true) {
+            Ok(finished) => {
+                let exit_code = finished.map_or(0, |finished| finished.exit_code);
+                let reason = if exit_code == 0 { "exit" } else { "error" };
+                Ending { reason: if exit_code == 130 { "SIGINT" } else { reason }, exit_code }
+            }
+            Err(exit_code) => Ending { reason: "exit", exit_code },
+        }
+    }
+
+    /// Reads entries from something that is no terminal. What fails is told, and the next entry runs.
+    pub fn run_lines(&mut self, mut input: impl BufRead) -> Ending {
+        self.shares_input = false;
+        let mut ahead = None;
+        let mut exit_code = 0;
+        loop {
+            if self.output.is_broken() {
+                return Ending { reason: "eof", exit_code: 0 };
+            }
+            let entry = match next_entry(&mut input, &mut ahead) {
+                Ok(Some(entry)) => entry,
+                Ok(None) => return Ending { reason: "eof", exit_code },
+                Err(error) => {
+                    self.output.error_line(&format!("error: cannot read standard input: {error}"));
+                    return Ending { reason: "error", exit_code: 1 };
+                }
+            };
+            match self.entry(&entry, false) {
+                Ok(Some(finished)) if finished.exit_code == 130 && self.interrupts.is_raised() => {
+                    return Ending { reason: "SIGINT", exit_code: 130 };
+                }
+                Ok(Some(finished)) => exit_code = finished.exit_code,
+                Ok(None) => {}
+                Err(exit_code) => return Ending { reason: "exit", exit_code },
+            }
+        }
+    }
+
+    /// Reads entries from a person at a terminal.
+    pub fn run_interactive(&mut self, reader: &mut Reader) -> Ending {
+        reader.attach(&self.program, &MAGICS, &self.interpreter);
+        loop {
+            self.say_warnings();
+            self.interrupts.clear();
+            match reader.read() {
+                Ok(Read::Entry(entry)) => {
+                    self.interrupts.clear();
+                    reader.remember(&entry);
+                    if let Err(exit_code) = self.entry(&entry, false) {
+                        return Ending { reason: "exit", exit_code };
+                    }
+                }
+                Ok(Read::Cancelled) => {}
+                Ok(Read::End) => return Ending { reason: "eof", exit_code: 0 },
+                Err(error) => {
+                    self.output.error_line(&format!("error: cannot read from the terminal: {error}"));
+                    return Ending { reason: "error", exit_code: 1 };
+                }
+            }
+        }
+    }
+
+    /// Runs an entry's pieces until one fails. `Err` is a request to exit.
+    fn entry(&mut self, text: &str, clear: bool) -> Result<Option<Finished>, i32> {
+        if clear {
+            self.interrupts.clear();
+        }
+        let pieces = {
+            let names = Names { program: &*self.program, variables: self.interpreter.variables() };
+            entry::split(text, &names)
+        };
+        let mut last = None;
+        for piece in pieces {
+            for step in self.steps(piece) {
+                let next = step(self);
+                self.say_warnings();
+                match next {
+                    Next::Exit(code) => return Err(code),
+                    Next::Go(finished) => {
+                        let failed = finished.exit_code != 0;
+                        last = Some(finished);
+                        if failed {
+                            return Ok(last);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(last)
+    }
+
+    /// The commands of a piece: one for each top-level statement of code, one for anything else.
+    fn steps(&mut self, piece: Piece) -> Vec<Step> {
+        match piece.kind.clone() {
+            PieceKind::Exit { code } => vec![Box::new(move |_| Next::Exit(code))],
+            PieceKind::Code => match self.interpreter.split(&piece.text, piece.line, piece.column) {
+                Ok(statements) => statements
+                    .into_iter()
+                    .map(|statement| Box::new(move |shell: &mut Self| shell.statement(&statement)) as _)
+                    .collect(),
+                Err(trouble) => vec![Box::new(move |shell| {
+                    shell.record(&piece.text, CommandKind::Statement, |shell| shell.failed(&trouble))
+                })],
+            },
+            PieceKind::Magic { name, arguments } => vec![Box::new(move |shell| {
+                shell.record(&piece.text, CommandKind::Magic, |shell| shell.magic(&name, &arguments))
+            })],
+            PieceKind::Help { about } => vec![Box::new(move |shell| {
+                shell.record(&piece.text, CommandKind::Magic, |shell| shell.help(about.as_deref()))
+            })],
+            PieceKind::Command => vec![Box::new(move |shell| {
+                shell.record(&piece.text, CommandKind::Cli, |shell| shell.command(&piece.text))
+            })],
+            PieceKind::System { command, direct } => vec![Box::new(move |shell| {
+                shell.record(&piece.text, CommandKind::System, |shell| shell.system(&command, direct))
+            })],
+        }
+    }
+
+    fn statement(&mut self, statement: &Statement) -> Next {
+        let kind = if statement.is_expression { CommandKind::Expression } else { CommandKind::Statement };
+        let mut exit = None;
+        let next = self.record(&statement.text, kind, |shell| {
+            match shell.interpreter.run(statement, &shell.output, shell.interrupts.flag()) {
+                Ok(shown) => {
+                    if let Some(text) = shown {
+                        shell.output.line(&text);
+                    }
+                    completed()
+                }
+                Err(trouble) => match trouble.kind() {
+                    TroubleKind::Exit(code) => {
+                        exit = Some(code);
+                        completed()
+                    }
+                    _ => shell.failed(&trouble),
+                },
+            }
+        });
+        exit.map_or(next, Next::Exit)
+    }
+
+    fn failed(&self, trouble: &Trouble) -> Finished {
+        self.output.error_line(&trouble.render(self.output.terminal()));
+        if trouble.kind() == TroubleKind::Interrupted {
+            return Finished { exit_code: 130, outcome: "interrupted", ..failure(trouble.summary()) };
+        }
+        failure(trouble.summary())
+    }
+
+    fn magic(&self, name: &str, arguments: &str) -> Finished {
+        let words = match entry::words(arguments) {
+            Ok(words) => words,
+            Err(why) => return self.complain(&format!("%{name}: {why}"), None),
+        };
+        match name {
+            "help_shell" => return self.help(words.first().map(String::as_str)),
+            "who" => {
+                let names = self.interpreter.variables();
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                self.output.line(&if names.is_empty() { "No variables yet.".to_owned() } else { names.join("  ") });
+                return completed();
+            }
+            _ => {}
+        }
+        let magics = self.program.magics();
+        if !magics.iter().any(|magic| magic.name == name) {
+            let known = magics.iter().chain(&MAGICS).map(|magic| magic.name);
+            let near: Vec<String> = nearest(name, known).iter().map(|name| format!("%{name}")).collect();
+            let help = match near.is_empty() {
+                true => "%help_shell lists the magics".to_owned(),
+                false => format!("did you mean {}?", near.join(" or ")),
+            };
+            return self.complain(&format!("no magic %{name}"), Some(&help));
+        }
+        match self.program.magic(name, &words, &self.output) {
+            Ok(()) => completed(),
+            Err(fault) => self.complain(fault.message(), fault.advice()),
+        }
+    }
+
+    fn help(&self, about: Option<&str>) -> Finished {
+        match help::text(&*self.program, self.interpreter.functions(), about, self.output.terminal()) {
+            Ok(text) => {
+                self.output.line(&text);
+                completed()
+            }
+            Err(near) => {
+                let help = (!near.is_empty()).then(|| format!("did you mean {}?", near.join(" or ")));
+                self.complain(&format!("nothing is known of '{}'", about.unwrap_or_default()), help.as_deref())
+            }
+        }
+    }
+
+    fn command(&self, line: &str) -> Finished {
+        let words = match entry::words(line) {
+            Ok(words) => words,
+            Err(why) => return self.complain(&why, None),
+        };
+        let exit_code = self.program.command(&words, &self.output);
+        if exit_code == 0 {
+            return completed();
+        }
+        Finished { exit_code, ..failure(format!("exit code {exit_code}")) }
+    }
+
+    fn system(&self, command: &str, direct: bool) -> Finished {
+        if command.is_empty() {
+            return self.complain("! needs a command", Some("for instance: !git status"));
+        }
+        let plan = Plan { shares_input: self.shares_input, direct };
+        match system::run(command, plan, &self.output, &self.interrupts) {
+            Ok(ended) => {
+                if let Some(note) = &ended.note {
+                    self.output.error_line(&format!("note: {note}"));
+                }
+                match (ended.exit_code, ended.interrupted) {
+                    (0, _) => completed(),
+                    (exit_code, true) => {
+                        Finished { exit_code, outcome: "interrupted", ..failure("interrupted".to_owned()) }
+                    }
+                    (exit_code, false) => {
+                        let error = ended.note.unwrap_or_else(|| format!("exit code {exit_code}"));
+                        Finished { exit_code, ..failure(error) }
+                    }
+                }
+            }
+            Err(error) => self.complain(&format!("cannot start /bin/sh: {error}"), None),
+        }
+    }
+
+    fn complain(&self, message: &str, help: Option<&str>) -> Finished {
+        let terminal = self.output.terminal();
+        self.output.error_line(&format!("{} {message}", terminal.error("error:")));
+        if let Some(help) = help {
+            self.output.error_line(&format!("{} {help}", terminal.strong("help:")));
+        }
+        failure(message.to_owned())
+    }
+
+    fn record(&mut self, text: &str, kind: CommandKind, work: impl FnOnce(&mut Self) -> Finished) -> Next {
+        let journal = Arc::clone(&self.journal);
+        let mut work = Some(work);
+        Next::Go(journal.record(text, kind, &mut || {
+            self.output.begin_capture(journal.excerpt());
+            let finished = work.take().map_or_else(completed, |work| work(self));
+            Finished { output: self.output.end_capture(), ..finished }
+        }))
+    }
+
+    fn say_warnings(&self) {
+        for warning in self.journal.warnings() {
+            self.output.error_line(&format!("{} {warning}", self.output.terminal().strong("warning:")));
+        }
+    }
+}
+
+fn completed() -> Finished {
+    Finished { exit_code: 0, outcome: "completed", error: None, output: crate::output::Excerpt::default() }
+}
+
+fn failure(error: String) -> Finished {
+    Finished { exit_code: 1, outcome: "failed", error: Some(error), output: crate::output::Excerpt::default() }
+}
+
+/// The next entry: lines until nothing is open and the next line is no part of a block.
+fn next_entry(input: &mut impl BufRead, ahead: &mut Option<String>) -> std::io::Result<Option<String>> {
+    let mut entry = String::new();
+    loop {
+        let line = match ahead.take() {
+            Some(line) => line,
+            None => {
+                let mut bytes = Vec::new();
+                if input.read_until(b'\n', &mut bytes)? == 0 {
+                    return Ok((!entry.is_empty()).then_some(entry));
+                }
+                String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned()
+            }
+        };
+        let state = entry::completeness(&entry);
+        let continues = entry.is_empty()
+            || state == Completeness::Open
+            || line.is_empty()
+            || line.starts_with([' ', '\t'])
+            || line.starts_with("else")
+            || line.starts_with("elif");
+        if !continues {
+            *ahead = Some(line);
+            return Ok(Some(entry));
+        }
+        if !entry.is_empty() {
+            entry.push('\n');
+        }
+        entry.push_str(&line);
+        let entry_is_over = !matches!(entry::completeness(entry.trim_end()), Completeness::Open | Completeness::Block);
+        if entry_is_over || entry.len() > entry::MAX_BYTES {
+            return Ok(Some(entry));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

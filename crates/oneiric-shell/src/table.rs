@@ -1,0 +1,198 @@
+//! Tables that fit the terminal: cells wrap on a terminal, and stay on one line when another program reads.
+
+use comfy_table::{
+    CellAlignment, ColumnConstraint, ContentArrangement, ContentLineStyle, LineStyle, TableStyle, Width,
+};
+use serde_json::Value;
+
+use crate::terminal::{Terminal, printable};
+
+/// A table of text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+    numeric: Vec<usize>,
+}
+
+impl Table {
+    /// A table with these column titles.
+    pub fn new<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Self {
+        Self { header: header.into_iter().map(Into::into).collect(), rows: Vec::new(), numeric: Vec::new() }
+    }
+
+    /// Aligns column `index` to the right.
+    #[must_use]
+    pub fn numeric(mut self, index: usize) -> Self {
+        self.numeric.push(index);
+        self
+    }
+
+    /// Adds a row; missing cells are empty, additional ones are dropped.
+    pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
+        let mut row: Vec<String> = cells.into_iter().map(|cell| printable(&cell.into())).collect();
+        row.resize(self.header.len(), String::new());
+        self.rows.push(row);
+    }
+
+    /// A table of `rows` (JSON objects) with a column for each of `columns`: (title, key).
+    #[must_use]
+    pub fn of_objects(rows: &[Value], columns: &[(&str, &str)]) -> Self {
+        let mut table = Self::new(columns.iter().map(|(title, _)| *title));
+        for (index, (_, key)) in columns.iter().enumerate() {
+            let mut values = rows.iter().filter_map(|row| row.get(key)).filter(|value| !value.is_null()).peekable();
+            if values.peek().is_some() && values.all(Value::is_number) {
+                table.numeric.push(index);
+            }
+        }
+        for row in rows {
+            table.row(columns.iter().map(|(_, key)| row.get(key).map(cell_text).unwrap_or_default()));
+        }
+        table
+    }
+
+    /// Number of rows below the header.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The table as text for `terminal`, without a line feed at its end.
+    #[must_use]
+    pub fn render(&self, terminal: Terminal) -> String {
+        let mut table = comfy_table::Table::new();
+        table.load_style(STYLE);
+        table.set_header(&self.header);
+        table.add_rows(&self.rows);
+        match terminal.width {
+            Some(width) => {
+                table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
+                let lower: Vec<u16> = self.header.iter().map(|title| least_width(title, width)).collect();
+                let least: usize = lower.iter().map(|&lower| usize::from(lower) + 1).sum::<usize>() + 1;
+                for (index, lower) in lower.into_iter().enumerate() {
+                    if least <= usize::from(width)
+                        && let Some(column) = table.column_mut(index)
+                    {
+                        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(lower)));
+                    }
+                }
+            }
+            None => {
+                table.set_content_arrangement(ContentArrangement::Disabled);
+            }
+        }
+        for &index in &self.numeric {
+            if let Some(column) = table.column_mut(index) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The table as CSV (RFC 4180) with a header line, without a line feed at its end.
+    #[must_use]
+    pub fn csv(&self) -> String {
+        let line = |cells: &[String]| cells.iter().map(|cell| csv_field(cell)).collect::<Vec<_>>().join(",");
+        std::iter::once(&self.header).chain(&self.rows).map(|row| line(row)).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// A column narrower than its title's longest word would break the title inside a word.
+fn least_width(title: &str, table: u16) -> u16 {
+    let word = title.split(' ').map(|word| word.chars().count()).max().unwrap_or(1);
+    u16::try_from(word + 2).unwrap_or(u16::MAX).min(table / 4).max(3)
+}
+
+const STYLE: TableStyle = TableStyle::new()
+    .top_border(LineStyle::new('┌', '─', '┬', '┐'))
+    .header_lines(ContentLineStyle::new('│', '│', '│'))
+    .header_separator(LineStyle::new('├', '─', '┼', '┤'))
+    .content_lines(ContentLineStyle::new('│', '│', '│'))
+    .bottom_border(LineStyle::new('└', '─', '┴', '┘'));
+
+/// How a JSON value stands in a cell: text bare, lists joined by commas, nothing for null.
+#[must_use]
+pub fn cell_text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Bool(true) => "yes".into(),
+        Value::Bool(false) => "no".into(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(cell_text).collect::<Vec<_>>().join(", "),
+        Value::Number(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+fn csv_field(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn repositories() -> Table {
+        let rows = [
+            json!({"name": "session-buddy", "role": "manager", "tags": ["rust", "mcp"], "commits": 1204,
+                   "description": "Keeps what was done in a shell, finds it again and tells what it means"}),
+            json!({"name": "日本語", "role": "tool", "tags": [], "commits": 7, "description": "全角文字の幅を数える道具です"}),
+            json!({"name": "evil\u{1b}[31m", "role": null, "tags": ["a"], "commits": 0, "description": "line\nfeed"}),
+        ];
+        Table::of_objects(
+            &rows,
+            &[
+                ("Name", "name"),
+                ("Role", "role"),
+                ("Tags", "tags"),
+                ("Commits", "commits"),
+                ("Description", "description"),
+            ],
+        )
+    }
+
+    fn at(width: u16) -> String {
+        repositories().render(Terminal { width: Some(width), colour: false })
+    }
+
+    #[test]
+    fn a_table_fits_80_columns() {
+        insta::assert_snapshot!(at(80));
+    }
+
+    #[test]
+    fn a_table_fits_160_columns() {
+        insta::assert_snapshot!(at(160));
+    }
+
+    #[test]
+    fn rows_stay_on_one_line_when_another_program_reads() {
+        let text = repositories().render(Terminal::PLAIN);
+        assert_eq!(text.lines().count(), 3 + 3 + 1, "{text}");
+        assert!(text.contains("finds it again and tells what it means │"));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        for width in [40, 60, 80, 120, 160] {
+            for line in at(width).lines() {
+                let columns: usize =
+                    line.chars().map(|c| if ('\u{3000}'..'\u{a000}').contains(&c) { 2 } else { 1 }).sum();
+                assert!(columns <= usize::from(width), "{columns} > {width}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn csv_quotes_what_needs_it() {
+        let mut table = Table::new(["a", "b"]);
+        table.row(["x,y", "say \"hi\""]);
+        assert_eq!(table.csv(), "a,b\n\"x,y\",\"say \"\"hi\"\"\"");
+    }
+}
