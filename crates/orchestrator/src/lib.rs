@@ -1,1 +1,6 @@
-//! orchestrator
+//! What Mahavishnu knows: which repositories there are ([`repos`]) and which workflows ran over them ([`workflows`]).
+//!
+//! Nothing here parses a command line, draws a table or speaks a protocol.
+
+pub mod repos;
+pub mod workflows;

@@ -1,0 +1,124 @@
+//! The database file: opened, created with the right access rights, brought to the current schema.
+
+use std::path::Path;
+use std::time::Duration;
+
+use oneiric::fault::{Fault, Result};
+use oneiric::paths::{self, Home, plain};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+/// Each entry brings the schema from its index to the next version; `user_version` counts them.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE workflows (
+        id          TEXT PRIMARY KEY,
+        task        TEXT NOT NULL,
+        repo        TEXT NOT NULL,
+        status      TEXT NOT NULL CHECK (status IN ('pending', 'running', 'completed', 'failed', 'cancelled', 'timeout')),
+        created_at  TEXT NOT NULL,
+        started_at  TEXT,
+        ended_at    TEXT,
+        progress    REAL NOT NULL DEFAULT 0 CHECK (progress BETWEEN 0 AND 1),
+        exit_code   INTEGER,
+        error       TEXT
+    );
+    -- Newest first, and the few that are active, without reading the rest. Retention: ended ones go after 90 days.
+    CREATE INDEX workflows_created ON workflows (created_at DESC, id DESC);
+    CREATE INDEX workflows_status ON workflows (status, created_at DESC, id DESC);
+    CREATE INDEX workflows_ended ON workflows (ended_at) WHERE ended_at IS NOT NULL;
+"];
+
+/// How long a writer waits for another one.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Opens the database when it exists and has tables.
+pub(super) fn open_existing(path: &Path) -> Result<Option<Connection>> {
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.len() == 0 => return Ok(None),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            let message = format!("cannot read {}: {}", path.display(), plain(&error));
+            return Err(Fault::unavailable(message).hint("make the home readable"));
+        }
+    }
+    // A database in write-ahead mode is read best by who may write beside it; a read-only home still can be read.
+    let connection =
+        open(path, OpenFlags::SQLITE_OPEN_READ_WRITE).or_else(|_| open(path, OpenFlags::SQLITE_OPEN_READ_ONLY))?;
+    match version(&connection, path)? {
+        0 => Ok(None),
+        _ => Ok(Some(connection)),
+    }
+}
+
+/// Opens the database, creating it and its tables when they are not there.
+pub(super) fn open_or_create(path: &Path) -> Result<Connection> {
+    if let Some(parent) = path.parent() {
+        Home::at(parent).ensure(parent)?;
+    }
+    if !path.exists() {
+        // Created here, so that it is private from its first byte on.
+        paths::private_file().write(true).create(true).truncate(false).open(path).map_err(|error| {
+            Fault::unavailable(format!("cannot create {}: {}", path.display(), plain(&error)))
+                .hint("make the home writable and free some space, or move the home")
+        })?;
+    }
+    let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(|error| fault(path, "write", &error))?;
+    let from = version(&connection, path)?;
+    if from < MIGRATIONS.len() {
+        migrate(&mut connection).map_err(|error| fault(path, "upgrade", &error))?;
+    }
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    // Another process may have been first.
+    let from: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for (version, migration) in (1_i64..).zip(MIGRATIONS).skip(usize::try_from(from).unwrap_or(0)) {
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", version)?;
+    }
+    transaction.commit()
+}
+
+fn open(path: &Path, flags: OpenFlags) -> Result<Connection> {
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| fault(path, "open", &error))?;
+    let set = connection.busy_timeout(PATIENCE).and_then(|()| connection.pragma_update(None, "synchronous", "NORMAL"));
+    set.map_err(|error| fault(path, "open", &error))?;
+    Ok(connection)
+}
+
+fn version(connection: &Connection, path: &Path) -> Result<usize> {
+    let version: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(|error| fault(path, "read", &error))?;
+    match usize::try_from(version) {
+        Ok(version) if version <= MIGRATIONS.len() => Ok(version),
+        _ => Err(Fault::config(format!("{} was written by a newer version of this program", path.display()))
+            .hint("use that version, or move the file away")),
+    }
+}
+
+/// Words for what the database said.
+pub(super) fn fault(path: &Path, what: &str, error: &rusqlite::Error) -> Fault {
+    let shown = path.display();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            Fault::unavailable(format!("{shown} is damaged or no database"))
+                .hint(format!("move it away (mv {shown} {shown}.damaged) or restore it from a backup"))
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            Fault::unavailable(format!("{shown} is in use by another process")).hint("try again")
+        }
+        Some(ErrorCode::DiskFull) => {
+            Fault::unavailable(format!("cannot {what} {shown}: the disk is full")).hint("free some space")
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            Fault::unavailable(format!("cannot {what} {shown}: it may not be written or read"))
+                .hint("check its access rights")
+        }
+        _ => Fault::unavailable(format!("cannot {what} {shown}: {error}")),
+    }
+}
