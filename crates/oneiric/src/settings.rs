@@ -92,6 +92,12 @@ pub struct Row {
     pub shown: String,
     /// Which layer gave it.
     pub source: String,
+    /// What it may hold, in words.
+    pub allowed: String,
+    /// Its value when no layer gives one; empty is unset.
+    pub default: &'static str,
+    /// Variables that give it, the most exact first.
+    pub variables: Vec<String>,
     /// What the setting does.
     pub doc: &'static str,
 }
@@ -210,6 +216,9 @@ impl Settings {
             path: spec.path,
             shown: entry.value.shown(),
             source: entry.source.clone().unwrap_or_else(|| "default".to_owned()),
+            allowed: spec.kind.allowed(),
+            default: spec.default,
+            variables: self.catalog.variables(spec),
             doc: spec.doc,
         };
         self.catalog.specs.iter().zip(&self.entries).map(row).collect()
