@@ -1,0 +1,133 @@
+//! Small and read-only file systems.
+//!
+//! A test that mounts runs in a mount namespace of its own: it starts its own executable again under `unshare`, for that
+//! one test, so that no mount is left behind however it ends, and no privilege is needed where user namespaces are allowed.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const INSIDE: &str = "TESTKIT_MOUNT_NAMESPACE";
+
+/// Whether the caller should go on: `true` inside the namespace. Outside it, runs the test named `test` inside one and
+/// says `false` when that passed.
+///
+/// # Panics
+/// When the test fails inside, and when there can be no namespace while `CI` is set.
+#[must_use]
+#[allow(clippy::print_stderr, reason = "the reason why a test could not be run")]
+pub fn inside_mount_namespace(test: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let flags = ["-m", "-rm"].into_iter().find(|flags| {
+        let probe = "d=$(mktemp -d) && mount -t tmpfs -o size=64k none $d && umount $d && rmdir $d";
+        Command::new("unshare").args([flags, "sh", "-c", probe]).output().is_ok_and(|done| done.status.success())
+    });
+    let Some(flags) = flags else {
+        let why = "this needs 'unshare' and 'mount' (util-linux) and either root or user namespaces";
+        assert!(std::env::var_os("CI").is_none(), "{test}: {why}");
+        eprintln!("{test} was not run: {why}");
+        return false;
+    };
+    let executable = std::env::current_exe().expect("a test knows its own path");
+    let done = Command::new("unshare")
+        .arg(flags)
+        .arg(executable)
+        .args(["--exact", test, "--nocapture", "--test-threads", "1"])
+        .env(INSIDE, "1")
+        .output()
+        .expect("unshare ran a moment ago");
+    let stdout = String::from_utf8_lossy(&done.stdout);
+    let stderr = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{test} failed in its mount namespace\n{stdout}\n{stderr}");
+    assert!(stdout.contains("1 passed"), "{test} is not the test's full name\n{stdout}\n{stderr}");
+    false
+}
+
+/// A file system in memory, of a given size, in a folder of its own.
+#[derive(Debug)]
+pub struct SmallDisk {
+    root: PathBuf,
+    folder: Option<tempfile::TempDir>,
+}
+
+impl SmallDisk {
+    /// Mounts one. Only inside a mount namespace.
+    ///
+    /// # Panics
+    /// When it cannot be mounted.
+    #[must_use]
+    pub fn of_kib(kib: u32) -> Self {
+        let folder = tempfile::Builder::new().prefix("disk-").tempdir().expect("a temporary folder");
+        let mut disk = Self::mount(&folder.path().canonicalize().expect("its path"), kib);
+        disk.folder = Some(folder);
+        disk
+    }
+
+    /// Mounts one on an existing folder.
+    ///
+    /// # Panics
+    /// When it cannot be mounted.
+    #[must_use]
+    pub fn mount(root: &Path, kib: u32) -> Self {
+        assert!(std::env::var_os(INSIDE).is_some(), "mounting belongs into a mount namespace");
+        let size = format!("size={kib}k,mode=0700");
+        run("mount", &["-t", "tmpfs", "-o", &size, "none", &root.to_string_lossy()]);
+        Self { root: root.to_path_buf(), folder: None }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Fills it to the last byte. Drop or remove the ballast to have room again.
+    ///
+    /// # Panics
+    /// When not even an empty file can be made.
+    #[must_use]
+    pub fn fill(&self) -> Ballast {
+        let path = self.root.join("ballast");
+        let mut file = File::create(&path).expect("a file for ballast");
+        for size in [64 * 1024, 4 * 1024, 512, 1] {
+            while file.write_all(&vec![7; size]).is_ok() {}
+        }
+        Ballast { path }
+    }
+
+    /// Makes it read-only, or writable again.
+    ///
+    /// # Panics
+    /// When it cannot be remounted.
+    pub fn set_read_only(&self, read_only: bool) {
+        let mode = if read_only { "remount,ro" } else { "remount,rw" };
+        run("mount", &["-o", mode, &self.root.to_string_lossy()]);
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.root).output();
+        drop(self.folder.take());
+    }
+}
+
+/// A file that takes all room.
+#[derive(Debug)]
+pub struct Ballast {
+    path: PathBuf,
+}
+
+impl Drop for Ballast {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn run(program: &str, args: &[&str]) {
+    let done = Command::new(program).args(args).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(done.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+}

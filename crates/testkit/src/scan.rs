@@ -1,0 +1,58 @@
+//! Looking through every byte below a folder.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Everything below `root`, folders included, links not followed.
+#[must_use]
+pub fn tree(root: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path.clone());
+            }
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Files below `root` that hold `needle`, in their bytes or in their names.
+///
+/// # Panics
+/// When a file cannot be read: then nothing is known.
+#[must_use]
+pub fn files_with(root: &Path, needle: &str) -> Vec<PathBuf> {
+    let holds = |path: &PathBuf| {
+        if path.to_string_lossy().contains(needle) {
+            return true;
+        }
+        if !path.is_file() {
+            return false;
+        }
+        match fs::read(path) {
+            Ok(bytes) => bytes.windows(needle.len()).any(|window| window == needle.as_bytes()),
+            // It may have gone since it was listed.
+            Err(error) => !path.exists() || panic!("cannot read {}: {error}", path.display()),
+        }
+    };
+    tree(root).into_iter().filter(holds).collect()
+}
+
+/// What below `root` (itself included) others than the owner can touch, with its mode.
+#[must_use]
+pub fn open_to_others(root: &Path) -> Vec<(PathBuf, u32)> {
+    let mut paths = tree(root);
+    paths.push(root.to_path_buf());
+    let mode = |path: PathBuf| {
+        let meta = fs::symlink_metadata(&path).ok()?;
+        let mode = meta.permissions().mode() & 0o777;
+        (!meta.is_symlink() && mode & 0o077 != 0).then_some((path, mode))
+    };
+    paths.into_iter().filter_map(mode).collect()
+}

@@ -1,0 +1,16 @@
+//! The two programs together, as people and clients use them: real binaries, real files, real sockets, real faults.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod clocks;
+mod damaged_files;
+mod full_disk;
+mod http_input;
+mod kills;
+mod many_at_once;
+mod sample;
+mod secrets;
+mod seed_lines;
+mod sessions;
+mod start_and_stop;
+mod stdio;
+mod without_server;
