@@ -1,1 +1,18 @@
-//! session-store
+//! Keeps sessions and events, and finds them again.
+//!
+//! [`Store`] is the contract; [`sqlite::SqliteStore`] keeps it over a SQLite file or in memory. Text analysis and
+//! ranking ([`analysis`], [`search`]) belong to no database. Nothing here knows a command line, a socket or a protocol.
+
+pub mod analysis;
+pub mod model;
+pub mod search;
+pub mod sink;
+pub mod sqlite;
+mod store;
+
+pub use model::{
+    Candidates, Counts, DurationHistogram, EventFilter, EventRow, Page, SearchAnswer, SearchFilter, SearchHit,
+    SearchMode, Session, SessionFilter, SessionStatus, StoreInfo,
+};
+pub use sink::StoreSink;
+pub use store::{Judge, Store, Unknown};

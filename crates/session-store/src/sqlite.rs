@@ -1,0 +1,194 @@
+//! The store over SQLite: a file in WAL mode that several processes share, or a database in memory.
+//!
+//! One writer thread a process commits what waits together ([`writer`]); readers have connections of their own and
+//! never wait for it. Text search uses an FTS5 table of terms that were made by [`crate::analysis`].
+
+mod connection;
+mod counters;
+mod events;
+mod failure;
+mod ingest;
+mod migrations;
+mod prepare;
+mod search;
+mod session_row;
+mod sessions;
+mod stale;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use oneiric::clock::{Clock, Timestamp};
+use oneiric::event::{BatchReceipt, EventBatch};
+use oneiric::fault::Result;
+use oneiric::id::SessionId;
+use oneiric::redact::Redactor;
+
+use crate::model::{
+    Counts, EventFilter, EventRow, Page, SearchAnswer, SearchFilter, Session, SessionFilter, StoreInfo,
+};
+use crate::store::{Judge, Store, Unknown};
+use connection::{Place, Readers};
+use writer::Writer;
+
+pub use connection::busy_waits;
+pub use migrations::SCHEMA_VERSION;
+
+/// What a store needs from outside.
+#[derive(Clone)]
+pub struct Options {
+    /// Time of reception.
+    pub clock: Arc<dyn Clock>,
+    /// Takes secrets out before anything is stored.
+    pub redactor: Arc<Redactor>,
+    /// Size that the database must not outgrow; the file system's when `None`.
+    pub max_bytes: Option<u64>,
+    /// Open an existing file for reading only.
+    pub read_only: bool,
+}
+
+impl Options {
+    /// Standard redaction, no limit of size, reading and writing.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, redactor: Arc::new(Redactor::standard()), max_bytes: None, read_only: false }
+    }
+}
+
+/// Sessions and events in SQLite.
+pub struct SqliteStore {
+    place: Arc<Place>,
+    options: Options,
+    readers: Readers,
+    /// Started by the first write: a command that only lists starts no thread.
+    writer: Mutex<Option<Writer>>,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`; creates it (mode 0600) when there is none. A file that cannot be written is
+    /// opened for reading.
+    ///
+    /// # Errors
+    /// `Unavailable` when it can neither be read nor made or is damaged, `Config` when a newer program made it or it
+    /// holds something else.
+    pub fn open(path: &Path, options: Options) -> Result<Self> {
+        let (place, first) = connection::open_file(path, &options)?;
+        Ok(Self::over(place, first, options))
+    }
+
+    /// A new database in memory; it ends with the store.
+    ///
+    /// # Errors
+    /// `Unavailable` when SQLite cannot allocate it.
+    pub fn in_memory(options: Options) -> Result<Self> {
+        let (place, first) = connection::open_memory(&options)?;
+        Ok(Self::over(place, first, options))
+    }
+
+    fn over(place: Place, first: rusqlite::Connection, options: Options) -> Self {
+        let place = Arc::new(place);
+        Self { readers: Readers::new(Arc::clone(&place), first), place, options, writer: Mutex::new(None) }
+    }
+
+    /// The file, when there is one.
+    #[must_use]
+    pub fn path(&self) -> Option<PathBuf> {
+        self.place.path().map(Path::to_path_buf)
+    }
+
+    /// Batches that wait for the writer.
+    #[must_use]
+    pub fn queue_depth(&self) -> usize {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, Writer::depth)
+    }
+
+    /// Runs `work` on a reader in one snapshot.
+    fn read<T>(&self, work: impl FnOnce(&rusqlite::Connection) -> Result<T, failure::Failure>) -> Result<T> {
+        self.readers.with(work)
+    }
+
+    /// Runs `work` with the writer's door.
+    fn write<T>(&self, work: impl FnOnce(&writer::Door) -> Result<T>) -> Result<T> {
+        self.place.writable()?;
+        let door = {
+            let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*writer {
+                Some(running) => running.door(),
+                None => {
+                    let started = Writer::start(Arc::clone(&self.place), &self.options)?;
+                    writer.insert(started).door()
+                }
+            }
+        };
+        work(&door)
+    }
+}
+
+impl Store for SqliteStore {
+    fn ingest(&self, batches: &[EventBatch], unknown: Unknown) -> Result<Vec<BatchReceipt>> {
+        if batches.is_empty() {
+            return Ok(Vec::new());
+        }
+        let received = self.options.clock.now();
+        let prepared = prepare::batches(batches, &self.options.redactor, received)?;
+        self.write(|door| door.ingest(prepared, unknown))
+    }
+
+    fn resolve(&self, id_or_prefix: &str) -> Result<SessionId> {
+        self.read(|connection| sessions::resolve(connection, id_or_prefix))
+    }
+
+    fn session_exists(&self, id: &SessionId) -> Result<bool> {
+        self.read(|connection| sessions::exists(connection, id.as_str()))
+    }
+
+    fn session(&self, id_or_prefix: &str) -> Result<Session> {
+        self.read(|connection| {
+            let id = sessions::resolve(connection, id_or_prefix)?;
+            sessions::get(connection, id.as_str())
+        })
+    }
+
+    fn sessions(&self, filter: &SessionFilter, page: Page) -> Result<Vec<Session>> {
+        self.read(|connection| sessions::list(connection, filter, page))
+    }
+
+    fn events(&self, filter: &EventFilter, page: Page) -> Result<Vec<EventRow>> {
+        self.read(|connection| events::list(connection, filter, page))
+    }
+
+    fn search(&self, query: &str, filter: &SearchFilter, limit: usize) -> Result<SearchAnswer> {
+        self.read(|connection| search::search(connection, query, filter, limit))
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        let place = Arc::clone(&self.place);
+        self.read(|connection| {
+            let mut counts = counters::read(connection)?;
+            counts.database_bytes = connection::size(connection, &place)?;
+            Ok(counts)
+        })
+    }
+
+    fn mark_stale(&self, judge: Judge<'_>, now: Timestamp) -> Result<Vec<SessionId>> {
+        let gone = self.read(|connection| stale::gone(connection, judge))?;
+        if gone.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write(|door| door.mark_stale(gone, now))
+    }
+
+    fn info(&self) -> Result<StoreInfo> {
+        let place = Arc::clone(&self.place);
+        self.read(|connection| {
+            Ok(StoreInfo {
+                backend: "sqlite".to_owned(),
+                location: place.shown(),
+                schema_version: migrations::version(connection)?,
+                writable: place.writable().is_ok(),
+                database_bytes: connection::size(connection, &place)?,
+            })
+        })
+    }
+}

@@ -1,0 +1,63 @@
+//! Reads events: of one session in their order, or of all, the newest first.
+
+use oneiric::clock::Timestamp;
+use rusqlite::{Connection, Row};
+use serde_json::{Map, Value};
+
+use super::failure::Failure;
+use super::session_row::{SCOPE_EVENT_TYPE, scope, time};
+use super::sessions;
+use crate::model::{EventFilter, EventRow, Page};
+
+pub(super) const OF_SESSION: &str =
+    "SELECT event_id, session_id, event_type, timestamp, sequence, received_at, data FROM session_events
+     WHERE session_id = ?1 AND (?2 IS NULL OR event_type = ?2) ORDER BY timestamp, sequence, seq LIMIT ?3 OFFSET ?4";
+pub(super) const OF_ALL: &str =
+    "SELECT event_id, session_id, event_type, timestamp, sequence, received_at, data FROM session_events
+     ORDER BY seq DESC LIMIT ?1 OFFSET ?2";
+/// The search index knows which events have a type, newest first; the check is for a hash that two types share.
+pub(super) const OF_TYPE: &str =
+    "SELECT e.event_id, e.session_id, e.event_type, e.timestamp, e.sequence, e.received_at, e.data
+     FROM event_search s CROSS JOIN session_events e ON e.seq = s.rowid
+     WHERE s.event_search MATCH ?1 AND e.event_type = ?2 ORDER BY s.rowid DESC LIMIT ?3 OFFSET ?4";
+
+pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<EventRow> {
+    let epoch = Timestamp::from_micros(0);
+    Ok(EventRow {
+        event_id: row.get(0)?,
+        session_id: row.get(1)?,
+        event_type: row.get(2)?,
+        timestamp: time(row, 3)?.unwrap_or(epoch),
+        sequence: row.get::<_, Option<i64>>(4)?.and_then(|sequence| u64::try_from(sequence).ok()),
+        received_at: time(row, 5)?.unwrap_or(epoch),
+        data: row.get_ref(6)?.as_str_or_null()?.map(data).unwrap_or_default(),
+    })
+}
+
+/// Data that somebody changed to something else than an object is shown as it is.
+fn data(text: &str) -> Map<String, Value> {
+    serde_json::from_str(text).unwrap_or_else(|_| Map::from_iter([("text".to_owned(), text.into())]))
+}
+
+pub(super) fn list(connection: &Connection, filter: &EventFilter, page: Page) -> Result<Vec<EventRow>, Failure> {
+    let limit = i64::try_from(page.limit.min(Page::MAX_LIMIT)).unwrap_or(0);
+    let offset = i64::try_from(page.offset).unwrap_or(i64::MAX);
+    let event_type = filter.event_type.as_deref();
+    let found = match (&filter.session, event_type) {
+        (Some(session), _) => {
+            let id = sessions::resolve(connection, session)?;
+            connection
+                .prepare_cached(OF_SESSION)?
+                .query_map((id.as_str(), event_type, limit, offset), event)?
+                .collect::<rusqlite::Result<_>>()?
+        }
+        (None, Some(event_type)) => connection
+            .prepare_cached(OF_TYPE)?
+            .query_map((format!("\"{}\"", scope(SCOPE_EVENT_TYPE, event_type)), event_type, limit, offset), event)?
+            .collect::<rusqlite::Result<_>>()?,
+        (None, None) => {
+            connection.prepare_cached(OF_ALL)?.query_map((limit, offset), event)?.collect::<rusqlite::Result<_>>()?
+        }
+    };
+    Ok(found)
+}

@@ -1,0 +1,95 @@
+//! What SQLite says, told to a person: what happened to which file, and what to do.
+
+use oneiric::fault::Fault;
+use rusqlite::ErrorCode;
+
+use super::connection::Place;
+
+/// A failure below the store's doors.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// SQLite's answer.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// Already in words.
+    #[error("{0}")]
+    Fault(Fault),
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl Failure {
+    /// Whether the request was wrong rather than the database.
+    pub(super) fn is_fault(&self) -> bool {
+        matches!(self, Self::Fault(_))
+    }
+
+    /// In words.
+    pub(super) fn tell(self, place: &Place) -> Fault {
+        match self {
+            Self::Fault(fault) => fault,
+            Self::Sqlite(error) => tell(&error, place),
+        }
+    }
+}
+
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed)
+    )
+}
+
+/// Whether the file could not be opened the way it was asked for, and reading alone may still work.
+pub(super) fn is_access(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied))
+}
+
+pub(super) fn tell(error: &rusqlite::Error, place: &Place) -> Fault {
+    let at = place.shown();
+    let Some(code) = error.sqlite_error_code() else {
+        return match error {
+            // A column that holds what no version of this program writes.
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..) => damaged(&at, &error.to_string()),
+            _ => Fault::internal(format!("the database {at} answered unexpectedly: {error}")),
+        };
+    };
+    match code {
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => damaged(&at, &error.to_string()),
+        ErrorCode::DiskFull => Fault::unavailable(format!("no space left to write the database {at}"))
+            .hint("free some space, then try again; nothing was half stored"),
+        ErrorCode::SystemIoFailure => {
+            Fault::unavailable(format!("the disk failed to read or write the database {at} ({error})"))
+                .hint("check its space and health, then try again; nothing was half stored")
+        }
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
+            Fault::unavailable(format!("another program kept the database {at} to itself for too long"))
+                .hint("end that program or wait for it, then try again")
+        }
+        ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied => {
+            read_only(&at)
+        }
+        ErrorCode::CannotOpen => Fault::unavailable(format!("cannot open the database {at}"))
+            .hint("check that the file and its folder exist and can be read and written"),
+        ErrorCode::OutOfMemory => Fault::unavailable(format!("no memory left to work on the database {at}")),
+        ErrorCode::TooBig => Fault::user("a value is larger than the database can hold"),
+        _ => Fault::internal(format!("the database {at} answered unexpectedly: {error}")),
+    }
+}
+
+pub(super) fn read_only(at: &str) -> Fault {
+    Fault::unavailable(format!("the database {at} can be read but not written"))
+        .hint("make the file and its folder writable, or name another file")
+}
+
+fn damaged(at: &str, detail: &str) -> Fault {
+    Fault::unavailable(format!("the database {at} is damaged ({detail})"))
+        .hint("restore a backup over it, or move it away to begin a new one; it was left as it is")
+}

@@ -1,0 +1,59 @@
+//! FTS5 expressions, made from terms alone: every term is letters and digits in quotation marks, so no input is syntax.
+
+use crate::model::SearchFilter;
+use crate::search::query::{Clause, Query, Term};
+use crate::sqlite::session_row::{SCOPE_COMPONENT, SCOPE_EVENT_TYPE, SCOPE_PROJECT, SCOPE_SESSION_TYPE, scope};
+
+/// Newest matches between two seq.
+pub(super) const NEWEST: &str = "SELECT rowid FROM event_search WHERE event_search MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC LIMIT ?4";
+
+/// Events that hold one term.
+pub(super) fn term(term: &Term) -> String {
+    if !term.prefix {
+        return format!("\"{}\"", term.term);
+    }
+    let stems = term.prefix_stems();
+    let stems = stems.iter().map(|stem| format!(" OR \"{stem}\"")).collect::<String>();
+    format!("(\"{}\"*{stems})", term.surface)
+}
+
+/// Events that hold a clause, but for the order of a phrase.
+fn clause(query: &Query, clause: &Clause) -> String {
+    let parts: Vec<String> = clause.parts.iter().map(|&part| term(&query.terms[part])).collect();
+    let parts = parts.join(" AND ");
+    match clause.whole {
+        Some(whole) => format!("(({parts}) OR {})", term(&query.terms[whole])),
+        None => format!("({parts})"),
+    }
+}
+
+/// Events that hold every clause of the query and pass the filter.
+pub(super) fn all(query: &Query, filter: &SearchFilter) -> String {
+    let clauses: Vec<String> = query.clauses.iter().map(|one| clause(query, one)).collect();
+    narrowed(clauses.join(" AND "), query, filter)
+}
+
+/// Events that hold one term and pass the filter.
+pub(super) fn any(one: &Term, query: &Query, filter: &SearchFilter) -> String {
+    narrowed(term(one), query, filter)
+}
+
+fn narrowed(mut wanted: String, query: &Query, filter: &SearchFilter) -> String {
+    for (kind, value) in [
+        (SCOPE_PROJECT, &filter.project),
+        (SCOPE_COMPONENT, &filter.component),
+        (SCOPE_SESSION_TYPE, &filter.session_type),
+        (SCOPE_EVENT_TYPE, &filter.event_type),
+    ] {
+        if let Some(value) = value {
+            wanted = format!("{wanted} AND \"{}\"", scope(kind, value));
+        }
+    }
+    // A phrase or a prefix is excluded by its text alone: the index would exclude more.
+    for one in
+        query.excluded.iter().filter(|one| !one.phrase && !one.parts.iter().any(|&part| query.terms[part].prefix))
+    {
+        wanted = format!("({wanted}) NOT {}", clause(query, one));
+    }
+    wanted
+}

@@ -1,0 +1,213 @@
+//! Reads sessions: one by its id or a part of it, many by a filter.
+
+use oneiric::clock::Timestamp;
+use oneiric::fault::Fault;
+use oneiric::id::SessionId;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+
+use super::failure::Failure;
+use super::session_row::{time, whole};
+use crate::model::{Page, Session, SessionFilter, SessionStatus};
+
+const COLUMNS: &str =
+    "session_id, component, session_type, status, start_time, end_time, duration_seconds, command_count,
+    event_count, error_count, last_event_time, project, repository, worktree, branch, commit_id, dirty, hostname,
+    username, pid, process, cwd, shell_type, metadata, created_at, updated_at";
+
+/// Candidates that an ambiguous beginning names.
+const SHOWN_CANDIDATES: usize = 5;
+/// Ids that an unknown one is compared with: its neighbours and the newest.
+const NEIGHBOURS: usize = 4;
+const NEWEST: usize = 50;
+/// Ids that are named as nearest.
+const NEAREST: usize = 3;
+
+fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
+    let status: String = row.get(3)?;
+    let process: Option<String> = row.get(20)?;
+    let metadata: Option<String> = row.get(23)?;
+    let epoch = Timestamp::from_micros(0);
+    Ok(Session {
+        session_id: row.get(0)?,
+        component: row.get(1)?,
+        session_type: row.get(2)?,
+        status: SessionStatus::parse(&status).unwrap_or(SessionStatus::Active),
+        start_time: time(row, 4)?.unwrap_or(epoch),
+        end_time: time(row, 5)?,
+        duration_seconds: row.get(6)?,
+        command_count: whole(row, 7)?,
+        event_count: whole(row, 8)?,
+        error_count: whole(row, 9)?,
+        last_event_time: time(row, 10)?,
+        project: row.get(11)?,
+        repository: row.get(12)?,
+        worktree: row.get(13)?,
+        branch: row.get(14)?,
+        commit: row.get(15)?,
+        dirty: row.get(16)?,
+        hostname: row.get(17)?,
+        username: row.get(18)?,
+        pid: row.get(19)?,
+        process: process.and_then(|text| serde_json::from_str(&text).ok()),
+        cwd: row.get(21)?,
+        shell_type: row.get(22)?,
+        metadata: metadata.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+        created_at: time(row, 24)?.unwrap_or(epoch),
+        updated_at: time(row, 25)?.unwrap_or(epoch),
+    })
+}
+
+pub(super) fn exists(connection: &Connection, id: &str) -> Result<bool, Failure> {
+    Ok(connection.prepare_cached("SELECT 1 FROM sessions WHERE session_id = ?1")?.exists([id])?)
+}
+
+pub(super) fn get(connection: &Connection, id: &str) -> Result<Session, Failure> {
+    let found = connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM sessions WHERE session_id = ?1"))?
+        .query_row([id], session)
+        .optional()?;
+    match found {
+        Some(found) => Ok(found),
+        None => Err(unknown(connection, id)?.into()),
+    }
+}
+
+/// The one session that `wanted` names.
+pub(super) fn resolve(connection: &Connection, wanted: &str) -> Result<SessionId, Failure> {
+    let named = |id: &str| {
+        SessionId::parse(id)
+            .map_err(|error| Failure::Fault(Fault::internal(format!("a stored session id is unusable: {error}"))))
+    };
+    if SessionId::parse(wanted).is_err() {
+        return Err(unknown(connection, wanted)?.into());
+    }
+    if exists(connection, wanted)? {
+        return named(wanted);
+    }
+    let found = beginning_with(connection, wanted, SHOWN_CANDIDATES + 1)?;
+    match found.as_slice() {
+        [] => Err(unknown(connection, wanted)?.into()),
+        [only] => named(only),
+        several => {
+            let more = if several.len() > SHOWN_CANDIDATES { ", …" } else { "" };
+            let shown = several[..several.len().min(SHOWN_CANDIDATES)].join(", ");
+            Err(Fault::user(format!("'{wanted}' is the beginning of several session ids: {shown}{more}"))
+                .hint("give more of the id")
+                .into())
+        }
+    }
+}
+
+fn beginning_with(connection: &Connection, prefix: &str, limit: usize) -> Result<Vec<String>, Failure> {
+    // Ids are ASCII, so this bound is above every id that begins with the prefix.
+    let above = format!("{prefix}\u{7f}");
+    let mut select = connection.prepare_cached(
+        "SELECT session_id FROM sessions WHERE session_id >= ?1 AND session_id < ?2 ORDER BY session_id LIMIT ?3",
+    )?;
+    Ok(select.query_map((prefix, above, limit as i64), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Says that there is no such session, and which ids are like it.
+pub(super) fn unknown(connection: &Connection, wanted: &str) -> Result<Fault, Failure> {
+    let shown: String = wanted.chars().take(64).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let near = nearest(connection, &shown)?;
+    let fault = Fault::not_found(format!("Invalid session ID '{shown}'"));
+    Ok(match near.as_slice() {
+        [] => fault.hint("there are no sessions yet"),
+        ids => fault.hint(format!("the nearest {}: {}", if ids.len() == 1 { "is" } else { "are" }, ids.join(", "))),
+    })
+}
+
+fn nearest(connection: &Connection, wanted: &str) -> Result<Vec<String>, Failure> {
+    let mut candidates: Vec<String> = Vec::new();
+    for (sql, limit) in [
+        ("SELECT session_id FROM sessions WHERE session_id >= ?1 ORDER BY session_id LIMIT ?2", NEIGHBOURS),
+        ("SELECT session_id FROM sessions WHERE session_id < ?1 ORDER BY session_id DESC LIMIT ?2", NEIGHBOURS),
+        ("SELECT session_id FROM sessions WHERE ?1 IS NOT NULL ORDER BY start_time DESC LIMIT ?2", NEWEST),
+    ] {
+        let mut select = connection.prepare_cached(sql)?;
+        let mut rows = select.query((wanted, limit as i64))?;
+        while let Some(row) = rows.next()? {
+            let id: String = row.get(0)?;
+            if !candidates.contains(&id) {
+                candidates.push(id);
+            }
+        }
+    }
+    // Stable: among equals the earlier candidate stays in front.
+    candidates.sort_by_cached_key(|id| distance(wanted.as_bytes(), id.as_bytes()));
+    candidates.truncate(NEAREST);
+    Ok(candidates)
+}
+
+/// Levenshtein distance, where a wanted beginning counts as near.
+fn distance(wanted: &[u8], id: &[u8]) -> usize {
+    let id = &id[..id.len().min(wanted.len() + 4)];
+    let mut row: Vec<usize> = (0..=id.len()).collect();
+    for (i, a) in wanted.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in id.iter().enumerate() {
+            let next = (diagonal + usize::from(a != b)).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = row[j + 1];
+            row[j + 1] = next;
+        }
+    }
+    row[id.len()]
+}
+
+/// The list's statement and its parameters.
+///
+/// One filter decides which index is read; the others only check its rows. The unary `+` keeps SQLite, which
+/// knows no statistics here, from choosing another one.
+pub(super) fn list_sql(filter: &SessionFilter, page: Page) -> (String, Vec<Value>) {
+    let status = filter.status.map(SessionStatus::as_str);
+    // Both have an index together.
+    let pair = filter.component.is_some() && filter.session_type.is_some();
+    // The narrowest first: few sessions are active at a time, and a worktree is part of a repository.
+    let narrow = matches!(filter.status, Some(SessionStatus::Active | SessionStatus::Failed | SessionStatus::Stale));
+    let columns = [
+        ("status", status.filter(|_| narrow)),
+        ("worktree", filter.worktree.as_deref()),
+        ("repository", filter.repository.as_deref()),
+        ("project", filter.project.as_deref()),
+        ("component", filter.component.as_deref()),
+        ("session_type", filter.session_type.as_deref()),
+        ("status", status.filter(|_| !narrow)),
+    ];
+    let mut sql = format!("SELECT {COLUMNS} FROM sessions");
+    let mut values: Vec<Value> = Vec::new();
+    let mut joint = " WHERE ";
+    let mut leading: Option<&str> = None;
+    for (column, value) in columns {
+        let Some(value) = value else { continue };
+        let with_pair = pair && leading == Some("component") && column == "session_type";
+        let plus = if leading.is_none() || with_pair { "" } else { "+" };
+        leading = leading.or(Some(column));
+        sql.push_str(&format!("{joint}{plus}{column} = ?"));
+        values.push(Value::from(value.to_owned()));
+        joint = " AND ";
+    }
+    for (operator, bound) in [(">=", filter.since), ("<", filter.until)] {
+        if let Some(bound) = bound {
+            sql.push_str(&format!("{joint}start_time {operator} ?"));
+            values.push(Value::from(bound.to_string()));
+            joint = " AND ";
+        }
+    }
+    sql.push_str(" ORDER BY start_time DESC, rowid DESC LIMIT ? OFFSET ?");
+    values.push(Value::from(i64::try_from(page.limit.min(Page::MAX_LIMIT)).unwrap_or(0)));
+    values.push(Value::from(i64::try_from(page.offset).unwrap_or(i64::MAX)));
+    (sql, values)
+}
+
+pub(super) fn list(connection: &Connection, filter: &SessionFilter, page: Page) -> Result<Vec<Session>, Failure> {
+    let (sql, values) = list_sql(filter, page);
+    let mut select = connection.prepare_cached(&sql)?;
+    Ok(select.query_map(params_from_iter(values), session)?.collect::<rusqlite::Result<_>>()?)
+}
+
+#[cfg(test)]
+#[path = "sessions/tests.rs"]
+mod tests;

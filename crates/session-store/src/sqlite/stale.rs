@@ -1,0 +1,26 @@
+//! Finds active sessions whose process is gone.
+
+use oneiric::process::{Liveness, ProcessIdentity};
+use rusqlite::Connection;
+
+use super::failure::Failure;
+use crate::store::Judge;
+
+/// Ids of active sessions that `judge` says are gone. Reads active sessions only.
+pub(super) fn gone(connection: &Connection, judge: Judge<'_>) -> Result<Vec<String>, Failure> {
+    let mut select = connection.prepare_cached(
+        "SELECT session_id, process, hostname FROM sessions WHERE status = 'active' AND process IS NOT NULL",
+    )?;
+    let mut rows = select.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let process: String = row.get(1)?;
+        let hostname: Option<String> = row.get(2)?;
+        if let Ok(process) = serde_json::from_str::<ProcessIdentity>(&process)
+            && judge(&process, hostname.as_deref().unwrap_or_default()) == Liveness::Gone
+        {
+            found.push(row.get(0)?);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,57 @@
+//! The contract of a session store. One implementation a database; every one passes the same suite (`tests/contract`).
+
+use oneiric::clock::Timestamp;
+use oneiric::event::{BatchReceipt, EventBatch};
+use oneiric::fault::Result;
+use oneiric::id::SessionId;
+use oneiric::process::{Liveness, ProcessIdentity};
+
+use crate::model::{
+    Counts, EventFilter, EventRow, Page, SearchAnswer, SearchFilter, Session, SessionFilter, StoreInfo,
+};
+
+/// What becomes of events whose session the store does not know and whose batches do not start it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// The whole call is refused with `Invalid session ID …`: for clients that name a session by hand.
+    Refuse,
+    /// A session is opened provisionally and completed when its start arrives: for spools, whose batches come in any order.
+    Open,
+}
+
+/// Tells whether a process of the named host still runs.
+pub type Judge<'a> = &'a dyn Fn(&ProcessIdentity, &str) -> Liveness;
+
+/// Keeps sessions and events. Calls block; what is acknowledged is on disk.
+pub trait Store: Send + Sync {
+    /// Stores batches, each event once (by `event_id`), redacted. Receipts are in the order of the batches.
+    fn ingest(&self, batches: &[EventBatch], unknown: Unknown) -> Result<Vec<BatchReceipt>>;
+
+    /// The one session that `id_or_prefix` names: its id or an unambiguous beginning of it.
+    fn resolve(&self, id_or_prefix: &str) -> Result<SessionId>;
+
+    /// Whether a session has exactly this id.
+    fn session_exists(&self, id: &SessionId) -> Result<bool>;
+
+    /// The session that `id_or_prefix` names.
+    fn session(&self, id_or_prefix: &str) -> Result<Session>;
+
+    /// Sessions, the newest start first. Costs what the page holds, not what the store holds.
+    fn sessions(&self, filter: &SessionFilter, page: Page) -> Result<Vec<Session>>;
+
+    /// Events of one session in their order (time, sequence, arrival), or of all, the newest arrival first.
+    fn events(&self, filter: &EventFilter, page: Page) -> Result<Vec<EventRow>>;
+
+    /// Full-text search: words, `"phrases"`, `prefix*`, `-exclusions`; the best hits first.
+    fn search(&self, query: &str, filter: &SearchFilter, limit: usize) -> Result<SearchAnswer>;
+
+    /// Totals for health and metrics; they cost the same at any size.
+    fn counts(&self) -> Result<Counts>;
+
+    /// Gives active sessions whose process is gone the status `stale` and their last event's time as their end.
+    /// Sessions without process identity are left alone: a guess is no fact. Returns the sessions that changed.
+    fn mark_stale(&self, judge: Judge<'_>, now: Timestamp) -> Result<Vec<SessionId>>;
+
+    /// What this store is and whether it can be read and written now.
+    fn info(&self) -> Result<StoreInfo>;
+}
