@@ -1,0 +1,243 @@
+//! One pass over a text: the prefilter says where a rule has to look, the rules say what is a secret.
+
+use std::sync::OnceLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
+
+use super::{MARK, Span, assign, command, entropy, names, prefix, structure};
+
+/// What a match of the prefilter calls for.
+#[derive(Clone, Copy, Debug)]
+enum Trigger {
+    Name,
+    Prefix(usize),
+    Command(usize),
+    Mark,
+    Url,
+    Jwt,
+    KeyBegin,
+    KeyEnd,
+    Bearer,
+    Basic,
+    Webhook,
+    IdentifiedBy,
+}
+
+const STRUCTURES: &[(&str, Trigger)] = &[
+    (MARK, Trigger::Mark),
+    ("://", Trigger::Url),
+    ("eyJ", Trigger::Jwt),
+    ("-----BEGIN", Trigger::KeyBegin),
+    ("-----END", Trigger::KeyEnd),
+    ("bearer ", Trigger::Bearer),
+    ("basic ", Trigger::Basic),
+    ("hooks.slack.com/services/", Trigger::Webhook),
+    ("/api/webhooks/", Trigger::Webhook),
+    ("identified by ", Trigger::IdentifiedBy),
+];
+
+/// Parts of names; which names they make is decided by [`names`].
+const NAMES: &[&str] = &[
+    "pass",
+    "pwd",
+    "_pw",
+    "secret",
+    "token",
+    "key",
+    "credential",
+    "creds",
+    "authorization",
+    "cookie",
+    "_auth",
+    "sig",
+    "masterauth",
+];
+
+struct Prefilter {
+    automaton: AhoCorasick,
+    triggers: Vec<Trigger>,
+}
+
+/// `None` would mean that the constant patterns do not build; then every text is looked at by entropy alone.
+fn prefilter() -> Option<&'static Prefilter> {
+    static PREFILTER: OnceLock<Option<Prefilter>> = OnceLock::new();
+    PREFILTER
+        .get_or_init(|| {
+            let mut patterns: Vec<&str> = Vec::new();
+            let mut triggers = Vec::new();
+            let mut add = |pattern: &'static str, trigger| {
+                patterns.push(pattern);
+                triggers.push(trigger);
+            };
+            STRUCTURES.iter().for_each(|(pattern, trigger)| add(pattern, *trigger));
+            NAMES.iter().for_each(|name| add(name, Trigger::Name));
+            prefix::RULES.iter().enumerate().for_each(|(index, rule)| add(rule.prefix, Trigger::Prefix(index)));
+            command::RULES.iter().enumerate().for_each(|(index, rule)| add(rule.program, Trigger::Command(index)));
+            let automaton = AhoCorasickBuilder::new()
+                .ascii_case_insensitive(true)
+                .kind(Some(AhoCorasickKind::ContiguousNFA))
+                .build(&patterns)
+                .ok()?;
+            Some(Prefilter { automaton, triggers })
+        })
+        .as_ref()
+}
+
+/// The secrets in `text`: in order, apart from each other, at the bounds of characters.
+pub(super) fn find(text: &str) -> Vec<Span> {
+    let mut scan = Scan { text: text.as_bytes(), spans: Vec::new(), public: Vec::new(), until: Until::default() };
+    if let Some(prefilter) = prefilter() {
+        for found in prefilter.automaton.find_overlapping_iter(text) {
+            scan.look(prefilter.triggers[found.pattern().as_usize()], found.start(), found.end());
+        }
+    }
+    scan.random();
+    scan.finish(text)
+}
+
+/// Up to where each kind of rule has already looked, so that no part of a text is looked at again and again.
+#[derive(Default)]
+struct Until {
+    mark: usize,
+    name: usize,
+    token: usize,
+    key: usize,
+    commands: [usize; command::RULES.len()],
+    /// The next `-----END`: unknown, or known to be absent from here on.
+    closing: Option<Option<usize>>,
+}
+
+struct Scan<'t> {
+    text: &'t [u8],
+    spans: Vec<Span>,
+    /// Certificates and public keys: random, and no secret.
+    public: Vec<(usize, usize)>,
+    until: Until,
+}
+
+impl Scan<'_> {
+    fn look(&mut self, trigger: Trigger, start: usize, end: usize) {
+        if start < self.until.mark {
+            return;
+        }
+        let text = self.text;
+        let found = match trigger {
+            Trigger::Mark => {
+                let kind = text[end..]
+                    .iter()
+                    .take(32)
+                    .take_while(|byte| byte.is_ascii_lowercase() || matches!(byte, b'-' | b'0'..=b'9'));
+                let close = end + kind.count();
+                if text.get(close) == Some(&b']') {
+                    self.until.mark = close + 1;
+                }
+                None
+            }
+            Trigger::Name => self.name(start, end),
+            Trigger::Prefix(index) if start >= self.until.token => {
+                let rule = &prefix::RULES[index];
+                rule.end(text, start).map(|end| Span { start, end, kind: rule.kind })
+            }
+            Trigger::Jwt if start >= self.until.token => structure::jwt(text, start),
+            Trigger::Prefix(_) | Trigger::Jwt => None,
+            Trigger::Command(index) => {
+                if start >= self.until.commands[index] {
+                    self.until.commands[index] = command::RULES[index].find(text, start, &mut self.spans);
+                }
+                None
+            }
+            Trigger::Url => structure::url_password(text, start),
+            Trigger::KeyBegin => self.key_begin(start),
+            Trigger::KeyEnd => {
+                let closed = start < self.until.key;
+                if closed { None } else { structure::key_block_end(text, start) }
+            }
+            Trigger::Bearer => structure::bearer(text, start),
+            Trigger::Basic => structure::basic(text, start),
+            Trigger::Webhook => structure::webhook(text, end),
+            Trigger::IdentifiedBy => assign::value(text, start, end - 1, names::Class::Password),
+        };
+        if let Some(span) = found {
+            if matches!(trigger, Trigger::Prefix(_) | Trigger::Jwt) {
+                self.until.token = span.end;
+            }
+            self.spans.push(span);
+        }
+    }
+
+    fn name(&mut self, start: usize, end: usize) -> Option<Span> {
+        if start < self.until.name {
+            return None;
+        }
+        const MAX_NAME: usize = 128;
+        let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        let left = self.text[..start].iter().rev().take(MAX_NAME).take_while(|byte| in_name(byte)).count();
+        let right = self.text[end..].iter().take(MAX_NAME).take_while(|byte| in_name(byte)).count();
+        let (mut start, end) = (start - left, end + right);
+        // The letter of an escaped line break is no part of the name that follows it.
+        if start > 0 && self.text[start - 1] == b'\\' && matches!(self.text[start], b'n' | b't' | b'r') {
+            start += 1;
+        }
+        self.until.name = end;
+        let name = std::str::from_utf8(&self.text[start..end]).ok()?;
+        let span = assign::value(self.text, start, end, names::classify(name)?)?;
+        self.until.name = span.end;
+        Some(span)
+    }
+
+    fn key_begin(&mut self, start: usize) -> Option<Span> {
+        if start < self.until.key {
+            return None;
+        }
+        let known = match self.until.closing {
+            Some(None) => None,
+            Some(Some(at)) if at >= start => Some(at),
+            _ => structure::find(&self.text[start..], b"-----END").map(|offset| start + offset),
+        };
+        self.until.closing = Some(known);
+        let (span, private) = structure::key_block(self.text, start, known);
+        self.until.key = span.end;
+        if private {
+            return Some(span);
+        }
+        self.public.push((span.start, span.end));
+        None
+    }
+
+    fn random(&mut self) {
+        let Self { text, spans, public, .. } = self;
+        entropy::scan(text, |start, end| {
+            if !public.iter().any(|(from, to)| *from <= start && end <= *to) {
+                let start = telegram_bot(text, start, end).unwrap_or(start);
+                spans.push(Span { start, end, kind: "high-entropy" });
+            }
+        });
+    }
+
+    fn finish(self, text: &str) -> Vec<Span> {
+        let mut spans = self.spans;
+        if spans.is_empty() {
+            return spans;
+        }
+        for span in &mut spans {
+            span.start = text.floor_char_boundary(span.start);
+            span.end = text.ceil_char_boundary(span.end);
+        }
+        spans.sort_by_key(|span| (span.start, std::cmp::Reverse(span.end)));
+        let mut apart: Vec<Span> = Vec::with_capacity(spans.len());
+        for span in spans {
+            match apart.last_mut() {
+                Some(last) if span.start < last.end => last.end = last.end.max(span.end),
+                _ => apart.push(span),
+            }
+        }
+        apart
+    }
+}
+
+/// Where the number before the secret of a Telegram bot begins: `123456789:AA…`.
+fn telegram_bot(text: &[u8], start: usize, end: usize) -> Option<usize> {
+    let colon = start.checked_sub(1).filter(|at| text[*at] == b':' && end - start == 35)?;
+    let digits = text[..colon].iter().rev().take(12).take_while(|byte| byte.is_ascii_digit()).count();
+    (8..=11).contains(&digits).then_some(colon - digits)
+}

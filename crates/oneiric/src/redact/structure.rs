@@ -1,0 +1,166 @@
+//! Secrets that stand at a fixed place of a known form: URLs, key blocks, HTTP authorization.
+
+use super::Span;
+
+/// The password of a URL: `scheme://user:password@host`. `at` is where `://` stands.
+pub(super) fn url_password(text: &[u8], at: usize) -> Option<Span> {
+    let from = at + 3;
+    let rest = &text[from..];
+    let stops = |byte: &u8| {
+        byte.is_ascii_whitespace() || matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'`' | b'<' | b'>')
+    };
+    let authority = &rest[..rest.iter().take(2048).position(stops).unwrap_or(rest.len().min(2048))];
+    let end = authority.iter().rposition(|byte| *byte == b'@')?;
+    let start = match authority[..end].iter().position(|byte| *byte == b':') {
+        Some(colon) => colon + 1,
+        // A token in the place of the user: `https://TOKEN@host`.
+        None if end >= 20 && authority[..end].iter().any(u8::is_ascii_digit) => 0,
+        None => return None,
+    };
+    let secret = &authority[start..end];
+    (!secret.is_empty() && !is_reference(secret) && !secret.starts_with(super::MARK.as_bytes())).then_some(Span {
+        start: from + start,
+        end: from + end,
+        kind: "password",
+    })
+}
+
+/// A key block that begins at `at`, and whether it is a private one. `closing` is where the next `-----END` stands; a
+/// block without one goes as far as its letters.
+pub(super) fn key_block(text: &[u8], at: usize, closing: Option<usize>) -> (Span, bool) {
+    let head = &text[at..text.len().min(at + 80)];
+    let private = find(head, b"PRIVATE").is_some();
+    let end = match closing {
+        Some(closing) => end_of_closing(text, closing),
+        None => {
+            let inside = |byte: &u8| {
+                byte.is_ascii_alphanumeric()
+                    || byte.is_ascii_whitespace()
+                    || matches!(byte, b'+' | b'/' | b'=' | b'\\' | b':' | b',' | b'-' | b'.')
+            };
+            at + text[at..].iter().take_while(|byte| inside(byte)).count()
+        }
+    };
+    (Span { start: at, end, kind: "private-key" }, private)
+}
+
+/// Where `-----END RSA PRIVATE KEY-----` ends, which begins at `at`.
+fn end_of_closing(text: &[u8], at: usize) -> usize {
+    let label = (at + "-----END".len()).min(text.len());
+    let rest = &text[label..text.len().min(label + 64)];
+    find(rest, b"-----").map_or(text.len().min(label + 32), |dashes| label + dashes + 5)
+}
+
+/// The part of a private key block before its end at `at`, when its beginning was cut off.
+pub(super) fn key_block_end(text: &[u8], at: usize) -> Option<Span> {
+    let head = &text[at..text.len().min(at + 64)];
+    find(head, b"PRIVATE")?;
+    let inside = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || matches!(byte, b'+' | b'/' | b'=' | b'\\')
+    };
+    let length = text[..at].iter().rev().take(64 * 1024).take_while(|byte| inside(byte)).count();
+    let end = end_of_closing(text, at);
+    Some(Span { start: at - length, end, kind: "private-key" })
+}
+
+/// What follows the word `Bearer` at `at`.
+pub(super) fn bearer(text: &[u8], at: usize) -> Option<Span> {
+    let (start, end) = credentials(text, at + "bearer".len())?;
+    let token = &text[start..end];
+    let long = token.len() >= 20 || (token.len() >= 8 && token.iter().any(u8::is_ascii_digit));
+    long.then_some(Span { start, end, kind: "bearer-token" })
+}
+
+/// What follows the word `Basic` at `at`, when it is the base64 of `user:password`.
+pub(super) fn basic(text: &[u8], at: usize) -> Option<Span> {
+    let (start, end) = credentials(text, at + "basic".len())?;
+    let decoded = base64(&text[start..end])?;
+    decoded.contains(&b':').then_some(Span { start, end, kind: "basic-auth" })
+}
+
+fn credentials(text: &[u8], from: usize) -> Option<(usize, usize)> {
+    let blanks = text.get(from..)?.iter().take(8).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let start = from + blanks;
+    let allowed =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+    let length = text[start..].iter().take_while(|byte| allowed(byte)).count();
+    (blanks > 0 && length > 0).then_some((start, start + length))
+}
+
+/// The secret part of an address that posts into a chat: `https://hooks.slack.com/services/T0/B0/…`.
+pub(super) fn webhook(text: &[u8], from: usize) -> Option<Span> {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/');
+    let length = text[from..].iter().take_while(|byte| allowed(byte)).count();
+    (length >= 16).then_some(Span { start: from, end: from + length, kind: "webhook" })
+}
+
+/// Three base64url parts of which the first is a JSON object: a JSON Web Token, cut off or not.
+pub(super) fn jwt(text: &[u8], at: usize) -> Option<Span> {
+    if text.get(at..at + 3)? != b"eyJ" || super::prefix::follows_word(text, at) {
+        return None;
+    }
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'=');
+    let part = |from: usize| text.get(from..).map_or(0, |rest| rest.iter().take_while(|byte| allowed(byte)).count());
+    let header = part(at);
+    let dot = at + header;
+    if header < 10 || text.get(dot) != Some(&b'.') {
+        return None;
+    }
+    let payload = part(dot + 1);
+    let mut end = dot + 1 + payload;
+    if payload >= 8 && text.get(end) == Some(&b'.') {
+        end += 1 + part(end + 1);
+    }
+    (payload >= 8).then_some(Span { start: at, end, kind: "jwt" })
+}
+
+/// Whether a value only says where the secret is: `$NAME`, `${NAME}`, `$(command)`, `%NAME%`, `{{ name }}`, `<name>`.
+pub(super) fn is_reference(value: &[u8]) -> bool {
+    let name = |bytes: &[u8]| {
+        let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        !bytes.is_empty() && !bytes[0].is_ascii_digit() && bytes.iter().all(word)
+    };
+    let between = |open: &[u8], close: &[u8]| {
+        value.len() > open.len() + close.len() && value.starts_with(open) && value.ends_with(close)
+    };
+    match value {
+        [b'$', b'{', ..] => between(b"${", b"}") && !value.windows(2).any(|two| two == b":-"),
+        [b'$', b'(', ..] => true,
+        [b'$', rest @ ..] => name(rest),
+        [b'%', rest @ .., b'%'] => name(rest),
+        [b'{', b'{', ..] => true,
+        [b'<', ..] => between(b"<", b">"),
+        _ => false,
+    }
+}
+
+/// Decodes base64 in either alphabet, with or without padding. `None` when it is not base64.
+pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let digits = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+    if digits % 4 == 1 {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(digits * 3 / 4);
+    let (mut bits, mut count) = (0_u32, 0_u32);
+    for byte in &text[..digits] {
+        let six = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        bits = ((bits << 6) | u32::from(six)) & 0xffff;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push(u8::try_from((bits >> count) & 0xff).unwrap_or(0));
+        }
+    }
+    Some(bytes)
+}
+
+pub(super) fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).position(|window| window == wanted)
+}
