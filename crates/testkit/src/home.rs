@@ -4,17 +4,31 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use oneiric::paths::Home;
+use oneiric::run_file;
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::program::Program;
 use crate::{binaries, ports};
 
-/// Homes for one test. The folder goes when this is dropped.
+/// Homes for one test. The folder goes when this is dropped, and with it a server that was started in the background.
 #[derive(Debug)]
 pub struct TestHome {
-    // Dropped last: servers that a test holds end before.
     folder: Option<tempfile::TempDir>,
     root: PathBuf,
     port: u16,
     vars: BTreeMap<String, String>,
+}
+
+impl Drop for TestHome {
+    fn drop(&mut self) {
+        let home = Home::at(self.session_buddy_home());
+        // The lock that this asks for is held by nobody but the server itself, so no stranger is hit.
+        let server = run_file::running(&home, "session-buddy").and_then(|info| i32::try_from(info.pid).ok());
+        if let Some(pid) = server.and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
 }
 
 impl Default for TestHome {

@@ -138,7 +138,7 @@ fn an_empty_file_becomes_a_database_and_a_directory_in_its_place_is_named() {
         let _ = fs::remove_file(home.session_buddy_home().join(end));
     }
     fs::create_dir(home.database()).unwrap();
-    home.session_buddy(["list-sessions"]).run().expect_code(6).expect_one_clear_line(&["sessions.db"]);
+    home.session_buddy(["list-sessions"]).run().expect_code(3).expect_one_clear_line(&["sessions.db", "folder"]);
 }
 
 #[test]

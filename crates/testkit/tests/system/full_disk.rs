@@ -60,6 +60,7 @@ fn with_session_buddys_disk_full_the_shell_keeps_its_events_until_there_is_room(
     let disk = SmallDisk::mount(&home.session_buddy_home(), KIB);
     let mut server = Server::start(&home);
     home.mahavishnu(["shell", "-c", "ps()"]).run().expect_success();
+    let known = id(&home.sessions(&[])[0]);
     let ballast = disk.fill();
     let input: String = (0..200).map(|number| format!("print({number}, \"{}\")\n", "y".repeat(5000))).collect();
     let shell = home.mahavishnu(["shell"]).stdin(input).run();
@@ -67,7 +68,7 @@ fn with_session_buddys_disk_full_the_shell_keeps_its_events_until_there_is_room(
     assert!(!server.has_ended(), "the server ended because its disk is full");
     assert_eq!(home.waiting_spools().len(), 1, "what was not stored waits in the spool: {shell}");
     let events: Vec<_> = (0..200).map(|number| command(&format!("e-{number}"), number, &"z".repeat(5000))).collect();
-    let refused = server.tool("track_events", json!({ "session_id": "nobody-yet", "events": events }));
+    let refused = server.tool("track_events", json!({ "session_id": known, "events": events }));
     assert_eq!(refused["isError"], true, "{refused}");
     assert_eq!(refused["structuredContent"]["code"], "unavailable", "{refused}");
     let message = refused["structuredContent"]["message"].as_str().unwrap_or_default();

@@ -65,6 +65,9 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "'"))
 }
 
+/// Makes a statement of the shell out of a planted text.
+type Statement = fn(&str) -> String;
+
 struct Needles(Vec<(String, String)>);
 
 impl Needles {
@@ -86,7 +89,7 @@ impl Needles {
 /// A session that plants every kind in every place where a shell hears of one.
 fn shell_session(home: &TestHome, chance: &mut Chance, needles: &mut Needles) {
     let mut input = String::new();
-    let places: [(&str, fn(&str) -> String); 6] = [
+    let places: [(&str, Statement); 6] = [
         ("a command", |text| format!("len({})", quoted(text))),
         ("printed output", |text| {
             let (head, tail) = text.split_at(text.len() / 2);

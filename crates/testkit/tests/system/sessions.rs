@@ -46,12 +46,11 @@ fn an_unknown_session_id_is_told_with_the_nearest_ids_by_every_door() {
 fn a_prefix_is_an_id_when_it_is_unambiguous_and_names_the_candidates_when_not() {
     let home = TestHome::new();
     let server = Server::start(&home);
-    let mut start = session_start("s1", 0);
-    start["session_id"] = json!("alpha-1");
-    let events = |session: &str, event: &str| json!({ "session_id": session, "events": [{ "event_id": event, "event_type": "message", "timestamp": "2026-11-20T12:00:00Z", "data": { "text": "x" } }] });
-    for (session, event) in [("alpha-1", "e1"), ("alpha-2", "e2"), ("beta-1", "e3")] {
-        let receipt = server.tool("track_events", events(session, event));
-        assert_eq!(receipt["structuredContent"]["accepted"], 1, "{receipt}");
+    for session in ["alpha-1", "alpha-2", "beta-1"] {
+        let mut start = session_start(&format!("start-{session}"), 0);
+        start["session_id"] = json!(session);
+        let tracked = server.tool("track_session_start", start);
+        assert_eq!(tracked["structuredContent"]["session_id"], session, "{tracked}");
     }
     let shown = home.session_buddy(["get-session", "bet", "--format", "json"]).run();
     assert_eq!(shown.expect_success().json()["session_id"], "beta-1");
