@@ -1,2 +1,18 @@
-//! mahavishnu
-fn main() {}
+//! Mahavishnu: the admin shell over many repositories, and the commands around it.
+
+mod access;
+mod buddy;
+mod cli;
+mod journal;
+mod settings;
+mod shell;
+mod who;
+mod world;
+
+use std::process::ExitCode;
+
+use oneiric::settings::Surroundings;
+
+fn main() -> ExitCode {
+    cli::main(Surroundings::from_process())
+}

@@ -1,0 +1,235 @@
+//! The command line: a file a command. The same commands run inside the shell, in its process.
+
+mod completions;
+mod config;
+mod format;
+mod health;
+mod mcp;
+pub(crate) mod repos;
+mod sessions;
+mod test_tracking;
+mod token;
+
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use oneiric::fault::{Fault, Result};
+use oneiric::settings::Surroundings;
+use oneiric_shell::output::Output;
+use oneiric_shell::terminal::Terminal;
+
+use crate::world::World;
+
+/// Admin shell over many repositories; what is done in it is kept by Session-Buddy
+#[derive(Parser, Debug)]
+#[command(name = "mahavishnu", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Open the admin shell; it is recorded as a session
+    Shell(Shell),
+    /// List repositories
+    ListRepos(repos::ListRepos),
+    /// List roles
+    ListRoles(repos::ListRoles),
+    /// Show one role and the repositories that have it
+    ShowRole(repos::ShowRole),
+    /// List sessions: those that Session-Buddy keeps, or those that wait on the spool
+    Sessions(sessions::Sessions),
+    /// Send a probe session to Session-Buddy and read it back
+    TestSessionTracking,
+    /// Ask about MCP: health, and calls of Session-Buddy's tools
+    Mcp(mcp::Mcp),
+    /// Show whether everything works
+    Health(health::Health),
+    /// Show every setting with its value and where it came from
+    Config(config::Config),
+    /// Make a token
+    GenerateToken(token::GenerateToken),
+    /// Print shell completions
+    Completions(completions::Completions),
+}
+
+/// The commands that need no prefix in the shell, without `shell` itself.
+pub(crate) const COMMANDS: [(&str, &str); 11] = [
+    ("list-repos", "List repositories"),
+    ("list-roles", "List roles"),
+    ("show-role", "Show one role and the repositories that have it"),
+    ("sessions", "List sessions: those that Session-Buddy keeps, or those that wait on the spool"),
+    ("test-session-tracking", "Send a probe session to Session-Buddy and read it back"),
+    ("mcp", "Ask about MCP: health, and calls of Session-Buddy's tools"),
+    ("health", "Show whether everything works"),
+    ("config", "Show every setting with its value and where it came from"),
+    ("generate-token", "Make a token"),
+    ("completions", "Print shell completions"),
+    ("help", "Explain a command's options"),
+];
+
+#[derive(clap::Args, Debug)]
+struct Shell {
+    /// Run this code and exit, instead of reading from standard input
+    #[arg(short = 'c', value_name = "CODE")]
+    code: Option<String>,
+}
+
+/// Who gave the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caller {
+    /// A process of its own.
+    Process,
+    /// The shell of whoever owns this home; it asks for no token.
+    Shell,
+}
+
+/// The program.
+pub(crate) fn main(surroundings: Surroundings) -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let output = Output::process(Terminal::of(io::stdout(), &surroundings.vars));
+    let code = World::new(surroundings).and_then(|world| run(&Arc::new(world), cli.command, Caller::Process, &output));
+    ExitCode::from(u8::try_from(conclude(code, &output)).unwrap_or(1))
+}
+
+/// A command line inside the shell.
+pub(crate) fn run_in_shell(world: &Arc<World>, words: &[String], output: &Output) -> i32 {
+    let line = std::iter::once(OsString::from("mahavishnu")).chain(words.iter().map(OsString::from));
+    match Cli::try_parse_from(line) {
+        Ok(cli) => conclude(run(world, cli.command, Caller::Shell, output), output),
+        Err(error) => {
+            let styled = error.render();
+            let text = if output.terminal().colour { styled.ansi().to_string() } else { styled.to_string() };
+            let text = text.trim_end();
+            if error.use_stderr() {
+                output.error_line(text)
+            } else {
+                output.line(text)
+            }
+            error.exit_code()
+        }
+    }
+}
+
+fn conclude(code: Result<i32>, output: &Output) -> i32 {
+    match code {
+        Ok(code) => code,
+        Err(fault) => {
+            let terminal = output.terminal();
+            output.error_line(&format!("{} {}", terminal.error("error:"), fault.message()));
+            if let Some(hint) = fault.advice() {
+                output.error_line(&format!("{} {hint}", terminal.strong("help:")));
+            }
+            i32::from(fault.kind().exit_code())
+        }
+    }
+}
+
+fn run(world: &Arc<World>, command: Command, caller: Caller, output: &Output) -> Result<i32> {
+    match command {
+        Command::Shell(_) if caller == Caller::Shell => {
+            Err(Fault::user("this is the shell already").hint("open another one in another terminal"))
+        }
+        Command::Shell(shell) => crate::shell::run(world, shell.code.as_deref(), output),
+        Command::ListRepos(command) => command.run(world, caller, output).map(|()| 0),
+        Command::ListRoles(command) => command.run(world, caller, output).map(|()| 0),
+        Command::ShowRole(command) => command.run(world, caller, output).map(|()| 0),
+        Command::Sessions(command) => command.run(world, output).map(|()| 0),
+        Command::TestSessionTracking => Ok(test_tracking::run(world, output)),
+        Command::Mcp(command) => command.run(world, output),
+        Command::Health(command) => Ok(command.run(world, output)),
+        Command::Config(command) => command.run(world, output).map(|()| 0),
+        Command::GenerateToken(command) => command.run(world, output).map(|()| 0),
+        Command::Completions(command) => {
+            command.run(output);
+            Ok(0)
+        }
+    }
+}
+
+/// Options that a command takes to prove who asks.
+#[derive(clap::Args, Debug)]
+struct Token {
+    /// Token, when auth is on; MAHAVISHNU_TOKEN does the same
+    #[arg(long = "token", value_name = "TOKEN")]
+    token: Option<String>,
+}
+
+impl Token {
+    fn check(&self, world: &World, caller: Caller) -> Result<()> {
+        match caller {
+            Caller::Shell => Ok(()),
+            Caller::Process => crate::access::check(world, self.token.as_deref()),
+        }
+    }
+}
+
+/// Subcommands, options and values that may follow `words`.
+pub(crate) fn complete(words: &[&str]) -> Vec<String> {
+    let mut command = Cli::command();
+    command.build();
+    let mut at = &command;
+    for word in words {
+        if let Some(below) = at.find_subcommand(word) {
+            at = below;
+        }
+    }
+    let last = words.last().copied().unwrap_or_default();
+    let values = |option: &clap::Arg| -> Vec<String> {
+        option.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect()
+    };
+    let asked = at
+        .get_arguments()
+        .filter(|option| option.get_num_args().is_some_and(|count| count.takes_values()))
+        .find(|option| option.get_long().is_some_and(|long| last.strip_prefix("--") == Some(long)));
+    if let Some(option) = asked {
+        return values(option);
+    }
+    let below = at.get_subcommands().map(|below| below.get_name().to_owned());
+    let options = at.get_arguments().filter_map(|option| option.get_long()).map(|long| format!("--{long}"));
+    let places = at.get_positionals().flat_map(values);
+    below.chain(options).chain(places).filter(|word| !words.contains(&word.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_shell_knows_every_command() {
+        let mut command = Cli::command();
+        command.build();
+        let mut all: Vec<(String, String)> = command
+            .get_subcommands()
+            .filter(|below| !matches!(below.get_name(), "shell" | "help"))
+            .map(|below| (below.get_name().to_owned(), below.get_about().map(ToString::to_string).unwrap_or_default()))
+            .collect();
+        all.push(("help".into(), "Explain a command's options".into()));
+        let known: Vec<(String, String)> =
+            COMMANDS.iter().map(|(name, doc)| ((*name).to_owned(), (*doc).to_owned())).collect();
+        assert_eq!(known, all);
+    }
+
+    #[test]
+    fn completion_follows_the_command_tree() {
+        assert!(complete(&["mcp"]).contains(&"health".to_owned()));
+        assert!(complete(&["list-repos"]).contains(&"--tag".to_owned()));
+        assert_eq!(complete(&["list-repos", "--format"]), ["table", "json", "csv"]);
+        assert!(!complete(&["list-repos", "--tag"]).contains(&"--tag".to_owned()));
+    }
+}

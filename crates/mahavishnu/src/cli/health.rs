@@ -1,0 +1,155 @@
+//! `health`: every part with a fact, and one verdict.
+
+use oneiric::run_file;
+use oneiric_server::health::{Part, Report};
+use oneiric_shell::output::Output;
+
+use super::test_tracking::switched_off;
+use crate::access;
+use crate::buddy;
+use crate::world::World;
+
+/// Show whether everything works
+#[derive(clap::Args, Debug)]
+pub(super) struct Health {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Health {
+    pub(super) fn run(&self, world: &World, output: &Output) -> i32 {
+        let parts = vec![
+            server(world),
+            authentication(world),
+            session_buddy(world),
+            tracking(world),
+            repositories(world),
+            workflows(world),
+            adapters(world),
+        ];
+        let report = Report::over("mahavishnu", env!("CARGO_PKG_VERSION"), parts);
+        if self.json {
+            output.line(&format!("{:#}", report.to_json(true)));
+        } else {
+            output.line(&format!("Status: {}", report.status));
+            let address = run_file::running(world.settings.home(), "mahavishnu").map(|server| server.address);
+            output.line(&format!("MCP Server: {}", address.unwrap_or_else(|| "not running".to_owned())));
+            for part in &report.parts {
+                output.line(&part.line());
+            }
+        }
+        i32::from(!report.is_healthy())
+    }
+}
+
+/// Mahavishnu's own server.
+pub(super) fn server(world: &World) -> Part {
+    const NAME: &str = "Mahavishnu MCP server";
+    match run_file::running(world.settings.home(), "mahavishnu") {
+        Some(server) => Part::ok(NAME, "healthy", format!("{}, process {}", server.address, server.pid)),
+        None => Part {
+            word: "not running".into(),
+            ..Part::off(NAME, "this version has none; the shell and the commands work without")
+        },
+    }
+}
+
+/// Whether commands ask for a token, and could check one.
+pub(super) fn authentication(world: &World) -> Part {
+    const NAME: &str = "Authentication";
+    if !world.settings.bool("auth.enabled") {
+        return Part::off(NAME, "auth_enabled = false");
+    }
+    match access::secret(&world.settings) {
+        Ok(_) => Part::ok(NAME, "enabled", world.settings.text("auth.algorithm")),
+        Err(fault) => Part::failed(NAME, "broken", fault.message(), fault.advice().unwrap_or("set it")),
+    }
+}
+
+fn session_buddy(world: &World) -> Part {
+    const NAME: &str = "Session-Buddy";
+    let peer = world.peer();
+    match peer.health(world.patience()) {
+        Ok(health) => {
+            let version = health["version"].as_str().unwrap_or("of an unknown version");
+            match health["status"].as_str() {
+                Some("healthy") => Part::ok(NAME, "connected", format!("{}, {version}", peer.base())),
+                status => Part::failed(
+                    NAME,
+                    status.unwrap_or("unknown"),
+                    peer.base(),
+                    "look at 'session-buddy health'; what happens meanwhile waits on the spool",
+                ),
+            }
+        }
+        Err(error) => {
+            let fault = buddy::explain(error);
+            Part::failed(NAME, "not connected", fault.message(), fault.advice().unwrap_or("try again"))
+        }
+    }
+}
+
+/// Whether sessions are recorded and where they wait.
+pub(super) fn tracking(world: &World) -> Part {
+    const NAME: &str = "Session tracking";
+    if let Some((name, source)) = switched_off(&world.settings, &world.shared) {
+        return Part::off(NAME, format!("{name} = false, set by {source}"));
+    }
+    let spool = world.settings.home().spool();
+    if let Err(fault) = writable(&spool, world) {
+        return Part::failed(NAME, "impaired", fault, "make the home writable, or move it by MAHAVISHNU_HOME");
+    }
+    let depth = oneiric::spool::depth(&spool);
+    let waiting = match depth.files {
+        0 => "nothing waits on the spool".to_owned(),
+        files => format!("{files} sessions, {} bytes wait on the spool", depth.bytes),
+    };
+    Part::ok(NAME, "enabled", format!("to {}, {waiting}", world.peer().base()))
+}
+
+fn writable(spool: &std::path::Path, world: &World) -> Result<(), String> {
+    world.settings.home().ensure(spool).map_err(|fault| fault.message().to_owned())?;
+    rustix::fs::access(spool, rustix::fs::Access::WRITE_OK)
+        .map_err(|error| format!("{} cannot be written: {}", spool.display(), std::io::Error::from(error)))
+}
+
+fn repositories(world: &World) -> Part {
+    const NAME: &str = "Repositories";
+    match world.manifest() {
+        Err(fault) => Part::failed(NAME, "broken", fault.message(), fault.advice().unwrap_or("mend the manifest")),
+        Ok(manifest) => match &manifest.source {
+            Some(file) => Part::ok(NAME, "listed", format!("{}, {}", manifest.repos.len(), file.display())),
+            None => Part {
+                word: "none".into(),
+                ..Part::off(NAME, "no manifest; 'mahavishnu list-repos' says how to begin")
+            },
+        },
+    }
+}
+
+fn workflows(world: &World) -> Part {
+    const NAME: &str = "Workflows";
+    let table = world.workflows();
+    match table.counts() {
+        Ok(counts) if counts.is_empty() => Part::ok(NAME, "ready", "none yet"),
+        Ok(counts) => {
+            let counts: Vec<String> = counts.iter().map(|(status, count)| format!("{count} {status}")).collect();
+            Part::ok(NAME, "ready", counts.join(", "))
+        }
+        Err(fault) => Part::failed(NAME, "broken", fault.message(), fault.advice().unwrap_or("mend it")),
+    }
+}
+
+/// The engines that work could be handed to; this version has none of them, whatever the settings say.
+pub(super) fn adapters(world: &World) -> Part {
+    let states = ["prefect", "llamaindex", "agno"].map(|name| {
+        let wanted = world.settings.bool(match name {
+            "prefect" => "adapters.prefect_enabled",
+            "llamaindex" => "adapters.llamaindex_enabled",
+            _ => "adapters.agno_enabled",
+        });
+        format!("{name} ({})", if wanted { "not in this version" } else { "disabled" })
+    });
+    Part { word: states.join(", "), ..Part::off("Adapters", "") }
+}

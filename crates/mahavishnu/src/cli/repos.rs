@@ -1,0 +1,136 @@
+//! `list-repos`, `list-roles`, `show-role`, and `%repos`.
+
+use oneiric::fault::{Fault, Result};
+use oneiric_shell::nearest::nearest;
+use oneiric_shell::output::Output;
+use oneiric_shell::table::Table;
+use orchestrator::repos::{Manifest, Repository};
+
+use super::format::Format;
+use super::{Caller, Token};
+use crate::world::World;
+
+/// List repositories
+#[derive(clap::Args, Debug)]
+pub(super) struct ListRepos {
+    /// Only those with this tag
+    #[arg(long)]
+    tag: Option<String>,
+    /// Only those with this role
+    #[arg(long)]
+    role: Option<String>,
+    /// How to print them
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    #[command(flatten)]
+    token: Token,
+}
+
+/// List roles
+#[derive(clap::Args, Debug)]
+pub(super) struct ListRoles {
+    /// How to print them
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    #[command(flatten)]
+    token: Token,
+}
+
+/// Show one role
+#[derive(clap::Args, Debug)]
+pub(super) struct ShowRole {
+    /// Its name
+    name: String,
+    #[command(flatten)]
+    token: Token,
+}
+
+impl ListRepos {
+    pub(super) fn run(&self, world: &World, caller: Caller, output: &Output) -> Result<()> {
+        self.token.check(world, caller)?;
+        list(world, self.tag.as_deref(), self.role.as_deref(), self.format, output)
+    }
+}
+
+impl ListRoles {
+    pub(super) fn run(&self, world: &World, caller: Caller, output: &Output) -> Result<()> {
+        self.token.check(world, caller)?;
+        let manifest = world.manifest()?;
+        let mut table = Table::new(["Role", "Repositories", "Capabilities", "Description"]).numeric(1);
+        let mut rows = Vec::new();
+        for name in manifest.role_names() {
+            let declared = manifest.roles.iter().find(|role| role.name == name);
+            let count = manifest.repos.iter().filter(|repo| repo.role == name).count();
+            let capabilities = declared.map(|role| role.capabilities.clone()).unwrap_or_default();
+            let description = declared.map(|role| role.description.clone()).unwrap_or_default();
+            table.row([name.to_owned(), count.to_string(), capabilities.join(", "), description.clone()]);
+            rows.push(serde_json::json!({
+                "name": name, "repositories": count, "capabilities": capabilities, "description": description,
+            }));
+        }
+        self.format.print(&rows, &table, &Manifest::how_to_begin(&world.places()), output)
+    }
+}
+
+impl ShowRole {
+    pub(super) fn run(&self, world: &World, caller: Caller, output: &Output) -> Result<()> {
+        self.token.check(world, caller)?;
+        let manifest = world.manifest()?;
+        let names = manifest.role_names();
+        if !names.contains(&self.name.as_str()) {
+            let near = nearest(&self.name, names.iter().copied());
+            let hint = match (near.first(), names.is_empty()) {
+                (Some(near), _) => format!("did you mean {near}?"),
+                (None, true) => "the manifest has no roles".to_owned(),
+                (None, false) => format!("there are: {}", names.join(", ")),
+            };
+            return Err(Fault::not_found(format!("no role '{}'", self.name)).hint(hint));
+        }
+        output.line(&output.terminal().strong(&self.name));
+        if let Some(role) = manifest.roles.iter().find(|role| role.name == self.name) {
+            if !role.description.is_empty() {
+                output.line(&role.description);
+            }
+            if !role.capabilities.is_empty() {
+                output.line(&format!("Capabilities: {}", role.capabilities.join(", ")));
+            }
+        }
+        let repos = manifest.select(None, Some(&self.name))?;
+        output.line(&match repos.is_empty() {
+            true => "No repository has it.".to_owned(),
+            false => table(&repos).render(output.terminal()),
+        });
+        Ok(())
+    }
+}
+
+/// `%repos`: the repositories as a table.
+pub(crate) fn show(world: &World, tag: Option<&str>, role: Option<&str>, output: &Output) -> Result<()> {
+    list(world, tag, role, Format::Table, output)
+}
+
+fn list(world: &World, tag: Option<&str>, role: Option<&str>, format: Format, output: &Output) -> Result<()> {
+    let manifest = world.manifest()?;
+    let repos = manifest.select(tag, role)?;
+    let none = match manifest.repos.is_empty() {
+        true => Manifest::how_to_begin(&world.places()),
+        false => "No repository has both that tag and that role.".to_owned(),
+    };
+    format.print(&repos, &table(&repos), &none, output)
+}
+
+/// Repositories as a table. A folder that is not there is said to be missing.
+pub(crate) fn table(repos: &[&Repository]) -> Table {
+    let mut table = Table::new(["Name", "Role", "Tags", "Path", "Description"]);
+    for repo in repos {
+        let missing = if repo.path.is_dir() { "" } else { " (missing)" };
+        table.row([
+            repo.name.clone(),
+            repo.role.clone(),
+            repo.tags.join(", "),
+            format!("{}{missing}", repo.path.display()),
+            repo.description.clone(),
+        ]);
+    }
+    table
+}

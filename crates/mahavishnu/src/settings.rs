@@ -1,0 +1,194 @@
+//! Every setting of Mahavishnu. `config`, the variables and the reference page are all made from this table.
+//!
+//! A setting whose text says "not done by this version" is read and checked, so that a file written for a later version
+//! loads, and does nothing.
+
+use oneiric::settings::{Catalog, Kind, Spec};
+
+const fn spec(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Spec {
+    Spec { path, kind, default, env: &[], aliases: &[], doc }
+}
+
+const fn named(spec: Spec, env: &'static [&'static str]) -> Spec {
+    Spec { env, ..spec }
+}
+
+/// `settings/mahavishnu.yaml`, `~/.mahavishnu/config.yaml`, `MAHAVISHNU_*`.
+pub(crate) static CATALOG: Catalog = Catalog { product: "mahavishnu", env_prefix: "MAHAVISHNU", specs: SPECS };
+
+static SPECS: &[Spec] = &[
+    spec("host", Kind::Text, "127.0.0.1", "Address of the server (not done by this version)"),
+    spec("port", Kind::Int { min: 0, max: 65_535 }, "8680", "Port of the server (not done by this version)"),
+    spec("debug", Kind::Bool, "false", "Log everything, as log_level = DEBUG does"),
+    spec(
+        "log.level",
+        Kind::Choice(&["ERROR", "WARN", "WARNING", "INFO", "DEBUG", "TRACE"]),
+        "INFO",
+        "How much is logged",
+    ),
+    spec("trace_sessions", Kind::Bool, "false", "Log every step of a session's life as TRACE lines"),
+    spec("token", Kind::Secret, "", "Token for commands that ask for one, in place of --token"),
+    spec("auth.enabled", Kind::Bool, "false", "Ask for a token on the command line"),
+    spec("auth.secret", Kind::Secret, "", "Signs and checks tokens; at least 32 characters"),
+    spec("auth.algorithm", Kind::Choice(&["HS256", "HS384", "HS512"]), "HS256", "How tokens made here are signed"),
+    spec("auth.expire_minutes", Kind::Int { min: 1, max: 525_600 }, "60", "Life of tokens made here, in minutes"),
+    spec("session.enabled", Kind::Bool, "true", "Record admin-shell sessions"),
+    spec(
+        "session.checkpoint_interval",
+        Kind::Int { min: 10, max: 600 },
+        "60",
+        "Seconds between checkpoints while commands run",
+    ),
+    spec(
+        "session.output_bytes",
+        Kind::Int { min: 0, max: 1_048_576 },
+        "4096",
+        "Bytes of a command's output that are kept",
+    ),
+    spec(
+        "session.exit_deadline_ms",
+        Kind::Int { min: 0, max: 60_000 },
+        "250",
+        "Longest wait for delivery at the shell's end",
+    ),
+    spec("session_buddy.url", Kind::Url, "", "Session-Buddy's address; by default that of its running server"),
+    named(
+        spec("session_buddy.host", Kind::Text, "127.0.0.1", "Session-Buddy's host, when no url is set"),
+        &["SESSION_BUDDY_HOST"],
+    ),
+    named(
+        spec(
+            "session_buddy.port",
+            Kind::Int { min: 1, max: 65_535 },
+            "8678",
+            "Session-Buddy's port, when no url is set",
+        ),
+        &["SESSION_BUDDY_PORT"],
+    ),
+    named(
+        spec(
+            "session_buddy.home",
+            Kind::Path,
+            "~/.session-buddy",
+            "Session-Buddy's home, where its running server is found",
+        ),
+        &["SESSION_BUDDY_HOME"],
+    ),
+    named(
+        spec("session_buddy.secret", Kind::Secret, "", "Session-Buddy's secret; by default auth_secret"),
+        &["SESSION_BUDDY_AUTH_SECRET", "SESSION_BUDDY_SECRET"],
+    ),
+    spec(
+        "session_buddy.timeout_ms",
+        Kind::Int { min: 10, max: 60_000 },
+        "2000",
+        "Longest wait for Session-Buddy's answer to a question",
+    ),
+    spec(
+        "shell.time_limit",
+        Kind::Int { min: 0, max: 86_400 },
+        "300",
+        "Seconds that one statement may run; 0 leaves it to Ctrl-C",
+    ),
+    spec("shell.history", Kind::Bool, "true", "Keep the shell's history, redacted, in the home"),
+    named(
+        spec("observability.metrics_enabled", Kind::Bool, "false", "Serve metrics (not done by this version)"),
+        &["PROMETHEUS_METRICS_ENABLED"],
+    ),
+    named(
+        spec(
+            "observability.metrics_port",
+            Kind::Int { min: 1, max: 65_535 },
+            "9090",
+            "Port of the metrics (not done by this version)",
+        ),
+        &["PROMETHEUS_METRICS_PORT"],
+    ),
+    named(
+        spec("observability.metrics_path", Kind::Text, "/metrics", "Path of the metrics (not done by this version)"),
+        &["PROMETHEUS_METRICS_PATH"],
+    ),
+    spec("observability.tracing_enabled", Kind::Bool, "false", "Send traces (not done by this version)"),
+    named(
+        spec(
+            "observability.otlp_endpoint",
+            Kind::Url,
+            "http://localhost:4317",
+            "Where traces go (not done by this version)",
+        ),
+        &["OTEL_EXPORTER_OTLP_ENDPOINT"],
+    ),
+    named(
+        spec("observability.service_name", Kind::Text, "mahavishnu", "Name in traces (not done by this version)"),
+        &["OTEL_SERVICE_NAME"],
+    ),
+    named(
+        spec("observability.traces_exporter", Kind::Text, "otlp", "Exporter of traces (not done by this version)"),
+        &["OTEL_TRACES_EXPORTER"],
+    ),
+    spec(
+        "terminal.enabled",
+        Kind::Bool,
+        "false",
+        "Terminals for workers (not done by this version; the admin shell needs none)",
+    ),
+    spec(
+        "terminal.adapter_preference",
+        Kind::Choice(&["auto", "tmux", "pty", "iterm2", "mcpretentious"]),
+        "auto",
+        "Kind of those terminals (not done by this version)",
+    ),
+    spec(
+        "terminal.default_columns",
+        Kind::Int { min: 20, max: 1_000 },
+        "120",
+        "Their columns (not done by this version)",
+    ),
+    spec("terminal.default_rows", Kind::Int { min: 5, max: 1_000 }, "40", "Their rows (not done by this version)"),
+    spec("secrets.enabled", Kind::Bool, "false", "Rotate secrets (not done by this version)"),
+    spec(
+        "secrets.default_provider",
+        Kind::Choice(&["file"]),
+        "file",
+        "Where rotated secrets are (not done by this version)",
+    ),
+    spec("secrets.storage_path", Kind::Path, "data/secrets", "Folder of rotated secrets (not done by this version)"),
+    spec(
+        "secrets.rotation_interval_days",
+        Kind::Int { min: 1, max: 3_650 },
+        "90",
+        "Days between rotations (not done by this version)",
+    ),
+    spec("runtime_monitoring.enabled", Kind::Bool, "false", "Watch the runtime (not done by this version)"),
+    spec("runtime_monitoring.falco_enabled", Kind::Bool, "false", "Take Falco's alerts (not done by this version)"),
+    spec("rate_limit.enabled", Kind::Bool, "true", "Limit requests (not done by this version)"),
+    spec(
+        "rate_limit.user_requests_per_minute",
+        Kind::Int { min: 1, max: 1_000_000 },
+        "60",
+        "Limit of a user (not done by this version)",
+    ),
+    spec(
+        "rate_limit.ip_requests_per_minute",
+        Kind::Int { min: 1, max: 1_000_000 },
+        "30",
+        "Limit of an address (not done by this version)",
+    ),
+    spec("rate_limit.ip_ban_enabled", Kind::Bool, "true", "Ban addresses (not done by this version)"),
+    spec(
+        "rate_limit.ip_ban_threshold",
+        Kind::Int { min: 1, max: 1_000 },
+        "5",
+        "Violations until a ban (not done by this version)",
+    ),
+    spec(
+        "rate_limit.ip_ban_duration",
+        Kind::Int { min: 1, max: 31_536_000 },
+        "300",
+        "Seconds of a ban (not done by this version)",
+    ),
+    spec("rate_limit.exempt_ips", Kind::TextList, "", "Addresses without limit (not done by this version)"),
+    spec("adapters.prefect_enabled", Kind::Bool, "false", "Hand work to Prefect (not done by this version)"),
+    spec("adapters.llamaindex_enabled", Kind::Bool, "false", "Hand work to LlamaIndex (not done by this version)"),
+    spec("adapters.agno_enabled", Kind::Bool, "false", "Hand work to Agno (not done by this version)"),
+];

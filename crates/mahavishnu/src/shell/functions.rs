@@ -1,0 +1,172 @@
+//! The shell's functions: `ps top errors sync sessions`, and `repos` for code.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oneiric::clock::Timestamp;
+use oneiric::fault::Result;
+use oneiric_shell::interpreter::{Function, Reply, Shown};
+use oneiric_shell::table::Table;
+use orchestrator::workflows::{Which, Workflow};
+use serde_json::{Value, json};
+
+use crate::buddy;
+use crate::journal::SessionJournal;
+use crate::shell::{drain, short};
+use crate::world::World;
+
+/// Workflows that a list shows.
+const ROWS: usize = 50;
+
+/// Longest wait of `sync()` for this session's events, and again for those of others.
+const SYNC: Duration = Duration::from_secs(3);
+
+pub(super) fn all(world: &Arc<World>, journal: &Arc<SessionJournal>) -> Vec<Function> {
+    let bind = |work: fn(&World, &SessionJournal) -> Result<Reply>| {
+        let (world, journal) = (Arc::clone(world), Arc::clone(journal));
+        move |_: &_| work(&world, &journal)
+    };
+    let ps = bind(|world, _| workflows(world, Which::All, "No workflows yet."));
+    let top = bind(|world, _| workflows(world, Which::Active, "No active workflows."));
+    let sync = bind(|world, journal| Ok(deliver(world, journal)));
+    let repos = bind(|world, _| repositories(world));
+    let (errors_world, errors_journal) = (Arc::clone(world), Arc::clone(journal));
+    let sessions_world = Arc::clone(world);
+    vec![
+        Function::new("ps", "Show workflows, newest first", ps),
+        Function::new("top", "Show active workflows with their progress", top),
+        Function::new("errors", "Show the newest n errors: of workflows and of this session", move |arguments| {
+            errors(&errors_world, &errors_journal, arguments.number("n", 1)?)
+        })
+        .optional("n", 10),
+        Function::new("sync", "Deliver waiting events to Session-Buddy now, also those of ended shells", sync),
+        Function::new("sessions", "Show the newest sessions that Session-Buddy keeps", move |arguments| {
+            let component = arguments.text("component")?.unwrap_or("*").to_owned();
+            Ok(session_rows(buddy::sessions(&sessions_world, arguments.number("limit", 1)?, &component)?))
+        })
+        .optional("limit", 10)
+        .optional("component", "*"),
+        Function::new("repos", "The repositories as a list, for code (%repos shows them)", repos),
+    ]
+}
+
+fn table(rows: Vec<Value>, table: Table, none: &str) -> Reply {
+    let shown = if rows.is_empty() { Shown::Text(none.to_owned()) } else { Shown::Table(table) };
+    Reply { value: Value::Array(rows), shown }
+}
+
+fn workflows(world: &World, which: Which, none: &str) -> Result<Reply> {
+    let found = world.workflows().list(which, ROWS)?;
+    let now = world.clock.now();
+    let mut shown =
+        Table::new(["ID", "Task", "Repository", "Status", "Progress", "Time", "Exit"]).numeric(4).numeric(6);
+    for workflow in &found {
+        shown.row([
+            short(&workflow.id).to_owned(),
+            workflow.task.clone(),
+            workflow.repo.clone(),
+            workflow.status.to_string(),
+            format!("{:.0} %", workflow.progress * 100.0),
+            running_time(workflow, now),
+            workflow.exit_code.map(|code| code.to_string()).unwrap_or_default(),
+        ]);
+    }
+    let rows = found.iter().filter_map(|workflow| serde_json::to_value(workflow).ok()).collect();
+    Ok(table(rows, shown, none))
+}
+
+fn running_time(workflow: &Workflow, now: Timestamp) -> String {
+    workflow.started_at.map(|start| clock_time(workflow.ended_at.unwrap_or(now).since(start))).unwrap_or_default()
+}
+
+/// `0:02:15`, as session lists show it.
+pub(crate) fn clock_time(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+fn errors(world: &World, journal: &SessionJournal, n: i64) -> Result<Reply> {
+    let limit = usize::try_from(n).unwrap_or(usize::MAX);
+    let failed = world.workflows().list(Which::Failed, limit)?.into_iter().map(|workflow| {
+        let at = workflow.ended_at.unwrap_or(workflow.created_at);
+        let error = workflow.error.unwrap_or_else(|| workflow.status.to_string());
+        (at, "workflow", format!("{} in {}", workflow.task, workflow.repo), error)
+    });
+    let own = journal.failures().into_iter().map(|failure| (failure.at, "shell", failure.command, failure.error));
+    let mut all: Vec<_> = failed.chain(own).collect();
+    all.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
+    all.truncate(limit);
+    let mut shown = Table::new(["Time", "Source", "What", "Error"]);
+    let mut rows = Vec::new();
+    for (at, source, what, error) in all {
+        // Other programs' words may carry secrets; what is shown is recorded.
+        let (what, error) = (world.redactor().text(&what).into_owned(), world.redactor().text(&error).into_owned());
+        shown.row([at.to_string()[..19].replace('T', " "), source.to_owned(), what.clone(), error.clone()]);
+        rows.push(json!({ "time": at, "source": source, "what": what, "error": error }));
+    }
+    Ok(table(rows, shown, "No errors."))
+}
+
+fn deliver(world: &World, journal: &SessionJournal) -> Reply {
+    let own = journal.sync(SYNC);
+    let (delivered, pending) = own.as_ref().map_or((0, 0), |report| (report.delivered, report.pending));
+    let mut error = own.and_then(|report| report.error);
+    let mut value = json!({ "delivered": delivered, "pending": pending, "others": 0, "left": 0 });
+    let mut text = format!("{delivered} events of this session delivered, {pending} waiting.");
+    // While the peer does not answer, asking it again for others only takes time.
+    if error.is_none() {
+        let report = drain(world, SYNC);
+        value["others"] = json!(report.events);
+        value["left"] = json!(report.left);
+        if report.sessions > 0 {
+            text.push_str(&format!(" {} events of {} ended sessions delivered.", report.events, report.sessions));
+        }
+        if !report.quarantined.is_empty() {
+            let files: Vec<String> = report.quarantined.iter().map(|path| path.display().to_string()).collect();
+            text.push_str(&format!("\n! Damaged entries were set aside: {}", files.join(", ")));
+        }
+        error = report.error.map(|error| error.to_string());
+    }
+    value["error"] = json!(error);
+    let text = match error {
+        None => format!("✓ {text}"),
+        Some(error) => {
+            format!("✗ {text} {error}\n  Nothing is lost: it waits on the spool. `session-buddy health` says more.")
+        }
+    };
+    Reply { value, shown: Shown::Text(text) }
+}
+
+fn session_rows(rows: Vec<Value>) -> Reply {
+    table(rows.clone(), session_table(&rows), "No sessions yet.")
+}
+
+/// Sessions as the guide shows them.
+pub(crate) fn session_table(rows: &[Value]) -> Table {
+    let mut shown =
+        Table::new(["Session ID", "Component", "Type", "Status", "Project", "Started", "Duration", "Events"])
+            .numeric(7);
+    let text = |row: &Value, key: &str| row.get(key).map(oneiric_shell::table::cell_text).unwrap_or_default();
+    for row in rows {
+        let start = text(row, "start_time");
+        let duration = row.get("duration_seconds").and_then(Value::as_f64).filter(|seconds| *seconds >= 0.0);
+        shown.row([
+            text(row, "session_id"),
+            text(row, "component"),
+            text(row, "session_type"),
+            text(row, "status"),
+            text(row, "project"),
+            start.get(..19).map_or(start.clone(), |start| start.replace('T', " ")),
+            duration.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).map(clock_time).unwrap_or_default(),
+            text(row, "event_count"),
+        ]);
+    }
+    shown
+}
+
+fn repositories(world: &World) -> Result<Reply> {
+    let manifest = world.manifest()?;
+    let rows: Vec<Value> = manifest.repos.iter().filter_map(|repo| serde_json::to_value(repo).ok()).collect();
+    let shown = crate::cli::repos::table(&manifest.repos.iter().collect::<Vec<_>>());
+    Ok(table(rows, shown, "No repositories; %repos says how to list some."))
+}

@@ -1,0 +1,77 @@
+//! Everything a command needs, made once from the process's surroundings, each part when it is first used.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use oneiric::clock::{Clock, SystemClock};
+use oneiric::fault::Result;
+use oneiric::redact::Redactor;
+use oneiric::settings::{ONEIRIC, Settings, Surroundings};
+use oneiric_client::Peer;
+use orchestrator::repos::{Manifest, Places};
+use orchestrator::workflows::Workflows;
+
+use crate::buddy;
+use crate::settings::CATALOG;
+
+/// What commands work with.
+pub(crate) struct World {
+    pub(crate) surroundings: Surroundings,
+    pub(crate) settings: Settings,
+    /// The settings that all programs share.
+    pub(crate) shared: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+    redactor: OnceLock<Arc<Redactor>>,
+    peer: OnceLock<Arc<Peer>>,
+}
+
+impl World {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// When a layer of them is wrong.
+    pub(crate) fn new(surroundings: Surroundings) -> Result<Self> {
+        let settings = Settings::load(&CATALOG, &surroundings)?;
+        let without_args = Surroundings { args: Vec::new(), ..surroundings.clone() };
+        let shared = Settings::load(&ONEIRIC, &without_args)?;
+        Ok(Self {
+            surroundings,
+            settings,
+            shared,
+            clock: Arc::new(SystemClock),
+            redactor: OnceLock::new(),
+            peer: OnceLock::new(),
+        })
+    }
+
+    pub(crate) fn redactor(&self) -> Arc<Redactor> {
+        Arc::clone(self.redactor.get_or_init(|| Arc::new(Redactor::standard())))
+    }
+
+    /// Session-Buddy. Making it connects nothing.
+    pub(crate) fn peer(&self) -> Arc<Peer> {
+        Arc::clone(self.peer.get_or_init(|| Arc::new(buddy::peer(self))))
+    }
+
+    /// How long a person waits for Session-Buddy.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_millis(self.settings.int("session_buddy.timeout_ms").unsigned_abs())
+    }
+
+    pub(crate) fn places(&self) -> Places {
+        Places {
+            cwd: self.surroundings.cwd.clone(),
+            home: self.settings.home().root().to_path_buf(),
+            user_home: self.surroundings.user_home.clone(),
+        }
+    }
+
+    /// The manifest, read anew: it may have been edited meanwhile.
+    pub(crate) fn manifest(&self) -> Result<Manifest> {
+        Manifest::load(&self.places())
+    }
+
+    pub(crate) fn workflows(&self) -> Workflows {
+        Workflows::at(self.settings.home().root().join("mahavishnu.db"))
+    }
+}
