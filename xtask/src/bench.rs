@@ -14,6 +14,7 @@ mod search;
 mod server;
 mod shell;
 mod size;
+mod store;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,7 +29,7 @@ use corpus::Corpus;
 use figures::{Figure, Spread, Unit, table};
 
 /// Groups of figures, in the order in which they run.
-const GROUPS: [&str; 6] = ["size", "server", "shell", "list", "search", "ingest"];
+const GROUPS: [&str; 7] = ["size", "server", "shell", "list", "search", "ingest", "store"];
 
 /// Set for the optimised copy of this program, which does the measuring.
 const OPTIMISED: &str = "XTASK_BENCH_OPTIMISED";
@@ -95,7 +96,8 @@ fn measure(bench: &Bench, wanted: &Wanted, root: &Path) -> Result<bool> {
             "shell" => shell::measure(bench),
             "list" => list::measure(bench),
             "search" => search::measure(bench),
-            _ => ingest::measure(bench),
+            "ingest" => ingest::measure(bench),
+            _ => store::measure(bench),
         };
         match measured {
             Ok(measured) => {

@@ -23,7 +23,7 @@ const USAGE: &str = "\
 usage: cargo xtask <task>
 
   bench [--quick] [--only NAME]... [--json FILE] [--scale big] [--clean]
-      Measure the release binaries; NAME is one of: shell list search ingest server size
+      Measure the release binaries; NAME is one of: size server shell list search ingest store
   tidy
       Check rules that the compiler does not know
   docs [--check]

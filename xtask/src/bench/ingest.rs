@@ -77,10 +77,9 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
 impl<'b> Contest<'b> {
     fn prepare(bench: &'b Bench, number: u64, clients: usize, batch: usize) -> Result<Self> {
         let sandbox = Sandbox::fresh(bench.folder.join(format!("ingest-home-{number}")))?;
-        let first = FIRST_SESSION + number * 100;
-        let numbers: Vec<u64> = (0..clients as u64).map(|client| first + client).collect();
-        let clients = numbers.iter().map(|number| Ok(SessionId::parse(id(*number, 0))?)).collect::<Result<Vec<_>>>()?;
-        let begins = clients.iter().zip(&numbers).map(|(id, number)| begin(id, *number)).collect::<Result<Vec<_>>>()?;
+        let sessions = (0..clients as u64).map(|client| session(number * 10 + client)).collect::<Result<Vec<_>>>()?;
+        let begins = sessions.iter().map(|(id, number)| begin(id, *number)).collect::<Result<Vec<_>>>()?;
+        let clients = sessions.into_iter().map(|(id, _)| id).collect();
         let copy = sandbox.root().join("raw.db");
         store(&copy, &begins)?;
         let server = Server::start(&bench.built, &sandbox)?;
@@ -181,6 +180,12 @@ impl<'b> Contest<'b> {
             .failed_if(stored != wanted, || format!("{stored} of {wanted} events stored"));
         Ok(vec![rate("track_events", |turn| turn.mcp), rate("raw SQLite", |turn| turn.raw), figure])
     }
+}
+
+/// A session beyond those of the filled database, and its number.
+pub(crate) fn session(place: u64) -> Result<(SessionId, u64)> {
+    let number = FIRST_SESSION + place;
+    Ok((SessionId::parse(id(number, 0))?, number))
 }
 
 /// A batch that starts a session.

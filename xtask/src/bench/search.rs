@@ -23,9 +23,9 @@ const MOST: f64 = 20.0;
 const MOST_FREQUENT: f64 = 150.0;
 
 /// Queries of one kind.
-struct Kind {
-    what: &'static str,
-    queries: Vec<String>,
+pub(crate) struct Kind {
+    pub(crate) what: &'static str,
+    pub(crate) queries: Vec<String>,
     limit: Option<f64>,
 }
 
@@ -69,7 +69,8 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-fn kinds(corpus: &Corpus, events: u64, count: usize) -> Vec<Kind> {
+/// Kinds of queries over the first `events` events, `count` of each.
+pub(crate) fn kinds(corpus: &Corpus, events: u64, count: usize) -> Vec<Kind> {
     let mut dice = Dice::new(0x5ea2c4);
     let mut many = |make: &mut dyn FnMut(&mut Dice) -> String| (0..count).map(|_| make(&mut dice)).collect::<Vec<_>>();
     let from_event = many(&mut |dice| of_event(corpus, events, dice, &|_| true));
