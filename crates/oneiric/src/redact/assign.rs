@@ -1,11 +1,13 @@
 //! Secrets that are given a name: `password=…`, `"token": "…"`, `--api-key …`, in shells, JSON, YAML, Python, headers
 //! and connection strings.
 
-use super::names::Class;
+use super::names::{self, Class};
 use super::{MARK, Span, entropy, structure};
 
 /// Values are followed at most this far.
-const MAX_VALUE: usize = 16 * 1024;
+const MAX_VALUE: usize = 8 * 1024;
+/// Header lines are followed at most this far.
+const MAX_HEADER: usize = 4 * 1024;
 
 /// How name and value are joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +53,8 @@ pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Clas
     if join == Join::Colon {
         at = after_type(text, at);
     }
-    if class == Class::Authorization || (class == Class::Cookie && join == Join::Colon) {
+    let in_header = join == Join::Colon || (class == Class::Authorization && has_scheme(text, at));
+    if matches!(class, Class::Authorization | Class::Cookie) && in_header {
         return header(text, at, before, class);
     }
     if matches!(text.get(at), Some(b'|' | b'>')) && join == Join::Colon {
@@ -60,7 +63,8 @@ pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Clas
     let whole_line = join == Join::Tight && begins_line(text, name_start);
     let found = extent(text, at, join, whole_line)?;
     let secret = &text[found.start..found.end];
-    let reference = !found.quoted && is_code(secret, name, join);
+    let generic = join == Join::Colon && text.get(found.end) == Some(&b'<');
+    let reference = !found.quoted && secret.len() < 256 && (generic || is_code(class, secret, name, join));
     (!reference && is_secret_value(class, secret, &found, join, quoted_name)).then_some(Span {
         start: found.start,
         end: found.end,
@@ -115,8 +119,8 @@ fn joined(text: &[u8], name_start: usize, at: usize, blanks: usize, class: Class
     let flag = name.starts_with(b"-");
     let password = matches!(class, Class::Password | Class::MaybePassword);
     // SQL says `PASSWORD 'x'` and `IDENTIFIED BY 'x'`; redis `requirepass x`; netrc `login x password y`.
-    let statement = password
-        && (is_quote(*next) || name.eq_ignore_ascii_case(b"requirepass") || name.eq_ignore_ascii_case(b"masterauth"));
+    let quoted = class == Class::Password && matches!(next, b'"' | b'\'');
+    let statement = quoted || name.eq_ignore_ascii_case(b"requirepass") || name.eq_ignore_ascii_case(b"masterauth");
     (flag || statement || line_sets(text, name_start, password)).then_some((Join::Blank, after))
 }
 
@@ -147,7 +151,7 @@ fn after_type(text: &[u8], at: usize) -> usize {
         byte.is_ascii_alphanumeric()
             || matches!(byte, b'&' | b'\'' | b'_' | b'<' | b'>' | b'[' | b']' | b'.' | b':' | b' ' | b'|' | b'?')
     };
-    let length = count(text, at, in_type);
+    let length = text[at..].iter().take(64).take_while(|byte| in_type(**byte)).count();
     let is_assigned =
         length > 1 && length < 60 && text.get(at + length) == Some(&b'=') && text[at + length - 1] == b' ';
     if !is_assigned || text.get(at + length + 1) == Some(&b'=') {
@@ -163,8 +167,8 @@ fn extent(text: &[u8], at: usize, join: Join, whole_line: bool) -> Option<Found>
     let rest = text.get(at..limit)?;
     match join {
         Join::Element => {
-            let end = rest.iter().position(|byte| matches!(byte, b'<' | b'\n')).unwrap_or(rest.len());
-            return Some(Found { start: at, end: at + end, quoted: true });
+            let end = rest.iter().position(|byte| matches!(byte, b'<' | b'\n'))?;
+            return rest[end..].starts_with(b"</").then_some(Found { start: at, end: at + end, quoted: true });
         }
         Join::Fallback => {
             let end = rest.iter().position(|byte| matches!(byte, b'}' | b'\n')).unwrap_or(rest.len());
@@ -172,17 +176,16 @@ fn extent(text: &[u8], at: usize, join: Join, whole_line: bool) -> Option<Found>
         }
         _ => {}
     }
-    // `b"…"`, `r'…'`, `f"…"`, `$'…'`, `@"…"`, `["…"]`
+    // `b"…"`, `r'…'`, `f"…"`, `$'…'`, `@"…"`
     let lead = usize::from(
-        matches!(rest.first(), Some(b'b' | b'r' | b'f' | b'u' | b'$' | b'@' | b'['))
+        matches!(rest.first(), Some(b'b' | b'r' | b'f' | b'u' | b'$' | b'@'))
             && rest.get(1).is_some_and(|byte| is_quote(*byte)),
     );
     let slashes = count(text, at + lead, |byte| byte == b'\\');
     if let Some(quote) = text.get(at + lead + slashes).copied().filter(|byte| is_quote(*byte)) {
         return Some(in_quotes(text, at + lead + slashes, quote, slashes));
     }
-    let line = &rest[..rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len())];
-    let word = unquoted(line, join, whole_line);
+    let word = unquoted(rest, join, whole_line);
     (word > 0).then_some(Found { start: at, end: at + word, quoted: false })
 }
 
@@ -211,19 +214,22 @@ fn in_quotes(text: &[u8], open: usize, quote: u8, slashes: usize) -> Found {
     Found { start, end: at.min(text.len()), quoted: true }
 }
 
-/// The length of a value without quotes at the beginning of `line`.
+/// The length of a value without quotes at the beginning of `line`, which goes on with what follows the line.
 fn unquoted(line: &[u8], join: Join, whole_line: bool) -> usize {
-    let whole = line.trim_ascii_end();
-    let commands = structure::find(whole, b"&&").or_else(|| structure::find(whole, b"||"));
-    if whole_line && commands.is_none() && !whole.iter().any(u8::is_ascii_whitespace) {
-        return whole.len();
+    if whole_line {
+        let end = line.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(line.len());
+        let whole = line[..end].trim_ascii_end();
+        let commands = structure::find(whole, b"&&").or_else(|| structure::find(whole, b"||"));
+        if commands.is_none() && !whole.iter().any(u8::is_ascii_whitespace) {
+            return whole.len();
+        }
     }
     let mut at = 0;
     while at < line.len() {
         match line[at] {
-            b'\\' if line.get(at + 1).is_some_and(|next| matches!(next, b'n' | b't' | b'r')) => break,
+            b'\\' if line.get(at + 1).is_none_or(|next| matches!(next, b'n' | b't' | b'r' | b'\n' | b'\r')) => break,
             b'\\' => at += 1,
-            b' ' | b'\t' | b'&' | b';' | b'|' | b'"' | b'\'' | b'`' | b'<' | b'>' => break,
+            b' ' | b'\t' | b'\n' | b'\r' | b'&' | b';' | b'|' | b'"' | b'\'' | b'`' | b'<' | b'>' => break,
             b')' | b']' | b'}' if !line[..at].iter().any(|byte| matches!(byte, b'(' | b'[' | b'{')) => break,
             b',' if line.get(at + 1).is_none_or(|next| is_blank(*next)) || names_follow(&line[at + 1..]) => break,
             _ => {}
@@ -256,7 +262,7 @@ fn header(text: &[u8], at: usize, before: Option<u8>, class: Class) -> Option<Sp
         Some(quote) => (at + slashes + 1, Some(quote)),
         None => (at, before.filter(|byte| is_quote(*byte))),
     };
-    let rest = text.get(start..text.len().min(start + MAX_VALUE))?;
+    let rest = text.get(start..text.len().min(start + MAX_HEADER))?;
     let ends = |byte: &u8| Some(*byte) == quote || matches!(byte, b'\n' | b'\r');
     let mut end = rest.iter().position(ends).unwrap_or(rest.len());
     end -= rest[..end].iter().rev().take_while(|byte| matches!(byte, b'\\' | b' ' | b',')).count();
@@ -270,9 +276,10 @@ fn header(text: &[u8], at: usize, before: Option<u8>, class: Class) -> Option<Sp
     let from = if is_scheme { scheme + 1 } else { 0 };
     // A header that is only talked about: `Authorization: required for all requests`.
     let secret = line.get(from..).unwrap_or_default().trim_ascii_start();
-    let known = [&b"bearer"[..], b"basic", b"token", b"digest", b"apikey", b"negotiate", b"aws4-hmac-sha256", b"key"];
-    let prose = is_scheme && !known.iter().any(|word| line[..scheme].eq_ignore_ascii_case(word));
-    if prose && !line.iter().any(u8::is_ascii_digit) {
+    let prose = is_scheme && !is_known_scheme(&line[..scheme]);
+    let word = secret.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    let talk = word.len() < secret.len() && word.iter().all(u8::is_ascii_lowercase);
+    if (prose && !line.iter().any(u8::is_ascii_digit)) || talk {
         return None;
     }
     let start = start + end - secret.len();
@@ -281,6 +288,19 @@ fn header(text: &[u8], at: usize, before: Option<u8>, class: Class) -> Option<Sp
         && !structure::is_reference(secret)
         && !secret.starts_with(MARK.as_bytes()))
     .then_some(Span { start, end: start + secret.len(), kind: class.kind() })
+}
+
+fn is_known_scheme(word: &[u8]) -> bool {
+    let known = [&b"bearer"[..], b"basic", b"token", b"digest", b"apikey", b"negotiate", b"aws4-hmac-sha256", b"key"];
+    known.iter().any(|scheme| word.eq_ignore_ascii_case(scheme))
+}
+
+/// Whether what stands at `at`, in quotes or not, begins with an authentication scheme.
+fn has_scheme(text: &[u8], at: usize) -> bool {
+    let rest = text.get(at..).unwrap_or_default();
+    let rest = &rest[rest.iter().take(4).take_while(|byte| is_quote(**byte) || **byte == b'\\').count()..];
+    let word = rest.iter().take(20).take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'-').count();
+    rest.get(word) == Some(&b' ') && is_known_scheme(&rest[..word])
 }
 
 /// A YAML block below `name: |`.
@@ -312,7 +332,7 @@ fn block(text: &[u8], at: usize, class: Class) -> Option<Span> {
 }
 
 /// Whether a value without quotes is a piece of a program: a call, a field, a type, the name itself.
-fn is_code(value: &[u8], name: &[u8], join: Join) -> bool {
+fn is_code(class: Class, value: &[u8], name: &[u8], join: Join) -> bool {
     const OWNERS: &[&[u8]] = &[
         b"self",
         b"this",
@@ -340,6 +360,7 @@ fn is_code(value: &[u8], name: &[u8], join: Join) -> bool {
         b"user",
         b"event",
         b"import",
+        b"typing",
         b"var",
         b"local",
         b"module",
@@ -389,7 +410,17 @@ fn is_code(value: &[u8], name: &[u8], join: Join) -> bool {
     let plain = value.strip_suffix(b",").unwrap_or(value);
     let stem = plain.split(|byte| matches!(byte, b'<' | b'[' | b'(')).next().unwrap_or_default();
     let is_type = join == Join::Colon && TYPES.iter().any(|kind| stem.eq_ignore_ascii_case(kind));
-    is_type || plain == name
+    let own_name = name.rsplit(|byte| *byte == b'.').next().unwrap_or(name);
+    if is_type || plain == name || plain == own_name {
+        return true;
+    }
+    // `token: CancellationToken`, `token = Name.Builtin`, `secret = {…}`
+    let loose = matches!(join, Join::Spaced | Join::Colon);
+    let letters = plain.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.'));
+    let named =
+        || plain.contains(&b'.') || std::str::from_utf8(plain).is_ok_and(|plain| names::classify(plain).is_some());
+    let opens = matches!(plain.first(), Some(b'{' | b'[' | b'('));
+    loose && (opens || (class != Class::Password && letters && named()))
 }
 
 /// Whether a value is a secret of its class, and not a word, a number or a hint that stands in its place.
@@ -414,7 +445,7 @@ fn is_secret_value(class: Class, value: &[u8], found: &Found, join: Join, quoted
     if is_masked(value)
         || structure::is_reference(value)
         || value.starts_with(MARK.as_bytes())
-        || WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
+        || WORDS.iter().any(|word| value.strip_suffix(b",").unwrap_or(value).eq_ignore_ascii_case(word))
         || (digits == 0 && !letters)
     {
         return false;
@@ -435,17 +466,24 @@ fn is_secret_value(class: Class, value: &[u8], found: &Found, join: Join, quoted
                 _ => (found.quoted || quoted_name || mixed) && length >= 4,
             }
         }
-        Class::Secret | Class::Credential | Class::Cookie => {
-            length >= 4 && (found.quoted || !all_digits || length >= 8)
-        }
+        Class::Cookie => length >= 8 && value.contains(&b'='),
+        Class::Secret | Class::Credential => length >= 4 && (found.quoted || !all_digits || length >= 8),
+        Class::Key | Class::Token | Class::MaybeToken if !is_compact(value) => false,
         Class::Key | Class::Token => length >= 4 && !(all_digits && length < 6),
         Class::MaybeToken if join == Join::Blank => length >= 3,
         Class::MaybeToken => {
-            let shaped = (length >= 8 && mixed) || (length >= 16 && !value.contains(&b' '));
+            let shaped = (length >= 8 && mixed) || length >= 16;
             shaped || (length >= 6 && !all_digits && (quoted_name || join == Join::Tight))
         }
-        Class::Authorization => true,
+        Class::Authorization => length >= 8 && mixed,
     }
+}
+
+/// Tokens and keys hold no blanks and no brackets; what does is a text or a pattern.
+fn is_compact(value: &[u8]) -> bool {
+    !value
+        .iter()
+        .any(|byte| byte.is_ascii_whitespace() || matches!(byte, b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'<' | b'>'))
 }
 
 /// Stars, dots, crosses: somebody took it out already.
@@ -458,5 +496,5 @@ fn is_masked(value: &[u8]) -> bool {
 fn is_place(value: &[u8]) -> bool {
     let path = ["/", "./", "../", "~/", "~\\", "C:\\"].iter().any(|start| value.starts_with(start.as_bytes()));
     let address = value.starts_with(b"http://") || value.starts_with(b"https://") || value.starts_with(b"file:");
-    (path && !entropy::is_random(value)) || address
+    (path && !entropy::is_random(value, false)) || address
 }

@@ -9,6 +9,8 @@
 const MIN_TOKEN: usize = 20;
 /// So many characters must be left when words, numbers and hashes are set aside.
 const MIN_RANDOM: usize = 18;
+/// The same for what could also be a path with model numbers in it.
+const MIN_RANDOM_PATH: usize = 24;
 /// From this score on a token is random.
 const RANDOM: f32 = 0.8;
 /// Below this score a part of a token is a word.
@@ -74,15 +76,16 @@ pub(super) fn scan(text: &[u8], mut found: impl FnMut(usize, usize)) {
         }
         let token = &text[start..end];
         let padding = text[end..].iter().take(2).take_while(|byte| **byte == b'=').count();
-        if is_random(token) && !is_public(text, start, token) && !is_encoded_text(token) {
+        if is_random(token, padding > 0) && !is_public(text, start, token) && !is_encoded_text(token) {
             found(start, end + padding);
         }
         start = end;
     }
 }
 
-/// Whether a token is random once words, numbers and hashes in it are set aside.
-pub(super) fn is_random(token: &[u8]) -> bool {
+/// Whether a token is random once words, numbers and hashes in it are set aside. `padded` says that `=` follows it, which
+/// no path has.
+pub(super) fn is_random(token: &[u8], padded: bool) -> bool {
     if token.len() < MIN_TOKEN || is_hex(token) || is_ulid(token) || token.starts_with(b"0x") {
         return false;
     }
@@ -93,7 +96,8 @@ pub(super) fn is_random(token: &[u8]) -> bool {
             left.add(&shape);
         }
     }
-    left.is_random()
+    let path = token.contains(&b'/') && !padded;
+    left.is_random() && (!path || usize::from(left.length) >= MIN_RANDOM_PATH)
 }
 
 /// Counts that tell random text from words.
@@ -231,7 +235,7 @@ fn is_in_url_path(before: &[u8]) -> bool {
     let word = recent.rsplit(stops).next().unwrap_or_default();
     let Some(scheme) = word.windows(3).rposition(|window| window == b"://") else { return false };
     let place = &word[scheme + 3..];
-    place.contains(&b'.') && !place.iter().any(|byte| matches!(byte, b'?' | b'#' | b'@' | b'='))
+    place.contains(&b'.') && !place.iter().any(|byte| matches!(byte, b'?' | b'#' | b'='))
 }
 
 /// Whether a token is the base64 of readable text, which is no secret by itself.

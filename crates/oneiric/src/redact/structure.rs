@@ -90,7 +90,7 @@ fn credentials(text: &[u8], from: usize) -> Option<(usize, usize)> {
 /// The secret part of an address that posts into a chat: `https://hooks.slack.com/services/T0/B0/…`.
 pub(super) fn webhook(text: &[u8], from: usize) -> Option<Span> {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/');
-    let length = text[from..].iter().take_while(|byte| allowed(byte)).count();
+    let length = text[from..].iter().take(512).take_while(|byte| allowed(byte)).count();
     (length >= 16).then_some(Span { start: from, end: from + length, kind: "webhook" })
 }
 
