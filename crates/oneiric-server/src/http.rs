@@ -34,8 +34,8 @@ pub const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// Everything a server shows over HTTP.
 #[derive(Clone)]
 pub struct Site {
-    /// MCP.
-    pub endpoint: Endpoint,
+    /// MCP; `None` when this server does not offer it.
+    pub endpoint: Option<Endpoint>,
     /// Who may call.
     pub auth: Auth,
     /// Which hosts and origins may.
@@ -50,13 +50,15 @@ pub struct Site {
 
 /// The routes of `site`.
 pub fn router(site: Site) -> Router {
-    let endpoint = site.endpoint.clone();
-    Router::new()
-        .route("/mcp", any(move |request: Request| async move { endpoint.handle(request).await }))
+    let mut router = Router::new();
+    if let Some(endpoint) = site.endpoint.clone() {
+        router = router.route("/mcp", any(move |request: Request| async move { endpoint.handle(request).await }));
+    }
+    router
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .fallback(|| async {
-            refusal(StatusCode::NOT_FOUND, "no such page; this server has /mcp, /health and /metrics")
+            refusal(StatusCode::NOT_FOUND, "no such page; there are /health, /metrics and, unless MCP is off, /mcp")
         })
         .layer(middleware::from_fn_with_state(site.clone(), guard))
         .with_state(site)

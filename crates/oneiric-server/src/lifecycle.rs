@@ -74,29 +74,30 @@ impl Lifecycle {
     }
 }
 
-/// Which signals end a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signals {
-    /// SIGTERM and SIGINT; SIGHUP is ignored, so that a server outlives the terminal it was started from under `nohup`.
-    Daemon,
-    /// SIGTERM, SIGINT and SIGHUP.
-    Foreground,
-}
-
-/// Waits for a signal that ends the process and names it.
-pub async fn signalled(which: Signals) -> &'static str {
-    let (Ok(mut term), Ok(mut int), Ok(mut hangup)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-    else {
+/// Waits for SIGTERM, SIGINT or SIGHUP and names it. A SIGHUP that was ignored from the start, as under `nohup`, stays so.
+pub async fn signalled() -> &'static str {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
         return std::future::pending().await;
     };
-    loop {
-        tokio::select! {
-            _ = term.recv() => return "SIGTERM",
-            _ = int.recv() => return "SIGINT",
-            _ = hangup.recv() => if which == Signals::Foreground { return "SIGHUP" },
+    let mut hangup = if hangup_is_ignored() { None } else { signal(SignalKind::hangup()).ok() };
+    let hung_up = async {
+        match &mut hangup {
+            Some(hangup) => hangup.recv().await,
+            None => std::future::pending().await,
         }
+    };
+    tokio::select! {
+        _ = term.recv() => "SIGTERM",
+        _ = int.recv() => "SIGINT",
+        _ = hung_up => "SIGHUP",
     }
+}
+
+/// Whether whoever started this process had it ignore SIGHUP.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default().trim();
+    u64::from_str_radix(mask, 16).is_ok_and(|mask| mask & 1 == 1)
 }
 
 /// Waits until the process that started this one is gone.

@@ -16,8 +16,33 @@ fn is_channel(stream: impl AsFd) -> bool {
     fstat(stream).is_ok_and(|stat| matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket))
 }
 
-/// Pieces of standard input as they come; `None` at its end.
-pub type Pieces = mpsc::Receiver<Vec<u8>>;
+/// Pieces of an input as they come.
+#[derive(Debug)]
+pub struct Pieces {
+    receiver: mpsc::Receiver<Vec<u8>>,
+    put_back: Option<Vec<u8>>,
+}
+
+impl Pieces {
+    /// The next piece; `None` at the end. May be given up and asked again.
+    pub async fn next(&mut self) -> Option<Vec<u8>> {
+        match self.put_back.take() {
+            Some(piece) => Some(piece),
+            None => self.receiver.recv().await,
+        }
+    }
+
+    /// Makes `piece` the next one again.
+    pub fn put_back(&mut self, piece: Vec<u8>) {
+        self.put_back = Some(piece);
+    }
+}
+
+impl From<mpsc::Receiver<Vec<u8>>> for Pieces {
+    fn from(receiver: mpsc::Receiver<Vec<u8>>) -> Self {
+        Self { receiver, put_back: None }
+    }
+}
 
 /// Pieces that may wait before the sender is made to wait.
 const WAITING: usize = 8;
@@ -47,5 +72,5 @@ pub fn pieces() -> Pieces {
     if let Err(error) = reading {
         tracing::error!(%error, "cannot read standard input");
     }
-    receiver
+    receiver.into()
 }

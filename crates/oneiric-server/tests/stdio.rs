@@ -23,7 +23,7 @@ impl Client {
     fn start() -> Self {
         let (input, pieces) = mpsc::channel(64);
         let (near, far) = tokio::io::duplex(1024 * 1024);
-        let server = tokio::spawn(serve_stdio(handler(), pieces, far, CancellationToken::new()));
+        let server = tokio::spawn(serve_stdio(handler(), pieces.into(), far, CancellationToken::new()));
         Self { input, output: BufReader::new(near).lines(), server }
     }
 

@@ -1,2 +1,7 @@
-//! session-buddy
-fn main() {}
+//! `session-buddy`: see the library for what it does.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    session_buddy::cli::main()
+}

@@ -55,7 +55,7 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Transport<RoleServer> for Lines<W> 
         loop {
             // Taking from the splitter and waiting for a piece are both safe to give up half-way.
             let Some(line) = self.splitter.next() else {
-                let piece = self.input.recv().await?;
+                let piece = self.input.next().await?;
                 self.splitter.push(&piece);
                 continue;
             };

@@ -93,7 +93,7 @@ pub fn handler() -> Handler {
 
 pub fn site_with(auth: Auth) -> Site {
     Site {
-        endpoint: Endpoint::new(handler(), auth.clone(), CancellationToken::new()),
+        endpoint: Some(Endpoint::new(handler(), auth.clone(), CancellationToken::new())),
         auth,
         gate: Gate::new("127.0.0.1", false, &[]),
         health: Arc::new(Facts),

@@ -1,0 +1,116 @@
+//! The command line: a file a command. Data goes to standard output, everything else to standard error.
+
+mod ask;
+mod config;
+mod control;
+mod events;
+mod health;
+mod logs;
+mod moment;
+mod output;
+mod search;
+mod sessions;
+mod start;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use oneiric::fault::Result;
+use oneiric::settings::Surroundings;
+
+use ask::Context;
+
+/// Keep work sessions and their events, and find them again
+#[derive(Debug, Parser)]
+#[command(name = "session-buddy", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(
+    after_help = "Settings: session-buddy config. Exit codes: 0 done, 1 denied or unhealthy, 2 usage, 3 configuration, \
+                        4 not found, 5 conflict, 6 unavailable."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the server in the foreground
+    Start(start::StartArgs),
+    /// Start, stop, restart or check the MCP server
+    #[command(subcommand)]
+    Mcp(McpCommand),
+    /// Show whether the server and its parts work
+    Health(health::HealthArgs),
+    /// List sessions, newest first
+    ListSessions(sessions::ListArgs),
+    /// Show one session
+    GetSession(sessions::GetArgs),
+    /// List events of a session, or the newest of all
+    ListEvents(events::ListArgs),
+    /// Find events by words
+    Search(search::SearchArgs),
+    /// Show every setting, its value and where it comes from
+    Config(config::ConfigArgs),
+    /// Show the server's log
+    Logs(logs::LogsArgs),
+    /// Print a completion script
+    Completions {
+        /// Shell to complete for
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum McpCommand {
+    /// Start the server in the foreground
+    Start(start::StartArgs),
+    /// Stop the running server and wait for its end
+    Stop,
+    /// Stop the server if it runs, and start it again in the background
+    Restart(start::StartArgs),
+    /// Show whether the server and its parts work
+    Health(health::HealthArgs),
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Fails only when nobody reads.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match run(cli.command, Surroundings::from_process()) {
+        Ok(code) => code,
+        Err(fault) => {
+            let _ = writeln!(std::io::stderr(), "Error: {fault}");
+            ExitCode::from(fault.kind().exit_code())
+        }
+    }
+}
+
+fn run(command: Command, surroundings: Surroundings) -> Result<ExitCode> {
+    match command {
+        Command::Start(args) | Command::Mcp(McpCommand::Start(args)) => start::run(&args, surroundings),
+        Command::Mcp(McpCommand::Stop) => control::stop(&surroundings),
+        Command::Mcp(McpCommand::Restart(args)) => control::restart(&args, &surroundings),
+        Command::Health(args) | Command::Mcp(McpCommand::Health(args)) => {
+            health::run(&args, &Context::new(surroundings)?)
+        }
+        Command::ListSessions(args) => sessions::list(&args, &Context::new(surroundings)?),
+        Command::GetSession(args) => sessions::get(&args, &Context::new(surroundings)?),
+        Command::ListEvents(args) => events::run(&args, &Context::new(surroundings)?),
+        Command::Search(args) => search::run(&args, &Context::new(surroundings)?),
+        Command::Config(args) => config::run(&args, &surroundings),
+        Command::Logs(args) => logs::run(&args, &Context::new(surroundings)?),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), crate::PRODUCT, &mut script);
+            output::emit(&String::from_utf8_lossy(&script))
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! How results are printed: tables as wide as the terminal, JSON, CSV.
+
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use comfy_table::{Cell, Color, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
+use oneiric::clock::Timestamp;
+use oneiric::fault::{Fault, Result};
+use serde::Serialize;
+
+/// Shape of output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// For programs
+    Json,
+    /// For spreadsheets
+    Csv,
+}
+
+/// Single lines all round, as the guide draws them.
+const BOX: TableStyle = TableStyle::new()
+    .top_border(LineStyle::new('┌', '─', '┬', '┐'))
+    .header_lines(ContentLineStyle::new('│', '│', '│'))
+    .header_separator(LineStyle::new('├', '─', '┼', '┤'))
+    .content_lines(ContentLineStyle::new('│', '│', '│'))
+    .bottom_border(LineStyle::new('└', '─', '┴', '┘'));
+
+/// Width when nobody says.
+const DEFAULT_WIDTH: u16 = 80;
+
+/// Writes `text` to standard output. A reader that left early is no failure.
+///
+/// # Errors
+/// Unavailable when it cannot be written, as on a full disk.
+pub(super) fn emit(text: &str) -> Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Fault::unavailable(format!("cannot write the output: {}", oneiric::paths::plain(&error)))),
+    }
+}
+
+/// Says something beside the data.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Writes a value as indented JSON.
+///
+/// # Errors
+/// As [`emit`].
+pub(super) fn emit_json(value: &impl Serialize) -> Result<ExitCode> {
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|error| Fault::internal(format!("cannot write JSON: {error}")))?;
+    text.push('\n');
+    emit(&text)
+}
+
+/// How this terminal is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Screen {
+    /// Columns.
+    pub(super) width: u16,
+    /// Whether colours are welcome.
+    pub(super) colour: bool,
+    /// Whether long cells wrap; another program reads lines.
+    pub(super) wrap: bool,
+}
+
+impl Screen {
+    /// The terminal on standard output; `columns` is the variable `COLUMNS`, `no_colour` whether `NO_COLOR` is set.
+    #[must_use]
+    pub(super) fn new(columns: Option<&str>, no_colour: bool) -> Self {
+        let stdout = std::io::stdout();
+        let terminal = stdout.is_terminal();
+        let measured = rustix::termios::tcgetwinsize(&stdout).ok().map(|size| size.ws_col).filter(|width| *width > 0);
+        let named = columns.and_then(|columns| columns.parse().ok()).filter(|width| *width > 0);
+        Self { width: measured.or(named).unwrap_or(DEFAULT_WIDTH), colour: terminal && !no_colour, wrap: terminal }
+    }
+
+    /// A table of `rows` under `headers`.
+    #[must_use]
+    pub(super) fn table(&self, headers: &[&str], rows: Vec<Vec<Cell>>) -> String {
+        let mut table = Table::new();
+        table.load_style(BOX);
+        if self.wrap {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(self.width);
+        } else {
+            table.set_content_arrangement(ContentArrangement::Disabled);
+        }
+        table.set_header(headers.to_vec());
+        if self.colour {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        for row in rows {
+            table.add_row(row);
+        }
+        format!("{table}\n")
+    }
+
+    /// A cell whose colour says how things are.
+    #[must_use]
+    pub(super) fn status(&self, text: &str) -> Cell {
+        let colour = match text {
+            "active" => Some(Color::Green),
+            "failed" => Some(Color::Red),
+            "stale" => Some(Color::Yellow),
+            _ => None,
+        };
+        match colour {
+            Some(colour) if self.colour => Cell::new(text).fg(colour),
+            _ => Cell::new(text),
+        }
+    }
+}
+
+/// A cell of text that came from elsewhere: no control character reaches the terminal.
+#[must_use]
+pub(super) fn cell(text: &str) -> Cell {
+    Cell::new(plain(text))
+}
+
+/// Text without control characters.
+#[must_use]
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
+}
+
+/// `0:02:15`.
+#[must_use]
+pub(super) fn clock_time(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// Local date and time to the second.
+#[must_use]
+pub(super) fn local(at: Timestamp) -> String {
+    let zone = jiff::tz::TimeZone::system();
+    jiff::Timestamp::from_microsecond(at.as_micros())
+        .map(|at| at.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S").to_string())
+        .unwrap_or_else(|_| at.to_string())
+}
+
+/// Lines of comma-separated values (RFC 4180, with line feeds).
+#[must_use]
+pub(super) fn csv(headers: &[&str], rows: &[Vec<String>]) -> String {
+    let quoted = |field: &str| {
+        if field.contains([',', '"', '\n', '\r']) {
+            format!("\"{}\"", field.replace('"', "\"\""))
+        } else {
+            field.to_owned()
+        }
+    };
+    let mut text = headers.join(",");
+    text.push('\n');
+    for row in rows {
+        let fields: Vec<String> = row.iter().map(|field| quoted(field)).collect();
+        text.push_str(&fields.join(","));
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_look_as_in_the_guide() {
+        assert_eq!(clock_time(Duration::from_secs(135)), "0:02:15");
+        assert_eq!(clock_time(Duration::from_secs(100 * 3600 + 61)), "100:01:01");
+    }
+
+    #[test]
+    fn commas_quotes_and_line_ends_survive_csv() {
+        let rows = [vec!["a,b".into(), "say \"x\"".into(), "two\nlines".into(), "plain".into()]];
+        assert_eq!(csv(&["w", "x", "y", "z"], &rows), "w,x,y,z\n\"a,b\",\"say \"\"x\"\"\",\"two\nlines\",plain\n");
+    }
+
+    #[test]
+    fn a_table_is_drawn_with_single_lines_and_control_characters_stay_out() {
+        let screen = Screen { width: 60, colour: false, wrap: true };
+        let table = screen.table(&["Session ID", "Events"], vec![vec![cell("abc\u{1b}[31m"), cell("12")]]);
+        assert_eq!(
+            table,
+            "┌────────────┬────────┐\n│ Session ID ┆ Events │\n".replace('┆', "│")
+                + "├────────────┼────────┤\n│ abc [31m   │ 12     │\n└────────────┴────────┘\n"
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! `search`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use oneiric::fault::Result;
+use session_store::{Candidates, SearchAnswer, SearchHit};
+
+use super::ask::{Context, read};
+use super::moment;
+use super::output::{self, Format, Screen, local, note, plain};
+use crate::mcp::search::{Filters, Search, SearchType};
+
+/// Arguments of `search`.
+#[derive(Debug, Args)]
+pub(super) struct SearchArgs {
+    /// Words to find; also "phrases", prefix* and -exclusions
+    #[arg(required = true, allow_hyphen_values = true)]
+    query: Vec<String>,
+    /// How to search; this version searches by words, whatever is asked
+    #[arg(long, value_enum)]
+    search_type: Option<SearchType>,
+    /// Only this project
+    #[arg(long)]
+    project: Option<String>,
+    /// Only this component
+    #[arg(long)]
+    component: Option<String>,
+    /// Only events of this type, such as command
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Only this session
+    #[arg(long, value_name = "ID")]
+    session_id: Option<String>,
+    /// Happened at or after: 24h, 7d, 2026-11-22 or a time stamp
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Happened before
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Hits at most
+    #[arg(long, default_value_t = 20)]
+    limit: usize,
+    /// Shape of the output
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Runs `search`.
+pub(super) fn run(args: &SearchArgs, context: &Context) -> Result<ExitCode> {
+    let now = context.now();
+    let moment = |text: &Option<String>| text.as_deref().map(|text| moment::parse(text, now)).transpose();
+    let question = Search {
+        query: args.query.join(" "),
+        search_type: args.search_type,
+        limit: args.limit,
+        filters: Filters {
+            project: args.project.clone(),
+            component: args.component.clone(),
+            session_type: None,
+            event_type: args.event_type.clone(),
+            session_id: args.session_id.clone(),
+            since: moment(&args.since)?,
+            until: moment(&args.until)?,
+        },
+        max_tokens: None,
+    };
+    let answer = context.ask(question)?;
+    if args.format == Format::Json {
+        return output::emit_json(&answer);
+    }
+    let answer: SearchAnswer = read(answer)?;
+    if let Some(said) = &answer.note {
+        note(&format!("Note: {said}"));
+    }
+    if let Candidates::Newest { ranked, about } = answer.candidates {
+        note(&format!(
+            "Note: about {about} events match; the newest {ranked} were ranked. Add words or filters to narrow it."
+        ));
+    }
+    if args.format == Format::Csv {
+        return output::emit(&as_csv(&answer.hits));
+    }
+    if answer.hits.is_empty() {
+        note("Nothing found. Try fewer words, a prefix such as deploy*, or no filters.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::emit(&as_text(&answer.hits, context.screen()))
+}
+
+fn as_text(hits: &[SearchHit], screen: Screen) -> String {
+    let mut text = String::new();
+    for hit in hits {
+        let project = hit.project.as_deref().map(|project| format!("  {}", plain(project))).unwrap_or_default();
+        text.push_str(&format!(
+            "{}  {}  {}  {}{project}\n",
+            local(hit.timestamp),
+            plain(&hit.session_id),
+            plain(&hit.component),
+            plain(&hit.event_type)
+        ));
+        text.push_str(&format!("  {}\n", excerpt(hit, screen.colour)));
+    }
+    text
+}
+
+/// The excerpt in a line, with the matches in bold where that can be shown.
+fn excerpt(hit: &SearchHit, bold: bool) -> String {
+    let mut text = String::new();
+    for (index, character) in hit.excerpt.chars().enumerate() {
+        if bold && hit.matches.iter().any(|[start, _]| *start == index) {
+            text.push_str("\u{1b}[1m");
+        }
+        text.push(if character.is_control() { ' ' } else { character });
+        if bold && hit.matches.iter().any(|[_, end]| *end == index + 1) {
+            text.push_str("\u{1b}[0m");
+        }
+    }
+    text
+}
+
+fn as_csv(hits: &[SearchHit]) -> String {
+    let headers = ["session_id", "event_id", "event_type", "timestamp", "component", "project", "score", "excerpt"];
+    let rows: Vec<Vec<String>> = hits
+        .iter()
+        .map(|hit| {
+            vec![
+                hit.session_id.clone(),
+                hit.event_id.clone(),
+                hit.event_type.clone(),
+                hit.timestamp.to_string(),
+                hit.component.clone(),
+                hit.project.clone().unwrap_or_default(),
+                format!("{:.4}", hit.score),
+                hit.excerpt.clone(),
+            ]
+        })
+        .collect();
+    output::csv(&headers, &rows)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use oneiric::clock::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn matches_are_bold_where_colours_are_welcome_and_nowhere_else() {
+        let hit = SearchHit {
+            session_id: "s".into(),
+            event_id: "e".into(),
+            event_type: "command".into(),
+            timestamp: Timestamp::from_micros(0),
+            component: "c".into(),
+            project: None,
+            excerpt: "größe ändern".into(),
+            matches: vec![[6, 12]],
+            score: 1.0,
+            complete: true,
+        };
+        assert_eq!(excerpt(&hit, false), "größe ändern");
+        assert_eq!(excerpt(&hit, true), "größe \u{1b}[1mändern\u{1b}[0m");
+    }
+}

@@ -1,0 +1,108 @@
+//! The MCP door: which tools there are, what they take and answer.
+
+pub mod events;
+pub mod health;
+pub mod search;
+pub mod sessions;
+
+use std::sync::Arc;
+
+use oneiric_server::mcp::{Arguments, Effect, Handler, ServerCard, ToolDescription, ToolError, ToolFuture, ToolSet};
+
+use crate::desk::{Desk, Request};
+
+/// How the server presents itself to clients.
+pub const CARD: ServerCard = ServerCard {
+    name: crate::PRODUCT,
+    version: crate::VERSION,
+    instructions: "Keeps work sessions (admin shells, agents) and their events. Use search to find what was done before, \
+                   list_sessions and get_session to look closer, list_events for the commands of a session. To record: \
+                   track_session_start, then track_events with its session_id, then track_session_end.",
+};
+
+/// The tools of Session-Buddy.
+pub struct Tools {
+    desk: Arc<Desk>,
+    described: Vec<ToolDescription>,
+}
+
+impl Tools {
+    /// The tools, answered by `desk`.
+    #[must_use]
+    pub fn new(desk: Arc<Desk>) -> Self {
+        Self { desk, described: descriptions() }
+    }
+
+    /// A protocol handler over `desk`.
+    #[must_use]
+    pub fn handler(desk: Arc<Desk>) -> Handler {
+        Handler::new(CARD, Arc::new(Self::new(desk)))
+    }
+}
+
+fn descriptions() -> Vec<ToolDescription> {
+    vec![
+        ToolDescription::of::<sessions::TrackSessionStart, sessions::Tracked>(
+            "track_session_start",
+            "Record that a session began.",
+            Effect::AddsOnce,
+        ),
+        ToolDescription::of::<sessions::TrackSessionEnd, sessions::Tracked>(
+            "track_session_end",
+            "Record that a session ended.",
+            Effect::AddsOnce,
+        ),
+        ToolDescription::of::<events::TrackEvents, events::Receipt>(
+            "track_events",
+            "Record events of a session; each event_id is stored once.",
+            Effect::AddsOnce,
+        ),
+        ToolDescription::of::<sessions::ListSessions, sessions::SessionList>(
+            "list_sessions",
+            "List sessions, newest first.",
+            Effect::Reads,
+        ),
+        ToolDescription::of::<sessions::GetSession, sessions::SessionDetail>(
+            "get_session",
+            "One session with its metadata.",
+            Effect::Reads,
+        ),
+        ToolDescription::of::<events::ListEvents, events::EventList>(
+            "list_events",
+            "Events of a session in order, such as commands with exit code and output.",
+            Effect::Reads,
+        ),
+        ToolDescription::of::<search::Search, search::Found>(
+            "search",
+            "Find events by words; supports \"phrases\", prefix* and -exclusions.",
+            Effect::Reads,
+        ),
+        ToolDescription::of::<health::HealthCheck, oneiric_server::health::Report>(
+            "health_check",
+            "State of the server and its parts.",
+            Effect::Reads,
+        ),
+    ]
+}
+
+impl ToolSet for Tools {
+    fn tools(&self) -> &[ToolDescription] {
+        &self.described
+    }
+
+    fn call<'a>(&'a self, name: &'a str, arguments: Arguments<'a>) -> ToolFuture<'a> {
+        let request = Request::read(name, arguments);
+        let desk = Arc::clone(&self.desk);
+        Box::pin(async move {
+            let request = request?;
+            // The store blocks; the protocol must not wait behind it.
+            match tokio::task::spawn_blocking(move || desk.answer(request)).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    tracing::error!(%error, "a tool failed unexpectedly");
+                    Err(ToolError::new("internal", "the tool failed unexpectedly; the server's log says more"))
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,200 @@
+//! `track_events`, `list_events`.
+
+use oneiric::event::{BatchReceipt, Event, EventBatch, EventType, MAX_BATCH_EVENTS, Rejection};
+use oneiric::fault::FaultKind;
+use oneiric::id::SessionId;
+use oneiric_server::mcp::{Arguments, ToolError};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use session_store::{EventFilter, EventRow, Store, Unknown};
+
+use super::sessions::page;
+use crate::desk::to_value;
+
+/// Arguments of `track_events`, read.
+#[derive(Debug)]
+pub struct TrackEvents {
+    batch: EventBatch,
+    rejected: Vec<Rejection>,
+}
+
+/// What the schema shows of them.
+#[derive(Deserialize, JsonSchema)]
+#[allow(dead_code, reason = "read by hand, so that one bad event does not cost the others")]
+struct TrackEventsInput {
+    session_id: String,
+    #[schemars(length(max = 10000))]
+    events: Vec<EventInput>,
+    /// JWT, if not sent as a header
+    #[serde(default)]
+    token: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct EventInput {
+    event_id: String,
+    /// lower_snake: command, error, checkpoint, message, …
+    event_type: String,
+    timestamp: oneiric::clock::Timestamp,
+    #[serde(default)]
+    data: Map<String, Value>,
+}
+
+impl JsonSchema for TrackEvents {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        TrackEventsInput::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        TrackEventsInput::json_schema(generator)
+    }
+}
+
+impl TrackEvents {
+    /// Reads the arguments. Events that cannot be read are rejected one by one; the others are kept.
+    pub(crate) fn read(arguments: Arguments<'_>) -> Result<Self, ToolError> {
+        let map = match arguments {
+            Arguments::Raw(raw) => {
+                if let Ok(batch) = serde_json::from_str(raw.get()) {
+                    return Self::bounded(batch, Vec::new());
+                }
+                Arguments::Raw(raw).parse::<Map<String, Value>>()?
+            }
+            Arguments::Parsed(map) => map,
+        };
+        Self::one_by_one(map)
+    }
+
+    fn one_by_one(mut map: Map<String, Value>) -> Result<Self, ToolError> {
+        #[derive(Deserialize)]
+        struct Loose {
+            session_id: SessionId,
+            events: Vec<Value>,
+        }
+        map.remove("token");
+        let loose: Loose = Arguments::Parsed(map).parse()?;
+        let mut events = Vec::with_capacity(loose.events.len());
+        let mut rejected = Vec::new();
+        for (index, value) in loose.events.into_iter().enumerate() {
+            let Value::Object(fields) = value else {
+                rejected.push(Rejection { event_id: String::new(), reason: format!("events[{index}] is no object") });
+                continue;
+            };
+            let event_id = fields.get("event_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+            match Arguments::Parsed(fields).parse::<Event>() {
+                Ok(event) => events.push(event),
+                Err(error) => {
+                    rejected.push(Rejection { event_id, reason: format!("events[{index}]: {}", error.message()) })
+                }
+            }
+        }
+        Self::bounded(EventBatch { session_id: loose.session_id, events }, rejected)
+    }
+
+    fn bounded(batch: EventBatch, rejected: Vec<Rejection>) -> Result<Self, ToolError> {
+        let count = batch.events.len() + rejected.len();
+        if count > MAX_BATCH_EVENTS {
+            let message = format!("events: {count} are more than {MAX_BATCH_EVENTS}; send them in several batches");
+            return Err(ToolError::new("invalid_arguments", message).with("field", "events"));
+        }
+        Ok(Self { batch, rejected })
+    }
+
+    pub(crate) fn run(mut self, store: &dyn Store) -> Result<Value, ToolError> {
+        let starts = self.batch.events.iter().any(|event| event.event_type.as_str() == EventType::SESSION_START);
+        if !starts && !store.session_exists(&self.batch.session_id)? {
+            self.batch.session_id = store.resolve(self.batch.session_id.as_str())?;
+        }
+        let mut receipt = if self.batch.events.is_empty() {
+            BatchReceipt::default()
+        } else {
+            store
+                .ingest(&[self.batch], Unknown::Refuse)?
+                .pop()
+                .ok_or_else(|| ToolError::new(FaultKind::Internal.code(), "the store gave no receipt"))?
+        };
+        receipt.rejected.append(&mut self.rejected);
+        to_value(&receipt)
+    }
+}
+
+/// Answer of `track_events`: every event is in exactly one of the three.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs, reason = "the fields of `BatchReceipt` of the same names")]
+pub struct Receipt {
+    pub accepted: usize,
+    pub duplicates: usize,
+    pub rejected: Vec<Rejected>,
+}
+
+/// An event that cannot be stored.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs, reason = "the fields of `Rejection` of the same names")]
+pub struct Rejected {
+    pub event_id: String,
+    pub reason: String,
+}
+
+const fn default_limit() -> usize {
+    100
+}
+
+/// Arguments of `list_events`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListEvents {
+    /// Id or unambiguous prefix; without it the newest events of all sessions
+    #[serde(default)]
+    pub(crate) session_id: Option<String>,
+    #[serde(default)]
+    pub(crate) event_type: Option<String>,
+    #[serde(default = "default_limit")]
+    #[schemars(range(max = 10000))]
+    pub(crate) limit: usize,
+    #[serde(default)]
+    pub(crate) offset: usize,
+}
+
+/// Answer of `list_events`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EventList {
+    /// In the session's order; newest first when no session was named.
+    pub events: Vec<EventRow>,
+}
+
+/// The part of an event that the schema tells.
+#[derive(Serialize, JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct EventLine {
+    event_id: String,
+    session_id: String,
+    event_type: String,
+    timestamp: oneiric::clock::Timestamp,
+    data: Map<String, Value>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct EventListShape {
+    events: Vec<EventLine>,
+}
+
+impl JsonSchema for EventList {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        EventListShape::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        EventListShape::json_schema(generator)
+    }
+}
+
+impl ListEvents {
+    pub(crate) fn run(self, store: &dyn Store) -> Result<Value, ToolError> {
+        let filter = EventFilter { session: self.session_id, event_type: self.event_type };
+        let events = store.events(&filter, page(self.limit, self.offset)?)?;
+        to_value(&EventList { events })
+    }
+}

@@ -1,0 +1,134 @@
+//! `search`.
+
+use oneiric::clock::Timestamp;
+use oneiric_server::mcp::ToolError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use session_store::{SearchAnswer, SearchFilter, Store};
+
+use crate::desk::to_value;
+
+/// How a caller would like to search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum SearchType {
+    /// By words and by meaning
+    Hybrid,
+    /// By meaning
+    Semantic,
+    /// By words
+    Text,
+}
+
+/// What a search is narrowed to.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Filters {
+    pub(crate) project: Option<String>,
+    pub(crate) component: Option<String>,
+    pub(crate) session_type: Option<String>,
+    pub(crate) event_type: Option<String>,
+    pub(crate) session_id: Option<String>,
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
+}
+
+const fn default_limit() -> usize {
+    10
+}
+
+/// Most hits of one answer.
+const MAX_HITS: usize = 1_000;
+
+/// Bytes of JSON that make about one token.
+const BYTES_PER_TOKEN: usize = 4;
+
+/// Arguments of `search`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Search {
+    pub(crate) query: String,
+    #[serde(default)]
+    pub(crate) search_type: Option<SearchType>,
+    #[serde(default = "default_limit")]
+    #[schemars(range(max = 1000))]
+    pub(crate) limit: usize,
+    #[serde(default)]
+    pub(crate) filters: Filters,
+    /// Cut the answer to about this size
+    #[serde(default)]
+    pub(crate) max_tokens: Option<usize>,
+}
+
+/// Answer of `search`, as far as its schema tells.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs, reason = "the fields of `SearchAnswer` of the same names")]
+pub struct Found {
+    pub mode: String,
+    pub hits: Vec<Hit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A hit, as far as the schema tells.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs, reason = "the fields of `SearchHit` of the same names")]
+pub struct Hit {
+    pub session_id: String,
+    pub event_id: String,
+    pub event_type: String,
+    pub timestamp: Timestamp,
+    pub excerpt: String,
+    pub score: f64,
+}
+
+impl Search {
+    pub(crate) fn run(self, store: &dyn Store) -> Result<Value, ToolError> {
+        if self.limit == 0 || self.limit > MAX_HITS {
+            let message = format!("limit: must be 1 to {MAX_HITS}");
+            return Err(ToolError::new("invalid_arguments", message).with("field", "limit"));
+        }
+        let filter = SearchFilter {
+            project: self.filters.project,
+            component: self.filters.component.filter(|component| component != "*"),
+            session_type: self.filters.session_type,
+            event_type: self.filters.event_type,
+            session: self.filters.session_id,
+            since: self.filters.since,
+            until: self.filters.until,
+        };
+        let mut answer = store.search(&self.query, &filter, self.limit)?;
+        if matches!(self.search_type, Some(SearchType::Hybrid | SearchType::Semantic)) {
+            add_note(&mut answer, "search by meaning is not part of this version; text search answered");
+        }
+        if let Some(tokens) = self.max_tokens {
+            cut(&mut answer, tokens.saturating_mul(BYTES_PER_TOKEN));
+        }
+        to_value(&answer)
+    }
+}
+
+fn add_note(answer: &mut SearchAnswer, note: &str) {
+    answer.note = Some(match answer.note.take() {
+        Some(before) => format!("{before}; {note}"),
+        None => note.to_owned(),
+    });
+}
+
+fn cut(answer: &mut SearchAnswer, bytes: usize) {
+    let mut used = 0_usize;
+    let fitting = answer
+        .hits
+        .iter()
+        .take_while(|hit| {
+            used = used.saturating_add(serde_json::to_string(hit).map_or(0, |text| text.len()));
+            used <= bytes
+        })
+        .count();
+    if fitting < answer.hits.len() {
+        let note = format!("{} of {} hits fit into max_tokens", fitting, answer.hits.len());
+        answer.hits.truncate(fitting);
+        add_note(answer, &note);
+    }
+}

@@ -1,0 +1,430 @@
+//! `track_session_start`, `track_session_end`, `list_sessions`, `get_session`.
+
+use oneiric::clock::Timestamp;
+use oneiric::event::{
+    EVENT_VERSION, Environment, Event, EventBatch, EventType, SessionEnd, SessionStart, UserIdentity,
+};
+use oneiric::fault::FaultKind;
+use oneiric::id::{EventId, SessionId};
+use oneiric::repository::RepositoryIdentity;
+use oneiric_server::mcp::ToolError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use session_store::{Page, Session, SessionFilter, SessionStatus, Store, Unknown};
+
+use crate::desk::to_value;
+
+/// Arguments of `track_session_start`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TrackSessionStart {
+    /// "1.0"
+    pub event_version: String,
+    pub(crate) event_id: EventId,
+    /// "session_start"
+    pub event_type: String,
+    /// ^[A-Za-z0-9_-]+$
+    pub component_name: String,
+    /// Such as MahavishnuShell
+    pub shell_type: String,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) pid: u32,
+    pub(crate) user: UserInput,
+    pub(crate) hostname: String,
+    pub(crate) environment: EnvironmentInput,
+    #[serde(default)]
+    pub(crate) metadata: Option<Map<String, Value>>,
+    /// Default: event_id
+    #[serde(default)]
+    pub session_id: Option<SessionId>,
+    /// Default: admin_shell
+    #[serde(default)]
+    pub session_type: Option<String>,
+    #[serde(default)]
+    pub(crate) project: Option<String>,
+    #[serde(default)]
+    pub(crate) repository: Option<RepositoryInput>,
+    /// JWT, if not sent as a header
+    #[serde(default, skip_serializing)]
+    pub token: Option<String>,
+}
+
+/// Who.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct UserInput {
+    username: String,
+    home: String,
+}
+
+/// Where.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EnvironmentInput {
+    platform: String,
+    cwd: String,
+    #[serde(default)]
+    python_version: Option<String>,
+}
+
+/// Which repository.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RepositoryInput {
+    common_dir: String,
+    worktree: String,
+    #[serde(default)]
+    branch: Option<String>,
+    #[serde(default)]
+    commit: Option<String>,
+    #[serde(default)]
+    dirty: Option<bool>,
+}
+
+/// Answer of both track tools.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tracked {
+    /// The session.
+    pub session_id: String,
+    /// `tracked` or `ended`.
+    pub status: String,
+    /// Null when all is well.
+    pub error: Option<String>,
+}
+
+fn refused(error: ToolError, session_id: Option<&str>) -> ToolError {
+    let status = if error.code() == FaultKind::NotFound.code() { "not_found" } else { "error" };
+    let message = error.message().to_owned();
+    error.with("session_id", session_id).with("status", status).with("error", message)
+}
+
+fn field(name: &str, message: String) -> ToolError {
+    ToolError::new("invalid_arguments", format!("{name}: {message}")).with("field", name)
+}
+
+impl TrackSessionStart {
+    pub(crate) fn run(self, store: &dyn Store) -> Result<Value, ToolError> {
+        let session_id = match &self.session_id {
+            Some(id) => id.clone(),
+            None => SessionId::parse(self.event_id.as_str()).map_err(|error| field("event_id", error.to_string()))?,
+        };
+        let shown = session_id.as_str().to_owned();
+        let answer = self.checked().and_then(|input| input.store(store, session_id));
+        answer.map_err(|error| refused(error, Some(&shown)))
+    }
+
+    fn checked(self) -> Result<Self, ToolError> {
+        if self.event_version != EVENT_VERSION {
+            return Err(field("event_version", format!("'{}' is not \"{EVENT_VERSION}\"", short(&self.event_version))));
+        }
+        if self.event_type != EventType::SESSION_START {
+            return Err(field("event_type", format!("'{}' is not \"session_start\"", short(&self.event_type))));
+        }
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if self.component_name.is_empty()
+            || self.component_name.len() > 128
+            || !self.component_name.bytes().all(allowed)
+        {
+            return Err(field(
+                "component_name",
+                format!("'{}' does not match ^[A-Za-z0-9_-]+$", short(&self.component_name)),
+            ));
+        }
+        if let Some(kind) = &self.session_type {
+            EventType::parse(kind.as_str()).map_err(|_| {
+                field("session_type", "must be 1 to 64 characters a-z 0-9 _ and start with a letter".into())
+            })?;
+        }
+        Ok(self)
+    }
+
+    fn store(self, store: &dyn Store, session_id: SessionId) -> Result<Value, ToolError> {
+        let start = SessionStart {
+            event_version: self.event_version,
+            component_name: self.component_name,
+            session_type: self.session_type.unwrap_or_else(|| "admin_shell".into()),
+            shell_type: Some(self.shell_type).filter(|name| !name.is_empty()),
+            pid: self.pid,
+            // Only the process itself can say who it is beyond its number.
+            process: None,
+            user: UserIdentity { username: self.user.username, home: self.user.home },
+            hostname: self.hostname,
+            environment: Environment {
+                platform: self.environment.platform,
+                cwd: self.environment.cwd,
+                python_version: self.environment.python_version,
+            },
+            project: self.project,
+            repository: self.repository.map(|repository| RepositoryIdentity {
+                common_dir: repository.common_dir,
+                worktree: repository.worktree,
+                branch: repository.branch,
+                commit: repository.commit,
+                dirty: repository.dirty,
+            }),
+            metadata: self.metadata.unwrap_or_default(),
+        };
+        let event = Event {
+            event_id: self.event_id,
+            event_type: EventType::known(EventType::SESSION_START),
+            timestamp: self.timestamp,
+            sequence: Some(0),
+            data: map_of(&start)?,
+        };
+        ingest_one(store, session_id, event, "tracked")
+    }
+}
+
+/// Arguments of `track_session_end`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TrackSessionEnd {
+    /// Id or unambiguous prefix
+    pub session_id: String,
+    pub(crate) timestamp: Timestamp,
+    /// "session_end"
+    pub event_type: String,
+    /// May hold reason, status (ended|failed), exit_code
+    #[serde(default)]
+    pub metadata: Option<Map<String, Value>>,
+    /// JWT, if not sent as a header
+    #[serde(default, skip_serializing)]
+    pub token: Option<String>,
+}
+
+impl TrackSessionEnd {
+    pub(crate) fn run(self, store: &dyn Store) -> Result<Value, ToolError> {
+        let named = self.session_id.clone();
+        self.store(store).map_err(|error| refused(error, Some(&named)))
+    }
+
+    fn store(self, store: &dyn Store) -> Result<Value, ToolError> {
+        if self.event_type != EventType::SESSION_END {
+            return Err(field("event_type", format!("'{}' is not \"session_end\"", short(&self.event_type))));
+        }
+        let session = store.session(&self.session_id)?;
+        let session_id = parsed(&session.session_id)?;
+        if matches!(session.status, SessionStatus::Ended | SessionStatus::Failed) {
+            return to_value(&Tracked { session_id: session.session_id, status: "ended".into(), error: None });
+        }
+        let mut data = self.metadata.unwrap_or_default();
+        let text = |key: &str, otherwise: &str| data.get(key).and_then(Value::as_str).unwrap_or(otherwise).to_owned();
+        let exit_code =
+            data.get("exit_code").and_then(Value::as_i64).and_then(|code| i32::try_from(code).ok()).unwrap_or(0);
+        let status = if text("status", "ended") == "failed" { "failed" } else { "ended" };
+        let end = SessionEnd {
+            reason: text("reason", "exit"),
+            status: status.into(),
+            exit_code,
+            command_count: session.command_count,
+            duration_seconds: self.timestamp.since(session.start_time).as_secs_f64(),
+        };
+        data.extend(map_of(&end)?);
+        // The same for every end of this session, so that a repeated call adds nothing.
+        let event_id =
+            EventId::parse(format!("{session_id}.end")).unwrap_or_else(|_| EventId::generate(self.timestamp));
+        let event = Event {
+            event_id,
+            event_type: EventType::known(EventType::SESSION_END),
+            timestamp: self.timestamp,
+            sequence: None,
+            data,
+        };
+        ingest_one(store, session_id, event, "ended")
+    }
+}
+
+fn ingest_one(store: &dyn Store, session_id: SessionId, event: Event, status: &str) -> Result<Value, ToolError> {
+    let shown = session_id.to_string();
+    let receipts = store.ingest(&[EventBatch { session_id, events: vec![event] }], Unknown::Refuse)?;
+    match receipts.first().and_then(|receipt| receipt.rejected.first()) {
+        Some(rejection) => Err(ToolError::new(FaultKind::User.code(), rejection.reason.clone())),
+        None => to_value(&Tracked { session_id: shown, status: status.into(), error: None }),
+    }
+}
+
+fn parsed(id: &str) -> Result<SessionId, ToolError> {
+    SessionId::parse(id).map_err(|error| ToolError::new(FaultKind::Internal.code(), error.to_string()))
+}
+
+fn map_of(value: &impl Serialize) -> Result<Map<String, Value>, ToolError> {
+    match to_value(value)? {
+        Value::Object(map) => Ok(map),
+        _ => Err(ToolError::new(FaultKind::Internal.code(), "event data is no object")),
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(40).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Component that is meant when none is named, as the guide has it.
+const DEFAULT_COMPONENT: &str = "mahavishnu";
+
+#[allow(clippy::unnecessary_wraps, reason = "the shape that serde wants")]
+fn default_component() -> Option<String> {
+    Some(DEFAULT_COMPONENT.into())
+}
+
+const fn default_limit() -> usize {
+    100
+}
+
+/// Arguments of `list_sessions`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListSessions {
+    #[serde(default = "default_limit")]
+    #[schemars(range(max = 10000))]
+    pub(crate) limit: usize,
+    #[serde(default)]
+    pub(crate) offset: usize,
+    #[serde(default)]
+    pub(crate) session_type: Option<String>,
+    /// "*" or null: all
+    #[serde(default = "default_component")]
+    pub(crate) component: Option<String>,
+    #[serde(default)]
+    pub(crate) status: Option<SessionStatus>,
+    #[serde(default)]
+    pub(crate) project: Option<String>,
+    /// Common git directory
+    #[serde(default)]
+    pub(crate) repository: Option<String>,
+    #[serde(default)]
+    pub(crate) worktree: Option<String>,
+    #[serde(default)]
+    pub(crate) since: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// A session in a list.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs, reason = "the fields of `session_store::Session` of the same names")]
+pub struct SessionLine {
+    pub session_id: String,
+    pub component: String,
+    pub session_type: String,
+    pub status: SessionStatus,
+    pub start_time: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<f64>,
+    pub command_count: u64,
+    pub event_count: u64,
+    pub error_count: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worktree: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+}
+
+impl From<Session> for SessionLine {
+    fn from(session: Session) -> Self {
+        Self {
+            session_id: session.session_id,
+            component: session.component,
+            session_type: session.session_type,
+            status: session.status,
+            start_time: session.start_time,
+            end_time: session.end_time,
+            duration_seconds: session.duration_seconds,
+            command_count: session.command_count,
+            event_count: session.event_count,
+            error_count: session.error_count,
+            project: session.project,
+            repository: session.repository,
+            worktree: session.worktree,
+            branch: session.branch,
+            hostname: session.hostname,
+            username: session.username,
+            pid: session.pid,
+        }
+    }
+}
+
+/// Answer of `list_sessions`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SessionList {
+    /// Newest first.
+    pub sessions: Vec<SessionLine>,
+}
+
+/// No more rows than this at once.
+pub(crate) fn page(limit: usize, offset: usize) -> Result<Page, ToolError> {
+    if limit == 0 || limit > Page::MAX_LIMIT {
+        return Err(field("limit", format!("must be 1 to {}", Page::MAX_LIMIT)));
+    }
+    Ok(Page { limit, offset })
+}
+
+impl ListSessions {
+    /// All sessions, a page of `limit`.
+    #[must_use]
+    pub fn all(limit: usize, offset: usize) -> Self {
+        Self {
+            limit,
+            offset,
+            session_type: None,
+            component: None,
+            status: None,
+            project: None,
+            repository: None,
+            worktree: None,
+            since: None,
+            until: None,
+        }
+    }
+
+    pub(crate) fn run(self, store: &dyn Store) -> Result<Value, ToolError> {
+        let filter = SessionFilter {
+            session_type: self.session_type,
+            component: self.component.filter(|component| component != "*"),
+            status: self.status,
+            project: self.project,
+            repository: self.repository,
+            worktree: self.worktree,
+            since: self.since,
+            until: self.until,
+        };
+        let sessions = store.sessions(&filter, page(self.limit, self.offset)?)?;
+        to_value(&SessionList { sessions: sessions.into_iter().map(SessionLine::from).collect() })
+    }
+}
+
+/// Arguments of `get_session`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GetSession {
+    /// Id or unambiguous prefix
+    pub session_id: String,
+}
+
+impl GetSession {
+    /// Asks for the session that `id` names.
+    #[must_use]
+    pub const fn by(id: String) -> Self {
+        Self { session_id: id }
+    }
+
+    pub(crate) fn run(self, store: &dyn Store) -> Result<Value, ToolError> {
+        to_value(&store.session(&self.session_id)?)
+    }
+}
+
+/// Answer of `get_session`, as far as its schema tells: all fields of a list's line, and these.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs, reason = "the fields of `session_store::Session` of the same names")]
+pub struct SessionDetail {
+    #[serde(flatten)]
+    pub line: SessionLine,
+    pub metadata: Map<String, Value>,
+}

@@ -1,0 +1,232 @@
+//! The process that serves: which door it opens, what runs behind it, and how it ends.
+
+pub mod access;
+pub mod archive;
+pub mod capture;
+pub mod facts;
+pub mod figures;
+pub mod launch;
+pub mod meters;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oneiric::clock::{Clock, SystemClock};
+use oneiric::fault::{Fault, Result};
+use oneiric::process::ProcessIdentity;
+use oneiric::run_file::{self, RunFile, ServerInfo};
+use oneiric_server::http::{Auth, BindRequest, Gate, Listener, REQUEST_LIMIT, Site, bind, router, serve};
+use oneiric_server::lifecycle::{Lifecycle, orphaned, signalled};
+use oneiric_server::mcp::{Endpoint, serve_stdio};
+use oneiric_server::stdin::{Pieces, client_may_be_there, pieces};
+use tokio_util::sync::CancellationToken;
+
+use crate::desk::{Desk, Shelf};
+use crate::mcp::Tools;
+use crate::{PRODUCT, VERSION};
+use figures::Figures;
+use launch::{Launch, Transport};
+
+/// Longest time that the end may take.
+const END_LIMIT: Duration = Duration::from_secs(8);
+
+/// Serves until something ends it.
+///
+/// # Errors
+/// Why it could not start: configuration, conflict (port or home taken), unavailable (database, home).
+pub fn run(launch: Launch) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(8)
+        .thread_stack_size(1024 * 1024)
+        .thread_name(PRODUCT)
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::unavailable(format!("cannot start threads: {error}")))?;
+    let ended = runtime.block_on(Server::new(launch).run());
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    ended
+}
+
+struct Server {
+    launch: Launch,
+    lifecycle: Lifecycle,
+    clock: Arc<dyn Clock>,
+    shelf: Arc<archive::Later>,
+    desk: Arc<Desk>,
+}
+
+/// An HTTP door that is open.
+struct HttpDoor {
+    closing: CancellationToken,
+    run_file: RunFile,
+}
+
+impl Server {
+    fn new(launch: Launch) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let shelf = Arc::new(archive::Later::new(launch.archive.clone(), Arc::clone(&clock)));
+        let desk = Desk::new(Arc::clone(&shelf) as Arc<dyn Shelf>, Arc::clone(&clock), launch.facts.clone());
+        Self { launch, lifecycle: Lifecycle::new(), clock, shelf, desk: Arc::new(desk) }
+    }
+
+    async fn run(self) -> Result<()> {
+        let served = match self.launch.transport {
+            Transport::Http => self.http().await,
+            Transport::Stdio => self.stdio(pieces()).await,
+            Transport::Auto if client_may_be_there() => self.either().await,
+            Transport::Auto => self.http().await,
+        };
+        self.lifecycle.end();
+        if !self.lifecycle.finished(END_LIMIT).await {
+            tracing::warn!("some work did not end in time");
+        }
+        served
+    }
+
+    /// HTTP alone.
+    async fn http(&self) -> Result<()> {
+        let listener = self.listen()?;
+        let mut out = std::io::stdout();
+        let _ = writeln!(out, "[INFO] Starting Session-Buddy MCP server on {}", listener.address);
+        // Whoever starts a server by hand wants to know now that its database cannot be used.
+        self.shelf.store()?;
+        let door = self.open(listener)?;
+        let _ = writeln!(out, "[INFO] Session tracking enabled");
+        let _ = writeln!(out, "[INFO] Ready to accept connections");
+        let _ = out.flush();
+        self.capture();
+        let reason = signalled().await;
+        tracing::info!(reason, "ending");
+        door.closing.cancel();
+        self.lifecycle.end();
+        self.lifecycle.finished(END_LIMIT).await;
+        drop(door.run_file);
+        Ok(())
+    }
+
+    /// Standard input alone.
+    async fn stdio(&self, input: Pieces) -> Result<()> {
+        self.desk.facts().serving("standard input and output");
+        self.warm_up();
+        self.capture();
+        let served =
+            serve_stdio(Tools::handler(Arc::clone(&self.desk)), input, tokio::io::stdout(), self.lifecycle.token());
+        tokio::select! {
+            () = served => tracing::info!(reason = "end of input", "ending"),
+            reason = signalled() => tracing::info!(reason, "ending"),
+            () = orphaned() => tracing::info!(reason = "parent is gone", "ending"),
+        }
+        Ok(())
+    }
+
+    /// HTTP until the first byte on standard input, which says that a client is there.
+    async fn either(&self) -> Result<()> {
+        self.warm_up();
+        let door = match self.listen().and_then(|listener| self.open(listener)) {
+            Ok(door) => Some(door),
+            Err(fault) => {
+                tracing::warn!(%fault, "no HTTP; waiting for a client on standard input");
+                None
+            }
+        };
+        let mut input = pieces();
+        let first = tokio::select! {
+            first = input.next() => first,
+            reason = signalled() => { tracing::info!(reason, "ending"); None }
+            () = orphaned() => { tracing::info!(reason = "parent is gone", "ending"); None }
+        };
+        if let Some(door) = door {
+            door.closing.cancel();
+            drop(door.run_file);
+        }
+        match first {
+            Some(piece) => {
+                input.put_back(piece);
+                self.stdio(input).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn listen(&self) -> Result<Listener> {
+        let launch = &self.launch;
+        if let Some(info) = run_file::running(&launch.home, PRODUCT) {
+            return Err(Fault::conflict(format!(
+                "Session-Buddy already runs for {}: process {} on {}",
+                launch.home.root().display(),
+                info.pid,
+                info.address
+            ))
+            .hint("use it, or stop it with 'session-buddy mcp stop'"));
+        }
+        bind(&BindRequest {
+            host: &launch.host,
+            port: launch.port,
+            authenticated: launch.access.is_some(),
+            allow_insecure: launch.allow_insecure_bind,
+        })
+    }
+
+    fn open(&self, listener: Listener) -> Result<HttpDoor> {
+        let launch = &self.launch;
+        let address = listener.address;
+        let run_file = RunFile::claim(
+            &launch.home,
+            &ServerInfo {
+                product: PRODUCT.into(),
+                pid: std::process::id(),
+                process: ProcessIdentity::current(),
+                address: address.to_string(),
+                transport: if launch.mcp { "http" } else { "http without mcp" }.into(),
+                mode: launch.mode.as_str().into(),
+                version: VERSION.into(),
+                database: launch.archive.to_string(),
+                arguments: launch.arguments.clone(),
+                started_at: self.clock.now(),
+            },
+        )?;
+        self.desk.facts().serving(&format!("http://{address}"));
+        let auth = match &launch.access {
+            Some(access) => Auth::required(Arc::new(access.judge(Arc::clone(&self.clock)))),
+            None => Auth::off(),
+        };
+        let closing = self.lifecycle.token().child_token();
+        let handler = Tools::handler(Arc::clone(&self.desk));
+        let figures = Arc::new(Figures::new(Arc::clone(&self.desk)));
+        let site = Site {
+            endpoint: launch.mcp.then(|| Endpoint::new(handler, auth.clone(), closing.clone())),
+            auth,
+            gate: Gate::new(&launch.host, !address.ip().is_loopback(), &launch.allowed_hosts),
+            health: Arc::clone(&figures) as Arc<dyn oneiric_server::health::HealthSource>,
+            metrics: figures,
+            limit: REQUEST_LIMIT,
+        };
+        let until = closing.clone();
+        self.lifecycle.spawn(async move {
+            if let Err(fault) = serve(listener, router(site), until).await {
+                tracing::error!(%fault, "HTTP ended");
+            }
+        });
+        tracing::info!(%address, mode = launch.mode.as_str(), database = %launch.archive, auth = launch.access.is_some(), "serving");
+        Ok(HttpDoor { closing, run_file })
+    }
+
+    fn capture(&self) {
+        if let Some(spools) = &self.launch.spools {
+            capture::start(&self.lifecycle, &self.desk, spools, &self.clock);
+        }
+    }
+
+    /// Opens the store beside the handshake, not before it.
+    fn warm_up(&self) {
+        let shelf = Arc::clone(&self.shelf);
+        self.lifecycle.spawn(async move {
+            let opened = tokio::task::spawn_blocking(move || shelf.store().map(|_| ())).await;
+            if let Ok(Err(fault)) = opened {
+                tracing::error!(%fault, "the database cannot be used; tools will say so");
+            }
+        });
+    }
+}

@@ -1,0 +1,74 @@
+//! Who may call: the secret that signs tokens, whose tokens are good, and the token of this program's own commands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oneiric::clock::Clock;
+use oneiric::fault::{Fault, Result};
+use oneiric::secret::{Secret, check_secret_strength};
+use oneiric::settings::Settings;
+use oneiric::token::{self, Claims, Scope};
+use oneiric_server::http::TokenJudge;
+
+use crate::PRODUCT;
+
+/// Programs whose tokens are good here.
+pub const ISSUERS: [&str; 4] = ["mahavishnu", "session-buddy", "akosha", "crackerjack"];
+
+/// Life of a token that a command makes for one call.
+const OWN_TOKEN: Duration = Duration::from_secs(60);
+
+/// Auth that is on.
+#[derive(Clone, Debug)]
+pub struct Access {
+    secret: Secret,
+}
+
+impl Access {
+    /// Decides from the settings whether callers need a token. A secret alone turns auth on.
+    ///
+    /// # Errors
+    /// Configuration: auth is on without a secret, or with a weak one.
+    pub fn from_settings(settings: &Settings) -> Result<Option<Self>> {
+        let secret = settings.secret("auth.secret");
+        let on = if settings.is_given("auth.enabled") { settings.bool("auth.enabled") } else { secret.is_some() };
+        if !on {
+            return Ok(None);
+        }
+        let Some(secret) = secret else {
+            return Err(Fault::config("auth is on (auth_enabled = true) and there is no secret")
+                .hint("set SESSION_BUDDY_SECRET to at least 32 random characters, or turn auth off with --no-auth"));
+        };
+        check_secret_strength(secret.expose()).map_err(|why| {
+            Fault::config(format!("the secret in auth.secret ({}) {why}", settings.source("auth.secret")))
+                .hint("make one with: openssl rand -base64 32")
+        })?;
+        Ok(Some(Self { secret: secret.clone() }))
+    }
+
+    /// Judges callers' tokens by `clock`.
+    #[must_use]
+    pub fn judge(&self, clock: Arc<dyn Clock>) -> impl TokenJudge + use<> {
+        Judge { secret: self.secret.clone(), clock }
+    }
+
+    /// A token for a command of this program.
+    #[must_use]
+    pub fn own_token(&self, clock: &dyn Clock) -> Option<String> {
+        let claims = Claims::new(PRODUCT, PRODUCT, PRODUCT, &[Scope::Read, Scope::Write]);
+        token::mint(&self.secret, &claims, clock.now(), OWN_TOKEN).ok()
+    }
+}
+
+struct Judge {
+    secret: Secret,
+    clock: Arc<dyn Clock>,
+}
+
+impl TokenJudge for Judge {
+    fn judge(&self, token: &str) -> std::result::Result<Vec<Scope>, String> {
+        token::verify(token, &self.secret, PRODUCT, &ISSUERS, self.clock.now())
+            .map(|claims| claims.scopes)
+            .map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,72 @@
+//! Where sessions are kept, and when that place is opened.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use oneiric::clock::Clock;
+use oneiric::fault::Result;
+use session_store::Store;
+use session_store::sqlite::{Options, SqliteStore};
+
+use crate::desk::Shelf;
+
+/// Where sessions are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Archive {
+    /// In memory, until the process ends.
+    Memory,
+    /// In a SQLite file.
+    File(PathBuf),
+}
+
+impl fmt::Display for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl Archive {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn open(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>> {
+        let options = Options::new(clock);
+        Ok(match self {
+            Self::Memory => Arc::new(SqliteStore::in_memory(options)?),
+            Self::File(path) => Arc::new(SqliteStore::open(path, options)?),
+        })
+    }
+}
+
+/// Opens the archive when it is first needed. A failure is told and tried again, so that a full disk that was freed or a
+/// folder that was mended needs no restart.
+pub struct Later {
+    archive: Archive,
+    clock: Arc<dyn Clock>,
+    opened: Mutex<Option<Arc<dyn Store>>>,
+}
+
+impl Later {
+    /// Nothing is opened yet.
+    #[must_use]
+    pub fn new(archive: Archive, clock: Arc<dyn Clock>) -> Self {
+        Self { archive, clock, opened: Mutex::new(None) }
+    }
+}
+
+impl Shelf for Later {
+    fn store(&self) -> Result<Arc<dyn Store>> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = opened.as_ref() {
+            return Ok(Arc::clone(store));
+        }
+        let store = self.archive.open(Arc::clone(&self.clock))?;
+        *opened = Some(Arc::clone(&store));
+        Ok(store)
+    }
+}

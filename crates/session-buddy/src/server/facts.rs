@@ -1,0 +1,131 @@
+//! What is true of this process, told as health. Settings that this version cannot honour are told as such.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use oneiric::settings::Settings;
+use oneiric::spool;
+use oneiric_server::health::{Part, Report};
+use session_store::SessionStatus;
+
+use crate::desk::Shelf;
+use crate::{PRODUCT, VERSION};
+
+/// Facts for health reports. Cheap to clone; clones share what is being served.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    serving: Arc<Mutex<Option<String>>>,
+    mode: &'static str,
+    auth: bool,
+    spools: Vec<PathBuf>,
+    optional: Vec<Part>,
+}
+
+impl Facts {
+    /// Facts by `settings`; nothing is served yet.
+    #[must_use]
+    pub fn new(settings: &Settings, mode: &'static str, auth: bool, spools: Vec<PathBuf>) -> Self {
+        Self { serving: Arc::new(Mutex::new(None)), mode, auth, spools, optional: optional(settings) }
+    }
+
+    /// Says what is served now.
+    pub fn serving(&self, where_: &str) {
+        *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = Some(where_.to_owned());
+    }
+
+    /// Looks at every part.
+    #[must_use]
+    pub fn report(&self, shelf: &dyn Shelf) -> Report {
+        let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let server = match serving {
+            Some(address) => Part::ok(
+                "Session-Buddy MCP server",
+                "healthy",
+                format!("{address}, pid {}, {} mode", std::process::id(), self.mode),
+            ),
+            None => {
+                Part::failed("Session-Buddy MCP server", "not running", "", "start it with 'session-buddy mcp start'")
+            }
+        };
+        let mut parts = vec![server];
+        parts.extend(self.database(shelf));
+        parts.push(if self.auth {
+            Part::ok("Authentication", "enabled", "tokens signed with auth_secret")
+        } else {
+            Part::off("Authentication", "auth_enabled = false")
+        });
+        parts.extend(self.optional.iter().cloned());
+        Report::over(PRODUCT, VERSION, parts)
+    }
+
+    /// Files and bytes in the spools that are watched.
+    #[must_use]
+    pub fn spooled(&self) -> (usize, u64) {
+        let depths = self.spools.iter().map(|folder| spool::depth(folder));
+        depths.fold((0, 0), |sum, depth| (sum.0 + depth.files, sum.1 + depth.bytes))
+    }
+
+    fn database(&self, shelf: &dyn Shelf) -> Vec<Part> {
+        let looked = shelf.store().and_then(|store| Ok((store.info()?, store.counts()?)));
+        let (info, counts) = match looked {
+            Ok(found) => found,
+            Err(fault) => {
+                let hint = fault.advice().unwrap_or("see the log").to_owned();
+                return vec![
+                    Part::failed("Database", "unavailable", fault.message(), hint),
+                    Part::failed("Session tracking", "waiting", "events stay in their spools", "mend the database"),
+                ];
+            }
+        };
+        let size = counts.database_bytes as f64 / (1024.0 * 1024.0);
+        let fact = format!(
+            "{} {}, {} sessions, {} events, {size:.1} MiB",
+            info.backend,
+            info.location,
+            counts.sessions_total(None),
+            counts.events_total()
+        );
+        let database = if info.writable {
+            Part::ok("Database", "connected", fact)
+        } else {
+            Part::failed("Database", "read-only", fact, "make the file and its folder writable, and free some space")
+        };
+        vec![database, self.tracking(counts.sessions_total(Some(SessionStatus::Active)))]
+    }
+
+    fn tracking(&self, active: u64) -> Part {
+        let (files, bytes) = self.spooled();
+        let spooled = match files {
+            0 => "nothing waits in spools".to_owned(),
+            _ => format!("{files} spool files, {bytes} bytes"),
+        };
+        Part::ok("Session tracking", "enabled", format!("{active} active sessions, {spooled}"))
+    }
+}
+
+/// Parts that can be switched on, and are not built yet: said so, whatever the setting.
+fn optional(settings: &Settings) -> Vec<Part> {
+    let said = |name: &str, setting: &str, otherwise: &str| {
+        let flat = setting.replace('.', "_");
+        let fact = if settings.bool(setting) {
+            format!("{flat} = true, but this version cannot do it{otherwise}")
+        } else {
+            format!("{flat} = false{otherwise}")
+        };
+        Part::off(name, fact)
+    };
+    let mut parts = vec![
+        said("Semantic search", "semantic_search.enabled", "; text search answers"),
+        said("Intelligence", "intelligence.enabled", ""),
+        said("Crackerjack", "crackerjack.enabled", ""),
+        said("Akosha sync", "akosha.enabled", ""),
+    ];
+    if settings.bool("session_tracking.auto_init") {
+        parts.push(said(
+            "Automatic sessions of MCP clients",
+            "session_tracking.auto_init",
+            "; clients call track_session_start",
+        ));
+    }
+    parts
+}

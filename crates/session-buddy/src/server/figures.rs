@@ -1,0 +1,156 @@
+//! `/health` and `/metrics`. Counts come from the store, so that they survive restarts.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oneiric::fault::{Fault, Result};
+use oneiric_server::health::{HealthSource, Part, Report};
+use oneiric_server::metrics::{Exposition, MetricsSource};
+use session_store::model::DURATION_BOUNDS;
+use session_store::{Counts, SessionStatus};
+
+use crate::desk::{Desk, Shelf};
+use crate::{PRODUCT, VERSION};
+
+/// Longest time a look at the parts may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
+
+/// Health and metrics of a desk.
+pub struct Figures {
+    desk: Arc<Desk>,
+}
+
+impl Figures {
+    /// Figures of `desk`.
+    #[must_use]
+    pub const fn new(desk: Arc<Desk>) -> Self {
+        Self { desk }
+    }
+}
+
+/// The desk's store, as something to look at.
+struct Behind(Arc<Desk>);
+
+impl Shelf for Behind {
+    fn store(&self) -> Result<Arc<dyn session_store::Store>> {
+        self.0.store()
+    }
+}
+
+impl HealthSource for Figures {
+    fn check(&self) -> Pin<Box<dyn Future<Output = Report> + Send + '_>> {
+        let desk = Arc::clone(&self.desk);
+        Box::pin(async move {
+            let looking = tokio::task::spawn_blocking(move || desk.facts().report(&Behind(Arc::clone(&desk))));
+            match tokio::time::timeout(LOOK_LIMIT, looking).await {
+                Ok(Ok(report)) => report,
+                _ => Report::over(
+                    PRODUCT,
+                    VERSION,
+                    vec![Part::failed("Database", "no answer", "2 seconds", "look for a program that locks the file")],
+                ),
+            }
+        })
+    }
+}
+
+impl MetricsSource for Figures {
+    fn render(&self) -> Pin<Box<dyn Future<Output = Result<String>> + Send + '_>> {
+        let desk = Arc::clone(&self.desk);
+        Box::pin(async move {
+            tokio::task::spawn_blocking(move || {
+                let counts = desk.store()?.counts()?;
+                Ok(render(&desk, &counts))
+            })
+            .await
+            .map_err(|error| Fault::internal(format!("metrics: {error}")))?
+        })
+    }
+}
+
+fn render(desk: &Desk, counts: &Counts) -> String {
+    let mut out = Exposition::new();
+    sessions(&mut out, counts);
+    events(&mut out, desk, counts);
+    out.finish()
+}
+
+fn sessions(out: &mut Exposition, counts: &Counts) {
+    let mut totals: Vec<(&str, u64)> = Vec::new();
+    for row in &counts.sessions {
+        match totals.iter_mut().find(|(component, _)| *component == row.component) {
+            Some((_, total)) => *total += row.count,
+            None => totals.push((&row.component, row.count)),
+        }
+    }
+    if totals.is_empty() {
+        // A family without samples would look as if nothing counted it.
+        totals.push(("mahavishnu", 0));
+    }
+    let name = "mahavishnu_sessions_total";
+    out.counter(name, "Total number of sessions");
+    for (component, total) in totals {
+        out.sample(name, &[("component", component)], total as f64);
+    }
+    let name = "mahavishnu_sessions_active";
+    out.gauge(name, "Sessions that run now").sample(
+        name,
+        &[],
+        counts.sessions_total(Some(SessionStatus::Active)) as f64,
+    );
+    let name = "mahavishnu_sessions_failed_total";
+    out.counter(name, "Sessions that ended with a failure").sample(
+        name,
+        &[],
+        counts.sessions_total(Some(SessionStatus::Failed)) as f64,
+    );
+    let name = "mahavishnu_session_duration_seconds";
+    out.histogram(name, "How long finished sessions took");
+    for durations in &counts.durations {
+        let mut total = 0;
+        let cumulative: Vec<(f64, u64)> = DURATION_BOUNDS
+            .iter()
+            .zip(&durations.buckets)
+            .map(|(bound, count)| {
+                total += count;
+                (*bound, total)
+            })
+            .collect();
+        out.buckets(
+            name,
+            &[("component", &durations.component)],
+            &cumulative,
+            durations.sum_seconds,
+            durations.count(),
+        );
+    }
+}
+
+fn events(out: &mut Exposition, desk: &Desk, counts: &Counts) {
+    let name = "session_buddy_events_total";
+    out.counter(name, "Stored events");
+    for row in &counts.events {
+        out.sample(name, &[("type", &row.event_type)], row.count as f64);
+    }
+    let name = "session_buddy_redactions_total";
+    out.counter(name, "Secrets that were replaced before anything was stored").sample(
+        name,
+        &[],
+        counts.redactions as f64,
+    );
+    let name = "session_buddy_database_size_bytes";
+    out.gauge(name, "Size of the database").sample(name, &[], counts.database_bytes as f64);
+    let depth = desk.facts().spooled();
+    let name = "session_buddy_spool_files";
+    out.gauge(name, "Spool files of living and ended sessions").sample(name, &[], depth.0 as f64);
+    let name = "session_buddy_spool_bytes";
+    out.gauge(name, "Bytes in spool files").sample(name, &[], depth.1 as f64);
+    let name = "session_buddy_ingest_duration_seconds";
+    out.histogram(name, "Time to store what one tool call brought, since the start");
+    desk.meters().ingest.write(out, name, &[]);
+    let name = "session_buddy_search_duration_seconds";
+    out.histogram(name, "Time to answer a search, since the start");
+    desk.meters().search.write(out, name, &[("mode", "text")]);
+}

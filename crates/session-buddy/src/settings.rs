@@ -1,0 +1,220 @@
+//! Every setting of Session-Buddy. `config`, the variables and the reference page are all made from this table.
+
+use oneiric::settings::{Catalog, Kind, Spec};
+
+/// Port that clients expect.
+pub const DEFAULT_PORT: u16 = 8678;
+
+const fn spec(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Spec {
+    Spec { path, kind, default, env: &[], aliases: &[], doc }
+}
+
+const fn named(spec: Spec, env: &'static [&'static str]) -> Spec {
+    Spec { env, ..spec }
+}
+
+const fn also(spec: Spec, aliases: &'static [&'static str]) -> Spec {
+    Spec { aliases, ..spec }
+}
+
+/// `settings/session-buddy.yaml`, `~/.session-buddy/config.yaml`, `SESSION_BUDDY_*`.
+pub static CATALOG: Catalog = Catalog { product: "session-buddy", env_prefix: "SESSION_BUDDY", specs: SPECS };
+
+static SPECS: &[Spec] = &[
+    spec(
+        "mode",
+        Kind::Choice(&["standard", "lite"]),
+        "standard",
+        "standard keeps sessions on disk, lite in memory only",
+    ),
+    named(spec("server.host", Kind::Text, "127.0.0.1", "Address the server listens on"), &["SESSION_BUDDY_HOST"]),
+    named(
+        spec(
+            "server.port",
+            Kind::Int { min: 0, max: 65_535 },
+            "8678",
+            "Port the server listens on; 0 takes a free one",
+        ),
+        &["SESSION_BUDDY_PORT"],
+    ),
+    spec(
+        "server.transport",
+        Kind::Choice(&["auto", "http", "stdio"]),
+        "auto",
+        "auto serves MCP over standard input when a client is there, else HTTP",
+    ),
+    spec(
+        "server.allowed_hosts",
+        Kind::TextList,
+        "",
+        "Further host names under which clients and pages may reach the server",
+    ),
+    spec("server.allow_insecure_bind", Kind::Bool, "false", "Allow listening beyond loopback without auth"),
+    named(
+        spec(
+            "database.type",
+            Kind::Choice(&["sqlite", "postgresql"]),
+            "sqlite",
+            "Kind of database; this version keeps SQLite only",
+        ),
+        &["SESSION_BUDDY_DB_TYPE"],
+    ),
+    named(
+        spec("database.path", Kind::Path, "sessions.db", "SQLite file; by default in the home"),
+        &["SESSION_BUDDY_DB_PATH"],
+    ),
+    named(
+        spec("database.host", Kind::Text, "localhost", "PostgreSQL host (not used by this version)"),
+        &["SESSION_BUDDY_DB_HOST"],
+    ),
+    named(
+        spec("database.port", Kind::Int { min: 1, max: 65_535 }, "5432", "PostgreSQL port (not used by this version)"),
+        &["SESSION_BUDDY_DB_PORT"],
+    ),
+    named(
+        spec("database.database", Kind::Text, "session_buddy", "PostgreSQL database (not used by this version)"),
+        &["SESSION_BUDDY_DB_NAME"],
+    ),
+    named(
+        spec("database.user", Kind::Text, "session_buddy", "PostgreSQL user (not used by this version)"),
+        &["SESSION_BUDDY_DB_USER"],
+    ),
+    spec(
+        "database.password_env",
+        Kind::Text,
+        "SESSION_BUDDY_DB_PASSWORD",
+        "Variable that holds the PostgreSQL password (not used by this version)",
+    ),
+    named(
+        spec(
+            "database.sslmode",
+            Kind::Choice(&["disable", "prefer", "require", "verify-ca", "verify-full"]),
+            "verify-full",
+            "TLS to PostgreSQL (not used by this version)",
+        ),
+        &["SESSION_BUDDY_DB_SSLMODE"],
+    ),
+    spec(
+        "database.pool_size",
+        Kind::Int { min: 1, max: 1_000 },
+        "10",
+        "PostgreSQL connections (not used by this version)",
+    ),
+    spec(
+        "database.max_overflow",
+        Kind::Int { min: 0, max: 1_000 },
+        "20",
+        "Extra PostgreSQL connections (not used by this version)",
+    ),
+    named(
+        spec("database.password", Kind::Secret, "", "PostgreSQL password (not used by this version)"),
+        &["SESSION_BUDDY_DB_PASSWORD"],
+    ),
+    spec(
+        "cache.size",
+        Kind::Int { min: 100, max: 10_000_000 },
+        "1000",
+        "SQLite page cache of a connection, in pages of 4 KiB",
+    ),
+    spec("auth.enabled", Kind::Bool, "false", "Ask callers for a token; a secret alone turns this on"),
+    named(
+        spec(
+            "auth.secret",
+            Kind::Secret,
+            "",
+            "Signs and checks tokens; at least 32 characters, the same on both sides",
+        ),
+        &["SESSION_BUDDY_SECRET"],
+    ),
+    spec("auth.algorithm", Kind::Choice(&["HS256", "HS384", "HS512"]), "HS256", "How tokens made here are signed"),
+    spec("auth.expire_minutes", Kind::Int { min: 1, max: 525_600 }, "60", "Life of tokens made here, in minutes"),
+    spec("token", Kind::Secret, "", "Token that commands send to a running server instead of making one"),
+    spec(
+        "capture.spools",
+        Kind::TextList,
+        "",
+        "Spool folders to take events from; by default this home's and Mahavishnu's",
+    ),
+    spec(
+        "session_tracking.auto_init",
+        Kind::Bool,
+        "true",
+        "Open a session for a client in a git repository (not done by this version)",
+    ),
+    spec(
+        "session_tracking.auto_cleanup",
+        Kind::Bool,
+        "true",
+        "End that session when the client goes (not done by this version)",
+    ),
+    named(
+        spec(
+            "semantic_search.enabled",
+            Kind::Bool,
+            "false",
+            "Search by meaning (not done by this version; text search answers)",
+        ),
+        &["SESSION_BUDDY_SEMANTIC_SEARCH"],
+    ),
+    named(
+        spec("semantic_search.model", Kind::Text, "all-MiniLM-L6-v2", "Embedding model (not used by this version)"),
+        &["SESSION_BUDDY_EMBEDDING_MODEL"],
+    ),
+    spec(
+        "semantic_search.similarity_threshold",
+        Kind::Fraction,
+        "0.7",
+        "Least similarity of a hit (not used by this version)",
+    ),
+    spec("intelligence.enabled", Kind::Bool, "false", "Insights by a local language model (not done by this version)"),
+    spec("intelligence.embedding_model", Kind::Text, "nomic-embed-text", "Ollama model (not used by this version)"),
+    spec("intelligence.ollama_base_url", Kind::Url, "http://localhost:11434", "Ollama (not used by this version)"),
+    also(
+        named(
+            spec("akosha.enabled", Kind::Bool, "false", "Send sessions on to Akosha (not done by this version)"),
+            &["SESSION_BUDDY_SYNC__AKOSHA_ENABLED"],
+        ),
+        &["sync.akosha_enabled"],
+    ),
+    also(
+        named(
+            spec("akosha.url", Kind::Url, "http://localhost:8682/mcp", "Akosha (not used by this version)"),
+            &["SESSION_BUDDY_SYNC__AKOSHA_URL"],
+        ),
+        &["sync.akosha_url"],
+    ),
+    also(
+        spec(
+            "sync.interval",
+            Kind::Int { min: 1, max: 86_400 },
+            "300",
+            "Seconds between syncs (not used by this version)",
+        ),
+        &["sync.sync_interval"],
+    ),
+    also(
+        named(
+            spec(
+                "crackerjack.enabled",
+                Kind::Bool,
+                "false",
+                "Take test results from Crackerjack (not done by this version)",
+            ),
+            &["SESSION_BUDDY_INTEGRATIONS__CRACKERJACK_ENABLED"],
+        ),
+        &["integrations.crackerjack_enabled"],
+    ),
+    also(
+        named(
+            spec("crackerjack.url", Kind::Url, "http://localhost:8676/mcp", "Crackerjack (not used by this version)"),
+            &["SESSION_BUDDY_INTEGRATIONS__CRACKERJACK_URL"],
+        ),
+        &["integrations.crackerjack_url"],
+    ),
+    spec(
+        "log.level",
+        Kind::Choice(&["ERROR", "WARN", "WARNING", "INFO", "DEBUG", "TRACE"]),
+        "INFO",
+        "How much is logged",
+    ),
+];
