@@ -77,15 +77,23 @@ fn token_source(secret: Secret, algorithm: Algorithm, subject: String, lifetime:
     })
 }
 
-/// A failed call as a person reads it, with what to do.
-pub(crate) fn explain(error: PeerError) -> Fault {
-    let hint = match &error {
+/// What to do about a failed call.
+pub(crate) fn advice(error: &PeerError) -> &'static str {
+    match error {
         PeerError::Unreachable(_) => "start it with 'session-buddy mcp start'; nothing is lost meanwhile",
         PeerError::TimedOut(_) => "look at it with 'session-buddy health'; nothing is lost meanwhile",
         PeerError::Denied(_) => "set MAHAVISHNU_AUTH_SECRET to the secret that Session-Buddy has",
         PeerError::Protocol(_) => "check session_buddy_url, SESSION_BUDDY_HOST and SESSION_BUDDY_PORT",
-        PeerError::Tool { .. } => return error.into(),
-    };
+        PeerError::Tool { .. } => "look at 'session-buddy logs'",
+    }
+}
+
+/// A failed call as a person reads it, with what to do.
+pub(crate) fn explain(error: PeerError) -> Fault {
+    if matches!(error, PeerError::Tool { .. }) {
+        return error.into();
+    }
+    let hint = advice(&error);
     let kind = if matches!(error, PeerError::Denied(_)) { FaultKind::Denied } else { FaultKind::Unavailable };
     Fault::new(kind, format!("Session-Buddy: {error}")).hint(hint)
 }

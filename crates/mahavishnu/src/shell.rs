@@ -171,3 +171,6 @@ fn end(journal: &SessionJournal, ending: Ending, mode: &str, output: &Output) {
 pub(crate) fn drain(world: &World, limit: Duration) -> spool::DrainReport {
     spool::drain(&world.settings.home().spool(), &*world.peer(), &*world.clock, limit)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,11 +17,24 @@ const ENV_PRESENCE: [&str; 3] = ["TMUX", "SSH_CONNECTION", "CI"];
 /// Longest value of a variable that is kept.
 const MAX_VALUE: usize = 256;
 
-/// Login name, or the number where there is none.
+/// Login name by environment or user database, or the number where there is none.
 pub(crate) fn username(surroundings: &Surroundings) -> String {
     let named =
         ["USER", "LOGNAME"].iter().filter_map(|name| surroundings.vars.get(*name)).find(|name| !name.is_empty());
-    named.cloned().unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
+    let id = rustix::process::getuid().as_raw();
+    named
+        .cloned()
+        .or_else(|| name_of(&std::fs::read_to_string("/etc/passwd").ok()?, id))
+        .unwrap_or_else(|| format!("uid-{id}"))
+}
+
+fn name_of(passwd: &str, id: u32) -> Option<String> {
+    let id = id.to_string();
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == id).then(|| name.to_owned())
+    })
 }
 
 /// The start of an admin-shell session. `mode` says how it is worked with: `interactive`, `code` or `script`.
@@ -95,6 +108,13 @@ mod tests {
         );
         let told = environment(&vars, &Redactor::standard());
         assert_eq!(Value::Object(told), serde_json::json!({"SHELL": "/bin/sh", "SSH_CONNECTION": true}));
+    }
+
+    #[test]
+    fn a_user_number_has_its_name_from_the_user_database() {
+        let passwd = "root:x:0:0:root:/root:/bin/bash\nada:x:1000:1000::/home/ada:/bin/sh\nbroken\n";
+        assert_eq!(name_of(passwd, 1000).as_deref(), Some("ada"));
+        assert_eq!(name_of(passwd, 7), None);
     }
 
     #[test]

@@ -58,10 +58,10 @@ impl Output {
         Self { inner: Arc::new(Mutex::new(inner)), terminal }
     }
 
-    /// What the output can show.
+    /// What the output can show now.
     #[must_use]
-    pub const fn terminal(&self) -> Terminal {
-        self.terminal
+    pub fn terminal(&self) -> Terminal {
+        if matches!(self.lock().target, Target::Process) { self.terminal.refreshed() } else { self.terminal }
     }
 
     /// Prints `text` and a line feed.

@@ -77,7 +77,8 @@ impl Reader {
         );
         keys.add_binding(KeyModifiers::SHIFT, KeyCode::BackTab, ReedlineEvent::MenuPrevious);
         keys.add_binding(KeyModifiers::ALT, KeyCode::Enter, ReedlineEvent::Edit(vec![EditCommand::InsertNewline]));
-        let menu = ColumnarMenu::default().with_name("completion").with_columns(4).with_column_padding(2);
+        let menu =
+            ColumnarMenu::default().with_name("completion").with_columns(4).with_column_padding(2).with_marker("");
         let mut editor = Reedline::create()
             .with_ansi_colors(self.colour)
             .with_completer(Box::new(names))

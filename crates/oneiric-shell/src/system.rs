@@ -90,8 +90,9 @@ fn wait(pid: Pid, pumps: &Pumps, terminal: Option<&Foreground>, interrupts: &Int
             let _ = kill_process_group(pid, Signal::INT);
             told = true;
         }
-        pumps.pause(pause);
-        pause = (pause * 2).min(Duration::from_millis(20));
+        // Output that ends is a sign that the command is about to end too.
+        pause =
+            if pumps.pause(pause) { Duration::from_micros(200) } else { (pause * 2).min(Duration::from_millis(20)) };
     }
 }
 
@@ -141,17 +142,18 @@ fn pump(child: &mut Child, output: &Output) -> Pumps {
 }
 
 impl Pumps {
-    /// Waits a moment, less when output ends: then the command probably does too.
-    fn pause(&self, limit: Duration) {
+    /// Waits a moment, less when an output ends. Says whether one did.
+    fn pause(&self, limit: Duration) -> bool {
         if self.running.get() == 0 {
             std::thread::sleep(limit);
-            return;
+            return false;
         }
         match self.ends.recv_timeout(limit) {
             Ok(()) => self.running.set(self.running.get() - 1),
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => return false,
             Err(RecvTimeoutError::Disconnected) => self.running.set(0),
         }
+        true
     }
 
     fn finish(&self) {

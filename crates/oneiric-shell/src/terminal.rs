@@ -30,6 +30,16 @@ impl Terminal {
         Self { width: Some(width), colour: !plain }
     }
 
+    /// The same with the width that standard output has by now: people resize their windows.
+    #[must_use]
+    pub fn refreshed(self) -> Self {
+        let told = self.width.and_then(|_| rustix::termios::tcgetwinsize(std::io::stdout()).ok());
+        match told.map(|size| size.ws_col) {
+            Some(width) if width >= 20 => Self { width: Some(width), ..self },
+            _ => self,
+        }
+    }
+
     /// `text` in bold red, as errors are shown.
     #[must_use]
     pub fn error(self, text: &str) -> String {

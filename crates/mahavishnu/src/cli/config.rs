@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 use super::format;
 use crate::world::World;
 
+/// End of the text of settings that are read and have no effect yet.
+const NOT_DONE: &str = "(not done by this version)";
+
 /// Show every setting
 #[derive(clap::Args, Debug)]
 pub(super) struct Config {
@@ -29,7 +32,8 @@ impl Config {
         match self.format {
             ConfigFormat::Text => {
                 for row in rows {
-                    output.line(&format!("{} = {}   ({})", row.flat, row.shown, row.source));
+                    let note = if row.doc.ends_with(NOT_DONE) { "; not done by this version" } else { "" };
+                    output.line(&format!("{} = {}   ({}{note})", row.flat, row.shown, row.source));
                 }
             }
             ConfigFormat::Json => {

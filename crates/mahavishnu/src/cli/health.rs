@@ -83,10 +83,7 @@ fn session_buddy(world: &World) -> Part {
                 ),
             }
         }
-        Err(error) => {
-            let fault = buddy::explain(error);
-            Part::failed(NAME, "not connected", fault.message(), fault.advice().unwrap_or("try again"))
-        }
+        Err(error) => Part::failed(NAME, "not connected", error.to_string(), buddy::advice(&error)),
     }
 }
 

@@ -35,8 +35,7 @@ fn probe(world: &World) -> Vec<Part> {
     match peer.call_tool("list_sessions", arguments, world.patience()) {
         Ok(_) => parts.push(Part::ok(PEER, "connected", peer.base())),
         Err(error) => {
-            let fault = buddy::explain(error);
-            parts.push(Part::failed(PEER, "not connected", fault.message(), fault.advice().unwrap_or("try again")));
+            parts.push(Part::failed(PEER, "not connected", error.to_string(), buddy::advice(&error)));
             for name in [TRACKING, CAPTURE] {
                 parts.push(Part::failed(
                     name,

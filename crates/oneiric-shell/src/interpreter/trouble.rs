@@ -201,6 +201,7 @@ fn help(trouble: &Trouble, source: &str) -> Option<String> {
         TroubleKind::Syntax if word("with") || word("async") || word("yield") => {
             "the language is Starlark, a small dialect of Python; `?` shows what exists"
         }
+        TroubleKind::Failed if trouble.message.contains("did you mean") => return None,
         TroubleKind::Failed if trouble.message.contains("not found") && trouble.message.contains("Variable") => {
             "`?` lists the functions; variables come into being by assignment"
         }
