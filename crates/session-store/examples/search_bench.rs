@@ -134,6 +134,14 @@ fn main() {
     let began = Instant::now();
     let store = SqliteStore::open(&path, Options::new(Arc::new(SystemClock))).unwrap();
     println!("open                         {:>9.3} ms", ms(began.elapsed()));
+    let mut times: Vec<f64> = (0..30)
+        .map(|_| {
+            let began = Instant::now();
+            drop(SqliteStore::open(&path, Options::new(Arc::new(SystemClock))).unwrap());
+            ms(began.elapsed())
+        })
+        .collect();
+    print_times("open again", &mut times);
     list(&store);
     searches(&store);
     println!("resident                     {:>9.1} MB", resident());

@@ -64,7 +64,7 @@ CREATE VIRTUAL TABLE event_search USING fts5(
     terms, content = '', columnsize = 0, detail = none, tokenize = 'ascii'
 );
 
--- Time range of each run of 4096 seq, so that a search within a time range reads only the runs that overlap it.
+-- Time range of each run of 1024 seq, so that a search within a time range reads only the runs that overlap it.
 CREATE TABLE event_blocks (
     block INTEGER PRIMARY KEY,
     first_time TIMESTAMP NOT NULL,
@@ -91,7 +91,7 @@ INSERT INTO retention (table_name, keep_days, rule) VALUES
     ('sessions', NULL, 'until archived'),
     ('session_events', NULL, 'with their session'),
     ('event_search', NULL, 'with their event; derived, can be rebuilt'),
-    ('event_blocks', NULL, 'derived, one row for 4096 events'),
+    ('event_blocks', NULL, 'derived, one row for 1024 events'),
     ('counters', NULL, 'bounded by the number of components'),
     ('retention', NULL, 'one row a table'),
     ('schema_migrations', NULL, 'one row a migration');

@@ -55,7 +55,7 @@ struct Part {
     to: usize,
     start: usize,
     end: usize,
-    /// Number of the identifier within the chunk: `/` and `:` begin another one.
+    /// Number of the identifier within the chunk: `/`, `:` and `.` begin another one.
     group: usize,
 }
 

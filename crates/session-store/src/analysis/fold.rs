@@ -10,9 +10,9 @@ pub(super) enum Class {
     Ideograph,
     /// A combining mark: belongs to the letter before it and is dropped.
     Mark,
-    /// `_`, `-`, `.`: joins parts of an identifier.
+    /// `_`, `-`: joins parts of an identifier.
     Joint,
-    /// `/`, `\`, `:`: joins identifiers to a path.
+    /// `/`, `\`, `:`, `.`: joins identifiers to a path or a file name.
     PathJoint,
     Separator,
 }
@@ -24,8 +24,8 @@ pub(super) fn class(c: char) -> Class {
         'a'..='z' => Class::Lower,
         'A'..='Z' => Class::Upper,
         '0'..='9' => Class::Digit,
-        '_' | '-' | '.' => Class::Joint,
-        '/' | '\\' | ':' => Class::PathJoint,
+        '_' | '-' => Class::Joint,
+        '/' | '\\' | ':' | '.' => Class::PathJoint,
         '\0'..='\x7f' => Class::Separator,
         _ => wide_class(c),
     }

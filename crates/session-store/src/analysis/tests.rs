@@ -38,8 +38,8 @@ fn capitals_and_digits_cut_where_a_reader_would() {
 }
 
 #[test]
-fn paths_have_their_file_name_and_themselves_as_wholes() {
-    assert_eq!(terms("src/user_list.rs"), ["src", "user", "list", "rs", "userlistrs", "srcuserlistrs"].map(stemmed));
+fn paths_have_their_identifiers_and_themselves_as_wholes() {
+    assert_eq!(terms("src/user_list.rs"), ["src", "user", "list", "rs", "userlist", "srcuserlistrs"].map(stemmed));
     assert_eq!(terms("std::fs::File"), ["std", "fs", "file", "stdfsfile"].map(stemmed));
     assert_eq!(terms("The end. Next"), ["the", "end", "next"]);
 }

@@ -15,7 +15,7 @@ use super::sessions;
 use crate::store::Unknown;
 
 /// Events of one row of `event_blocks`: 2 to this power.
-pub(super) const BLOCK_BITS: u32 = 12;
+pub(super) const BLOCK_BITS: u32 = 10;
 
 /// One transaction's work.
 pub(super) struct Ingest<'c> {

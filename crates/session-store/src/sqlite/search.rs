@@ -5,6 +5,7 @@
 
 mod blocks;
 mod expression;
+mod frequency;
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
@@ -23,13 +24,13 @@ use crate::search::rank::{Collection, Ranker, Scored};
 use blocks::Range;
 
 /// Matches of all words that are ranked; of more, the newest.
-pub(super) const RANKED: usize = 3_000;
+pub(super) const RANKED: usize = 2_000;
 /// Matches of single words that are ranked to fill an answer up.
-const FILLED: usize = 2_000;
+const FILLED: usize = 1_000;
 /// Text of all candidates together, so that long outputs do not make a search slow.
 const RANKED_BYTES: usize = 4 * 1024 * 1024;
-/// Newest matches of a word from which its frequency is estimated.
-const PROBE: usize = 256;
+/// Matches that are looked at, when most of them lie outside the filter's time.
+const VISITED: usize = 30_000;
 /// Events of a session that a search within it reads.
 const SESSION_EVENTS: usize = 20_000;
 
@@ -40,6 +41,8 @@ struct Search<'s> {
     filter: &'s SearchFilter,
     ranker: Ranker<'s>,
     frequencies: Vec<f64>,
+    /// Prefixes that so many events hold that the index is no help.
+    common: Vec<bool>,
     ranges: Vec<Range>,
     known: HashMap<String, Option<Owner>>,
     bytes: usize,
@@ -51,6 +54,18 @@ struct Owner {
     component: String,
     session_type: String,
     project: Option<String>,
+}
+
+/// Candidates, newest first.
+#[derive(Default)]
+struct Gathered {
+    seqs: Vec<i64>,
+    /// Whether there are more.
+    bounded: bool,
+    /// Rows that were looked at.
+    visited: usize,
+    /// Events, matching or not, from the newest to where gathering ended.
+    passed: i64,
 }
 
 struct Ranked {
@@ -66,13 +81,8 @@ pub(super) fn search(
 ) -> Result<SearchAnswer, Failure> {
     let query = Query::parse(text)?;
     let session = filter.session.as_deref().map(|wanted| sessions::resolve(connection, wanted)).transpose()?;
-    let (oldest, newest): (Option<i64>, Option<i64>) = (
-        connection.prepare_cached("SELECT min(seq) FROM session_events")?.query_row([], |row| row.get(0))?,
-        connection.prepare_cached("SELECT max(seq) FROM session_events")?.query_row([], |row| row.get(0))?,
-    );
-    let span = newest.zip(oldest).map_or(0.0, |(newest, oldest)| (newest - oldest + 1) as f64);
-    let frequencies = frequencies(connection, &query, newest.unwrap_or(0), span)?;
     let documents = counters::value(connection, counters::EVENTS)?.max(1.0);
+    let frequency::Frequencies { events: frequencies, common } = frequency::estimate(connection, &query, documents)?;
     let average_length = counters::value(connection, counters::WORDS)? / documents;
     let collection = Collection { documents, average_length, frequencies: frequencies.clone() };
     let mut search = Search {
@@ -81,34 +91,12 @@ pub(super) fn search(
         filter,
         ranker: Ranker::new(&query, &collection),
         frequencies,
+        common,
         ranges: blocks::ranges(connection, filter.since, filter.until)?,
         known: HashMap::new(),
         bytes: 0,
     };
     search.answer(session.as_ref().map(|id| id.as_str()), limit.min(Page::MAX_LIMIT))
-}
-
-/// About how many events hold each term, from how densely the newest of them stand.
-fn frequencies(connection: &Connection, query: &Query, newest: i64, span: f64) -> Result<Vec<f64>, Failure> {
-    let mut probe = connection.prepare_cached(expression::NEWEST)?;
-    let mut found = Vec::with_capacity(query.terms.len());
-    for term in &query.terms {
-        let mut rows = probe.query((expression::term(term), i64::MIN, i64::MAX, PROBE as i64))?;
-        let mut count = 0_usize;
-        let mut last = newest;
-        while let Some(row) = rows.next()? {
-            last = row.get(0)?;
-            count += 1;
-        }
-        found.push(extrapolate(count, PROBE, newest - last + 1, span));
-    }
-    Ok(found)
-}
-
-/// `count` matches among the newest `seen` events, of `span` in all; exact when the bound was not reached.
-fn extrapolate(count: usize, bound: usize, seen: i64, span: f64) -> f64 {
-    let count_f = count as f64;
-    if count < bound { count_f } else { (count_f / (seen.max(1) as f64) * span).max(count_f) }
 }
 
 impl Search<'_> {
@@ -148,36 +136,19 @@ impl Search<'_> {
 
     /// Events that hold all words, as the index says.
     fn all_words(&mut self) -> Result<(Vec<Ranked>, Candidates), Failure> {
-        let matching = expression::all(self.query, self.filter);
-        let mut select = self.connection.prepare_cached(expression::NEWEST)?;
-        let mut seqs: Vec<i64> = Vec::new();
-        let mut seen = 0_i64;
-        let mut bounded = false;
-        for range in self.ranges.clone() {
-            let room = RANKED - seqs.len();
-            let before = seqs.len();
-            let mut rows = select.query((&matching, range.first, range.last, room as i64 + 1))?;
-            while let Some(row) = rows.next()? {
-                seqs.push(row.get(0)?);
-            }
-            bounded = seqs.len() > RANKED;
-            if bounded {
-                seqs.truncate(RANKED);
-                seen += range.last - seqs.last().copied().unwrap_or(range.first) + 1;
-                break;
-            }
-            seen += range.length();
-            debug_assert!(before <= seqs.len());
+        let matching = expression::all(self.query, self.filter, &self.common);
+        let gathered = self.newest(matching.as_deref(), RANKED, &HashSet::new())?;
+        let (ranked, read) = self.rank(&gathered.seqs)?;
+        let complete = ranked.iter().filter(|one| one.scored.complete).count();
+        if !gathered.bounded && read == gathered.seqs.len() {
+            return Ok((ranked, Candidates::Exact { count: complete as u64 }));
         }
+        // Where the index could not decide, count what the texts decided.
+        let counted = if self.common.contains(&true) { complete } else { gathered.seqs.len() };
         let total: i64 = self.ranges.iter().map(Range::length).sum();
-        let (ranked, read) = self.rank(&seqs)?;
-        let candidates = if bounded || read < seqs.len() {
-            let about = seqs.len() as f64 / seen.max(1) as f64 * total as f64;
-            Candidates::Newest { ranked: read as u64, about: (about.round() as u64).max(seqs.len() as u64) }
-        } else {
-            Candidates::Exact { count: ranked.iter().filter(|one| one.scored.complete).count() as u64 }
-        };
-        Ok((ranked, candidates))
+        let about = counted as f64 / gathered.passed.max(1) as f64 * total as f64;
+        let about = (about.round() as u64).max(counted as u64);
+        Ok((ranked, Candidates::Newest { ranked: read as u64, about }))
     }
 
     /// Events that hold some of the words: the rarest words first, because they say most.
@@ -185,33 +156,51 @@ impl Search<'_> {
         let mut words: Vec<usize> = self.query.clauses.iter().flat_map(|clause| clause.parts.iter().copied()).collect();
         words.sort_unstable();
         words.dedup();
+        words.retain(|word| !self.common[*word]);
         words.sort_by(|a, b| self.frequencies[*a].total_cmp(&self.frequencies[*b]));
-        let mut select = self.connection.prepare_cached(expression::NEWEST)?;
         let mut seqs: Vec<i64> = Vec::new();
         let mut taken = known.clone();
-        let mut left = words.len();
-        for word in words {
+        for (index, word) in words.iter().enumerate() {
             // Each word gets its share, and what the words before it left.
-            let room = (FILLED - seqs.len()) / left.max(1);
-            left -= 1;
-            let matching = expression::any(&self.query.terms[word], self.query, self.filter);
-            let end = seqs.len() + room;
-            for range in self.ranges.clone() {
-                if seqs.len() >= end {
-                    break;
-                }
-                let mut rows = select.query((&matching, range.first, range.last, (end - seqs.len()) as i64))?;
-                while let Some(row) = rows.next()? {
-                    let seq = row.get(0)?;
-                    if taken.insert(seq) {
-                        seqs.push(seq);
-                    }
-                }
-            }
+            let room = (FILLED - seqs.len()) / (words.len() - index);
+            let matching = expression::any(&self.query.terms[*word], self.query, self.filter);
+            let gathered = self.newest(matching.as_deref(), room, &taken)?;
+            taken.extend(&gathered.seqs);
+            seqs.extend(gathered.seqs);
         }
         // Near rows share pages.
         seqs.sort_unstable_by(|a, b| b.cmp(a));
         Ok(self.rank(&seqs)?.0)
+    }
+
+    /// The newest events that match and lie in the filter's time, but for those that are `known`.
+    fn newest(&self, matching: Option<&str>, wanted: usize, known: &HashSet<i64>) -> Result<Gathered, Failure> {
+        let sql = if matching.is_some() { expression::NEWEST } else { expression::NEWEST_OF_ALL };
+        let mut select = self.connection.prepare_cached(sql)?;
+        let mut time_of = self.connection.prepare_cached("SELECT timestamp FROM session_events WHERE seq = ?1")?;
+        let timed = self.filter.since.is_some() || self.filter.until.is_some();
+        let mut gathered = Gathered::default();
+        for range in &self.ranges {
+            let mut rows = select.query((matching, range.first, range.last, i64::MAX))?;
+            while let Some(row) = rows.next()? {
+                let seq: i64 = row.get(0)?;
+                gathered.visited += 1;
+                if gathered.seqs.len() == wanted || gathered.visited > VISITED {
+                    gathered.bounded = true;
+                    gathered.passed += range.last - seq;
+                    return Ok(gathered);
+                }
+                let admitted = !known.contains(&seq)
+                    && (!timed
+                        || time_of.query_row([seq], |row| Ok(in_time(self.filter, time(row, 0)?))).optional()?
+                            == Some(true));
+                if admitted {
+                    gathered.seqs.push(seq);
+                }
+            }
+            gathered.passed += range.length();
+        }
+        Ok(gathered)
     }
 
     /// Events of one session: they are few, and read as they are.
@@ -269,9 +258,7 @@ impl Search<'_> {
     /// Whether the filter lets an event pass; the index knows it only nearly.
     fn admits(&mut self, at: Option<Timestamp>, session: &str, event_type: &str) -> Result<bool, Failure> {
         let filter = self.filter;
-        let in_time = filter.since.is_none_or(|since| at.is_some_and(|at| at >= since))
-            && filter.until.is_none_or(|until| at.is_some_and(|at| at < until));
-        if !in_time || filter.event_type.as_deref().is_some_and(|wanted| wanted != event_type) {
+        if !in_time(filter, at) || filter.event_type.as_deref().is_some_and(|wanted| wanted != event_type) {
             return Ok(false);
         }
         if filter.project.is_none() && filter.component.is_none() && filter.session_type.is_none() {
@@ -326,6 +313,11 @@ impl Search<'_> {
         }
         Ok(hits)
     }
+}
+
+fn in_time(filter: &SearchFilter, at: Option<Timestamp>) -> bool {
+    filter.since.is_none_or(|since| at.is_some_and(|at| at >= since))
+        && filter.until.is_none_or(|until| at.is_some_and(|at| at < until))
 }
 
 trait WantedOrAny {

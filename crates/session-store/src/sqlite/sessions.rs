@@ -135,8 +135,7 @@ fn nearest(connection: &Connection, wanted: &str) -> Result<Vec<String>, Failure
             }
         }
     }
-    // Stable: among equals the earlier candidate stays in front.
-    candidates.sort_by_cached_key(|id| distance(wanted.as_bytes(), id.as_bytes()));
+    candidates.sort_by_cached_key(|id| (distance(wanted.as_bytes(), id.as_bytes()), id.clone()));
     candidates.truncate(NEAREST);
     Ok(candidates)
 }

@@ -7,6 +7,10 @@ use crate::sqlite::session_row::{SCOPE_COMPONENT, SCOPE_EVENT_TYPE, SCOPE_PROJEC
 /// Newest matches between two seq.
 pub(super) const NEWEST: &str = "SELECT rowid FROM event_search WHERE event_search MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC LIMIT ?4";
 
+/// Newest events between two seq, whatever they hold.
+pub(super) const NEWEST_OF_ALL: &str =
+    "SELECT seq FROM session_events WHERE ?1 IS NULL AND seq BETWEEN ?2 AND ?3 ORDER BY seq DESC LIMIT ?4";
+
 /// Events that hold one term.
 pub(super) fn term(term: &Term) -> String {
     if !term.prefix {
@@ -27,18 +31,22 @@ fn clause(query: &Query, clause: &Clause) -> String {
     }
 }
 
-/// Events that hold every clause of the query and pass the filter.
-pub(super) fn all(query: &Query, filter: &SearchFilter) -> String {
-    let clauses: Vec<String> = query.clauses.iter().map(|one| clause(query, one)).collect();
-    narrowed(clauses.join(" AND "), query, filter)
+/// Events that hold every clause of the query and pass the filter; `None` when the index cannot narrow them at all.
+///
+/// `common` prefixes are left to the texts: the index would gather all their matches before it gives the first.
+pub(super) fn all(query: &Query, filter: &SearchFilter, common: &[bool]) -> Option<String> {
+    let is_common = |one: &Clause| one.parts.iter().any(|&part| common[part]);
+    let clauses: Vec<String> =
+        query.clauses.iter().filter(|one| !is_common(one)).map(|one| clause(query, one)).collect();
+    narrowed(clauses, query, filter)
 }
 
 /// Events that hold one term and pass the filter.
-pub(super) fn any(one: &Term, query: &Query, filter: &SearchFilter) -> String {
-    narrowed(term(one), query, filter)
+pub(super) fn any(one: &Term, query: &Query, filter: &SearchFilter) -> Option<String> {
+    narrowed(vec![term(one)], query, filter)
 }
 
-fn narrowed(mut wanted: String, query: &Query, filter: &SearchFilter) -> String {
+fn narrowed(mut wanted: Vec<String>, query: &Query, filter: &SearchFilter) -> Option<String> {
     for (kind, value) in [
         (SCOPE_PROJECT, &filter.project),
         (SCOPE_COMPONENT, &filter.component),
@@ -46,14 +54,18 @@ fn narrowed(mut wanted: String, query: &Query, filter: &SearchFilter) -> String 
         (SCOPE_EVENT_TYPE, &filter.event_type),
     ] {
         if let Some(value) = value {
-            wanted = format!("{wanted} AND \"{}\"", scope(kind, value));
+            wanted.push(format!("\"{}\"", scope(kind, value)));
         }
     }
+    if wanted.is_empty() {
+        return None;
+    }
+    let mut wanted = wanted.join(" AND ");
     // A phrase or a prefix is excluded by its text alone: the index would exclude more.
     for one in
         query.excluded.iter().filter(|one| !one.phrase && !one.parts.iter().any(|&part| query.terms[part].prefix))
     {
         wanted = format!("({wanted}) NOT {}", clause(query, one));
     }
-    wanted
+    Some(wanted)
 }

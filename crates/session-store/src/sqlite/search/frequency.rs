@@ -1,0 +1,86 @@
+//! About how many events hold each term of a query, at a bounded cost: from how densely the newest of them stand.
+
+use rusqlite::Connection;
+
+use super::expression;
+use crate::analysis::Analyser;
+use crate::search::query::Query;
+use crate::search::text::each_text;
+use crate::sqlite::failure::Failure;
+
+/// Newest matches of a word that are counted.
+const PROBE: usize = 256;
+/// Newest events in which prefixes are counted.
+const SAMPLE: i64 = 400;
+/// Share of events from which a prefix is common.
+const COMMON_SHARE: f64 = 0.01;
+/// Below this many events the index is quick for any prefix.
+const SMALL: f64 = 50_000.0;
+
+/// By term of the query.
+pub(super) struct Frequencies {
+    /// About how many events hold it.
+    pub(super) events: Vec<f64>,
+    /// Whether it is a prefix that very many events hold.
+    pub(super) common: Vec<bool>,
+}
+
+pub(super) fn estimate(connection: &Connection, query: &Query, documents: f64) -> Result<Frequencies, Failure> {
+    let bound = |sql: &str| -> Result<Option<i64>, Failure> {
+        Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    };
+    let oldest = bound("SELECT min(seq) FROM session_events")?.unwrap_or(0);
+    let newest = bound("SELECT max(seq) FROM session_events")?.unwrap_or(0);
+    let span = (newest - oldest + 1) as f64;
+    let shares = if documents < SMALL { vec![0.0; query.terms.len()] } else { prefix_shares(connection, query)? };
+    let mut found = Frequencies { events: Vec::with_capacity(query.terms.len()), common: Vec::new() };
+    let mut probe = connection.prepare_cached(expression::NEWEST)?;
+    for (term, share) in query.terms.iter().zip(shares) {
+        found.common.push(share >= COMMON_SHARE);
+        if share >= COMMON_SHARE {
+            found.events.push(share * documents);
+            continue;
+        }
+        let mut rows = probe.query((expression::term(term), i64::MIN, i64::MAX, PROBE as i64))?;
+        let mut count = 0_usize;
+        let mut last = newest;
+        while let Some(row) = rows.next()? {
+            last = row.get(0)?;
+            count += 1;
+        }
+        let counted = count as f64;
+        let density = counted / ((newest - last + 1).max(1) as f64);
+        found.events.push(if count < PROBE { counted } else { (density * span).max(counted) });
+    }
+    Ok(found)
+}
+
+/// For each prefix: the share of the newest events that hold it. 0 for whole words.
+fn prefix_shares(connection: &Connection, query: &Query) -> Result<Vec<f64>, Failure> {
+    let mut counts = vec![0_usize; query.terms.len()];
+    let mut read = 0_usize;
+    if query.terms.iter().any(|term| term.prefix) {
+        let mut select = connection.prepare_cached("SELECT data FROM session_events ORDER BY seq DESC LIMIT ?1")?;
+        let mut rows = select.query([SAMPLE])?;
+        let mut analyser = Analyser::default();
+        while let Some(row) = rows.next()? {
+            read += 1;
+            let mut held = 0_u64;
+            let data = row.get_ref(0)?.as_str_or_null().map_err(rusqlite::Error::from)?.unwrap_or_default();
+            each_text(data, &mut |text| {
+                analyser.analyse(text, |token| {
+                    for (index, term) in query.terms.iter().enumerate() {
+                        if term.prefix && token.surface.starts_with(&term.surface) {
+                            held |= 1 << index;
+                        }
+                    }
+                    true
+                });
+            });
+            for (index, count) in counts.iter_mut().enumerate() {
+                *count += usize::from(held >> index & 1 == 1);
+            }
+        }
+    }
+    Ok(counts.into_iter().map(|count| count as f64 / read.max(1) as f64).collect())
+}
