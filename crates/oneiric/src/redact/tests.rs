@@ -490,3 +490,15 @@ fn nearly_every_random_token_is_found_by_its_randomness() {
         assert!(found >= least, "{found} of 1000 with {length} characters");
     }
 }
+
+#[test]
+fn a_token_that_happens_to_have_no_digit_is_found_and_a_name_is_not() {
+    let redactor = Redactor::standard();
+    for token in [["gl", "pat-LubgoZemaACcBcRscLCd"], ["sk", "_live_hrQMNPSFyenXCTxeWHJAULyV"]] {
+        let token = token.concat();
+        assert!(!redactor.text(&format!("!echo \"{token}\" > /dev/null")).contains(&token), "{token}");
+    }
+    for name in ["sk_live_key_of_the_shop", "hf_transformers_cache_folder"] {
+        assert_eq!(redactor.text(name), name);
+    }
+}
