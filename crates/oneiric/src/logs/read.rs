@@ -1,0 +1,189 @@
+//! Reads log files for the `logs` commands: the newest lines that match, and those that are still to come.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use regex::Regex;
+use tracing::level_filters::LevelFilter;
+
+use super::parse_level;
+use crate::clock::Timestamp;
+
+/// Which lines are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// This level or worse.
+    pub level: Option<LevelFilter>,
+    /// Not older.
+    pub since: Option<Timestamp>,
+    /// Lines that this matches.
+    pub grep: Option<Regex>,
+    /// At most so many, the newest.
+    pub limit: Option<usize>,
+}
+
+impl Filter {
+    fn lets_through(&self, line: &str) -> bool {
+        let level = || field(line, "level").and_then(|name| parse_level(&name));
+        let time = || field(line, "time").and_then(|text| Timestamp::parse(&text));
+        self.level.is_none_or(|least| level().is_some_and(|level| level <= least))
+            && self.since.is_none_or(|since| time().is_some_and(|time| time >= since))
+            && self.grep.as_ref().is_none_or(|grep| grep.is_match(line))
+    }
+}
+
+/// The lines of a log and of its rotated files that `filter` lets through, the oldest first. Files that are not there
+/// have no lines.
+///
+/// # Errors
+/// What the file system says.
+pub fn read(path: &Path, filter: &Filter) -> io::Result<Vec<String>> {
+    let limit = filter.limit.unwrap_or(usize::MAX);
+    let mut newest_first: Vec<VecDeque<String>> = Vec::new();
+    let mut count = 0;
+    for file in files(path) {
+        if count >= limit {
+            break;
+        }
+        let handle = match File::open(&file) {
+            Ok(handle) => handle,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if let (Some(since), Ok(meta)) = (filter.since, handle.metadata())
+            && Timestamp::from_micros(meta.mtime().saturating_add(1).saturating_mul(1_000_000)) < since
+        {
+            break;
+        }
+        let mut lines = VecDeque::new();
+        let mut reader = BufReader::new(handle);
+        let mut raw = Vec::new();
+        while reader.read_until(b'\n', &mut raw)? > 0 {
+            let line = text_of(&raw);
+            if filter.lets_through(&line) {
+                lines.push_back(line);
+                if lines.len() > limit - count {
+                    lines.pop_front();
+                }
+            }
+            raw.clear();
+        }
+        count += lines.len();
+        newest_first.push(lines);
+    }
+    Ok(newest_first.into_iter().rev().flatten().collect())
+}
+
+/// The log, then its rotated files from the newest to the oldest.
+fn files(path: &Path) -> Vec<PathBuf> {
+    let numbered = |number: u32| PathBuf::from(format!("{}.{number}", path.display()));
+    let rotated = (1..).map(numbered).take_while(|file| file.exists());
+    std::iter::once(path.to_path_buf()).chain(rotated).collect()
+}
+
+fn text_of(raw: &[u8]) -> String {
+    String::from_utf8_lossy(raw.strip_suffix(b"\n").unwrap_or(raw)).into_owned()
+}
+
+/// A field of a line in either format.
+fn field(line: &str, name: &str) -> Option<String> {
+    if line.starts_with('{') {
+        let object: serde_json::Value = serde_json::from_str(line).ok()?;
+        return Some(object.get(name)?.as_str()?.to_owned());
+    }
+    // Both fields that are asked for stand in front of the message and need no quotes.
+    let head = line.split(" msg=").next().unwrap_or_default();
+    head.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
+}
+
+/// Follows a log through its rotations.
+#[derive(Debug)]
+pub struct Follow {
+    path: PathBuf,
+    filter: Filter,
+    file: Option<File>,
+    partial: Vec<u8>,
+}
+
+impl Follow {
+    /// Begins at the end of what `path` holds now; it need not be there yet.
+    #[must_use]
+    pub fn from_end(path: &Path, filter: Filter) -> Self {
+        let file = File::open(path).ok();
+        let file = file.and_then(|mut file| io::Seek::seek(&mut file, io::SeekFrom::End(0)).is_ok().then_some(file));
+        Self { path: path.to_path_buf(), filter, file, partial: Vec::new() }
+    }
+
+    /// The whole lines that were added since the last call and that the filter lets through.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn poll(&mut self) -> io::Result<Vec<String>> {
+        let mut lines = Vec::new();
+        self.drain(&mut lines)?;
+        if self.moved() {
+            // What was written between the last read and the rotation is still in the old file.
+            self.drain(&mut lines)?;
+            self.partial.clear();
+            self.file = match File::open(&self.path) {
+                Ok(file) => Some(file),
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) => return Err(error),
+            };
+            self.drain(&mut lines)?;
+        }
+        Ok(lines)
+    }
+
+    fn drain(&mut self, lines: &mut Vec<String>) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        if io::Seek::stream_position(file)? > file.metadata()?.len() {
+            io::Seek::seek(file, io::SeekFrom::Start(0))?;
+            self.partial.clear();
+        }
+        file.read_to_end(&mut self.partial)?;
+        let whole = self.partial.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        let text: Vec<u8> = self.partial.drain(..whole).collect();
+        let found = text.split_inclusive(|byte| *byte == b'\n').map(text_of);
+        lines.extend(found.filter(|line| self.filter.lets_through(line)));
+        Ok(())
+    }
+
+    fn moved(&self) -> bool {
+        let identity = |meta: fs::Metadata| (meta.dev(), meta.ino());
+        let there = fs::metadata(&self.path).ok().map(identity);
+        let ours = self.file.as_ref().and_then(|file| file.metadata().ok()).map(identity);
+        there.is_some() && there != ours
+    }
+}
+
+/// `45s 30m 24h 7d 2w`.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let unit = text.chars().last()?;
+    let number: u64 = text[..text.len() - unit.len_utf8()].trim_end().parse().ok()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        'w' => 604_800,
+        _ => return None,
+    };
+    number.checked_mul(seconds).map(Duration::from_secs)
+}
+
+/// A time in the past: a duration before `now`, a date (from its beginning in UTC), or a time stamp.
+#[must_use]
+pub fn parse_since(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let text = text.trim();
+    parse_duration(text)
+        .map(|ago| now.minus(ago))
+        .or_else(|| Timestamp::parse(text))
+        .or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")))
+}
