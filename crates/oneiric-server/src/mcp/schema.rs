@@ -38,12 +38,13 @@ fn schema<T: JsonSchema>(contract: Contract) -> Map<String, Value> {
     }
 }
 
-/// Removes what a reader of the schema does not need: titles, number formats, nulls as defaults.
+/// Removes what a reader of the schema does not need: titles, number formats, defaults that say nothing.
 fn shrink(schema: &mut Value, output: bool) {
     let Value::Object(map) = schema else { return };
-    map.remove("title");
-    map.remove("$schema");
-    if map.get("default").is_some_and(Value::is_null) {
+    for key in ["title", "$schema", "writeOnly"] {
+        map.remove(key);
+    }
+    if map.get("default").is_some_and(|default| default.is_null() || default.is_object()) {
         map.remove("default");
     }
     if map.get("format").and_then(Value::as_str).is_some_and(|format| format != "date-time") {
@@ -56,14 +57,14 @@ fn shrink(schema: &mut Value, output: bool) {
         map.remove("description");
         map.remove("format");
     }
-    // "Anything" is said by an empty object everywhere.
+    // Objects are open unless they say otherwise.
+    if map.get("additionalProperties") == Some(&Value::Bool(true)) {
+        map.remove("additionalProperties");
+    }
     for key in ["items", "additionalProperties"] {
         if let Some(below) = map.get_mut(key) {
             shrink(below, output);
         }
-    }
-    if output && map.get("additionalProperties") == Some(&Value::Bool(true)) {
-        map.remove("additionalProperties");
     }
     if let Some(Value::Object(properties)) = map.get_mut("properties") {
         properties.values_mut().for_each(|property| shrink(property, output));
@@ -72,6 +73,58 @@ fn shrink(schema: &mut Value, output: bool) {
         if let Some(Value::Array(options)) = map.get_mut(key) {
             options.iter_mut().for_each(|option| shrink(option, output));
         }
+    }
+    words(map);
+    optional(map);
+    let required: Vec<Value> = map.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    if let Some(Value::Object(properties)) = map.get_mut("properties") {
+        for (name, property) in properties {
+            if !required.iter().any(|required| required == name) {
+                without_null(property);
+            }
+        }
+    }
+}
+
+/// `oneOf` with a constant each becomes `enum`.
+fn words(map: &mut Map<String, Value>) {
+    let Some(Value::Array(options)) = map.get("oneOf") else { return };
+    let constants: Option<Vec<Value>> =
+        options.iter().map(|option| option.get("const").filter(|word| word.is_string()).cloned()).collect();
+    if let Some(constants) = constants {
+        map.remove("oneOf");
+        map.insert("type".into(), "string".into());
+        map.insert("enum".into(), constants.into());
+    }
+}
+
+/// `anyOf` a schema or null becomes the schema: what may be null may also be left out.
+fn optional(map: &mut Map<String, Value>) {
+    let Some(Value::Array(options)) = map.get("anyOf") else { return };
+    let is_null = |option: &Value| option.get("type").is_some_and(|kind| kind == "null");
+    if let [Value::Object(inner), null] = options.as_slice()
+        && is_null(null)
+    {
+        let inner = inner.clone();
+        map.remove("anyOf");
+        for (key, value) in inner {
+            map.entry(key).or_insert(value);
+        }
+    }
+}
+
+/// A property that may be left out need not be null, unless null differs from its default.
+fn without_null(property: &mut Value) {
+    let Value::Object(map) = property else { return };
+    if map.contains_key("default") {
+        return;
+    }
+    if let Some(Value::Array(kinds)) = map.get("type")
+        && let [kind, null] = kinds.as_slice()
+        && null == "null"
+    {
+        let kind = kind.clone();
+        map.insert("type".into(), kind);
     }
 }
 
@@ -95,6 +148,15 @@ mod tests {
     #[derive(Serialize, Deserialize, JsonSchema)]
     struct Inner {
         name: String,
+        kind: Option<Kind>,
+    }
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    enum Kind {
+        /// One.
+        One,
+        /// Two.
+        Two,
     }
 
     #[test]
@@ -105,9 +167,11 @@ mod tests {
             json!({
                 "type": "object",
                 "properties": {
-                    "limit": { "description": "How many.", "type": ["integer", "null"] },
+                    "limit": { "description": "How many.", "type": "integer" },
                     "inner": { "type": "array", "items": {
-                        "type": "object", "properties": { "name": { "type": "string" } }, "required": ["name"] } }
+                        "type": "object", "properties": {
+                            "name": { "type": "string" }, "kind": { "type": "string", "enum": ["One", "Two"] }
+                        }, "required": ["name"] } }
                 },
                 "required": ["inner"]
             })

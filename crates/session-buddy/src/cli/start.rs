@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use oneiric::clock::{Clock, SystemClock};
 use oneiric::fault::{Fault, FaultKind, Result};
+use oneiric::logs;
 use oneiric::paths::{FILE_MODE, Home};
 use oneiric::run_file::{self, ServerInfo};
 use oneiric::settings::{Settings, Surroundings};
@@ -19,7 +20,7 @@ use oneiric_client::Peer;
 use super::output;
 use crate::PRODUCT;
 use crate::server;
-use crate::server::launch::{self, Launch, Mode, Transport, Wishes};
+use crate::server::launch::{self, Launch, Transport, Wishes};
 
 /// Longest time that a server in the background gets to become healthy.
 const START_LIMIT: Duration = Duration::from_secs(15);
@@ -155,7 +156,7 @@ pub(super) fn run(args: &StartArgs, surroundings: Surroundings) -> Result<ExitCo
         let started = detach(&launch.home, &args.again(), launch.transport)?;
         return output::emit(&format!("Session-Buddy runs on {} (pid {})\n", started.address, started.pid));
     }
-    start_logging(&launch, &settings)?;
+    start_logging(&launch, &settings);
     server::run(launch)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -169,9 +170,12 @@ fn plan(args: &StartArgs, mut surroundings: Surroundings) -> Result<(Launch, Set
     Ok((launch, settings))
 }
 
-fn start_logging(launch: &Launch, settings: &Settings) -> Result<()> {
-    let _ = (launch, settings, Mode::Lite);
-    Ok(())
+fn start_logging(launch: &Launch, settings: &Settings) {
+    let level = logs::parse_level(settings.text("log.level")).unwrap_or(tracing::level_filters::LevelFilter::INFO);
+    let mut config = logs::LogConfig::new(PRODUCT, Some(launch.home.logs()));
+    config.level = level;
+    config.stderr = Some(level);
+    logs::init(config);
 }
 
 /// Starts a server in the background and waits until it is healthy.

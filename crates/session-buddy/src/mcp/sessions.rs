@@ -49,25 +49,22 @@ pub struct TrackSessionStart {
     pub token: Option<String>,
 }
 
-/// Who.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct UserInput {
+pub(crate) struct UserInput {
     username: String,
     home: String,
 }
 
-/// Where.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct EnvironmentInput {
+pub(crate) struct EnvironmentInput {
     platform: String,
     cwd: String,
     #[serde(default)]
     python_version: Option<String>,
 }
 
-/// Which repository.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct RepositoryInput {
+pub(crate) struct RepositoryInput {
     common_dir: String,
     worktree: String,
     #[serde(default)]
