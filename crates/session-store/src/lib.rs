@@ -3,6 +3,10 @@
 //! [`Store`] is the contract; [`sqlite::SqliteStore`] keeps it over a SQLite file or in memory. Text analysis and
 //! ranking ([`analysis`], [`search`]) belong to no database. Nothing here knows a command line, a socket or a protocol.
 
+// Tests inside the crate share helpers with those outside.
+#[cfg(test)]
+extern crate self as session_store;
+
 pub mod analysis;
 pub mod model;
 pub mod search;

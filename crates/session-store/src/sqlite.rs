@@ -103,6 +103,12 @@ impl SqliteStore {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, Writer::depth)
     }
 
+    /// Transactions that this process committed.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, Writer::commits)
+    }
+
     /// Runs `work` on a reader in one snapshot.
     fn read<T>(&self, work: impl FnOnce(&rusqlite::Connection) -> Result<T, failure::Failure>) -> Result<T> {
         self.readers.with(work)
@@ -192,3 +198,7 @@ impl Store for SqliteStore {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "sqlite/cost_tests.rs"]
+mod cost_tests;

@@ -22,6 +22,8 @@ use crate::search::excerpt::excerpt;
 use crate::search::query::Query;
 use crate::search::rank::{Collection, Ranker, Scored};
 use blocks::Range;
+#[cfg(test)]
+pub(super) use expression::NEWEST;
 
 /// Matches of all words that are ranked; of more, the newest.
 pub(super) const RANKED: usize = 2_000;

@@ -2,7 +2,7 @@
 //! the commit: many callers share one sync of the disk.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -52,6 +52,7 @@ impl Work {
 pub(super) struct Writer {
     sender: Option<SyncSender<Work>>,
     depth: Arc<AtomicUsize>,
+    commits: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -65,6 +66,7 @@ impl Writer {
     pub(super) fn start(place: Arc<Place>, options: &Options) -> Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
         let depth = Arc::new(AtomicUsize::new(0));
+        let commits = Arc::new(AtomicU64::new(0));
         let worker = Worker {
             place,
             clock: Arc::clone(&options.clock),
@@ -72,18 +74,23 @@ impl Writer {
             connection: None,
             receiver,
             depth: Arc::clone(&depth),
+            commits: Arc::clone(&commits),
         };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || worker.run())
             .map_err(|error| Fault::unavailable(format!("cannot start the writer of the store: {error}")))?;
-        Ok(Self { sender: Some(sender), depth, thread: Some(thread) })
+        Ok(Self { sender: Some(sender), depth, commits, thread: Some(thread) })
     }
 
     pub(super) fn door(&self) -> Door {
         // The sender is there until drop.
         let sender = self.sender.clone().unwrap_or_else(|| sync_channel(1).0);
         Door { sender, depth: Arc::clone(&self.depth) }
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 
     pub(super) fn depth(&self) -> usize {
@@ -128,6 +135,7 @@ struct Worker {
     connection: Option<Connection>,
     receiver: Receiver<Work>,
     depth: Arc<AtomicUsize>,
+    commits: Arc<AtomicU64>,
 }
 
 /// Answers that are due after the commit.
@@ -179,6 +187,7 @@ impl Worker {
         }
         ingest.finish()?;
         transaction.commit()?;
+        self.commits.fetch_add(1, Ordering::Relaxed);
         Ok(std::mem::take(group).into_iter().zip(results).map(|(work, done)| reply(work, done)).collect())
     }
 }

@@ -5,7 +5,7 @@ use crate::search::query::{Clause, Query, Term};
 use crate::sqlite::session_row::{SCOPE_COMPONENT, SCOPE_EVENT_TYPE, SCOPE_PROJECT, SCOPE_SESSION_TYPE, scope};
 
 /// Newest matches between two seq.
-pub(super) const NEWEST: &str = "SELECT rowid FROM event_search WHERE event_search MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC LIMIT ?4";
+pub(in crate::sqlite) const NEWEST: &str = "SELECT rowid FROM event_search WHERE event_search MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC LIMIT ?4";
 
 /// Newest events between two seq, whatever they hold.
 pub(super) const NEWEST_OF_ALL: &str =

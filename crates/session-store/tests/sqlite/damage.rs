@@ -1,0 +1,96 @@
+use std::fs;
+use std::io::{Seek, SeekFrom, Write};
+
+use oneiric::fault::{Fault, FaultKind};
+use session_store::sqlite::Options;
+use session_store::{EventFilter, Page, SearchFilter, SessionFilter, Store};
+
+use crate::room::{Room, command, options, put};
+
+fn assert_says_damaged(fault: &Fault) {
+    assert_eq!(fault.kind(), FaultKind::Unavailable, "{fault}");
+    let text = fault.to_string();
+    assert!(text.contains("damaged") && text.contains("sessions.db") && text.contains("move it away"), "{text}");
+    assert!(!text.contains('\n'));
+}
+
+#[test]
+fn a_file_that_is_no_database_is_named_and_left_alone() {
+    for content in [vec![0xa5_u8; 10_000], b"#!/bin/sh\necho hello\n".to_vec()] {
+        let room = Room::new();
+        fs::write(room.path(), &content).unwrap();
+        assert_says_damaged(&room.try_open(options()).err().unwrap());
+        assert_eq!(fs::read(room.path()).unwrap(), content);
+    }
+}
+
+#[test]
+fn random_bytes_in_the_middle_are_told_and_never_crash() {
+    let room = Room::new();
+    {
+        let store = room.open();
+        for n in 0..200 {
+            let events = (0..20).map(|m| command(&format!("e{n}-{m}"), &format!("needle number{n} text{m}"))).collect();
+            put(&store, &format!("s{n:03}"), events).unwrap();
+        }
+    }
+    let good = fs::read(room.path()).unwrap();
+    let mut told = 0;
+    for place in 1..40 {
+        let at = good.len() / 40 * place;
+        let mut file = fs::OpenOptions::new().write(true).truncate(true).open(room.path()).unwrap();
+        file.write_all(&good).unwrap();
+        file.seek(SeekFrom::Start(at as u64)).unwrap();
+        let noise: Vec<u8> = (0..6000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        file.write_all(&noise).unwrap();
+        drop(file);
+        let store = match room.try_open(options()) {
+            Ok(store) => store,
+            Err(fault) => {
+                assert_says_damaged(&fault);
+                told += 1;
+                continue;
+            }
+        };
+        let answers = [
+            store.sessions(&SessionFilter::default(), Page::first(1000)).map(drop),
+            store.events(&EventFilter::default(), Page::first(10_000)).map(drop),
+            store.search("needle number7", &SearchFilter::default(), 10).map(drop),
+            put(&store, "s000", vec![command(&format!("new{place}"), "needle")]).map(drop),
+        ];
+        for fault in answers.into_iter().filter_map(Result::err) {
+            assert_says_damaged(&fault);
+            told += 1;
+        }
+    }
+    assert!(told > 20, "only {told} answers noticed");
+}
+
+#[test]
+fn a_full_database_stores_nothing_by_half_and_goes_on_when_there_is_room() {
+    let room = Room::new();
+    let limited = room.try_open(Options { max_bytes: Some(400 * 1024), ..options() }).unwrap();
+    let batch =
+        |n: usize| (0..200).map(|m| command(&format!("e{n}-{m}"), &"some words to fill pages ".repeat(8))).collect();
+    let mut stored = 0;
+    let fault = loop {
+        match put(&limited, "s", batch(stored)) {
+            Ok(receipt) => {
+                assert_eq!(receipt.accepted, 200);
+                stored += 1;
+            }
+            Err(fault) => break fault,
+        }
+        assert!(stored < 100, "never full");
+    };
+    assert_eq!(fault.kind(), FaultKind::Unavailable);
+    assert!(fault.message().contains("no space left") && fault.message().contains("sessions.db"), "{fault}");
+    assert!(fault.advice().unwrap().contains("free some space"));
+    assert_eq!(limited.session("s").unwrap().command_count, 200 * stored as u64);
+    assert_eq!(limited.counts().unwrap().events_total(), 200 * stored as u64);
+    // Room is made by hand; the same store takes events again.
+    let raw = room.raw();
+    raw.execute("DELETE FROM session_events", []).unwrap();
+    raw.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);").unwrap();
+    assert_eq!(put(&limited, "s", vec![command("after", "x")]).unwrap().accepted, 1);
+}
