@@ -9,6 +9,7 @@
 mod assign;
 mod command;
 mod entropy;
+mod judge;
 mod names;
 mod prefix;
 mod scan;
@@ -104,7 +105,7 @@ impl Redactor {
     /// A value under a name that says it is secret.
     fn whole(&self, class: Class, value: &mut Value) -> usize {
         match value {
-            Value::String(text) if assign::is_literal(class, text) => {
+            Value::String(text) if judge::is_literal(class, text) => {
                 *text = mark(class.kind());
                 1
             }

@@ -1,8 +1,9 @@
 //! Secrets that are given a name: `password=…`, `"token": "…"`, `--api-key …`, in shells, JSON, YAML, Python, headers
 //! and connection strings.
 
-use super::names::{self, Class};
-use super::{MARK, Span, entropy, structure};
+use super::judge;
+use super::names::Class;
+use super::{MARK, Span, structure};
 
 /// Values are followed at most this far.
 const MAX_VALUE: usize = 8 * 1024;
@@ -11,7 +12,7 @@ const MAX_HEADER: usize = 4 * 1024;
 
 /// How name and value are joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Join {
+pub(super) enum Join {
     /// `name=value`.
     Tight,
     /// `name = value`, `name := value`, `name => value`.
@@ -64,19 +65,12 @@ pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Clas
     let found = extent(text, at, join, whole_line)?;
     let secret = &text[found.start..found.end];
     let generic = join == Join::Colon && text.get(found.end) == Some(&b'<');
-    let reference = !found.quoted && secret.len() < 256 && (generic || is_code(class, secret, name, join));
-    (!reference && is_secret_value(class, secret, &found, join, quoted_name)).then_some(Span {
+    let reference = !found.quoted && secret.len() < 256 && (generic || judge::is_code(class, secret, name, join));
+    (!reference && judge::is_secret(class, secret, found.quoted, join, quoted_name)).then_some(Span {
         start: found.start,
         end: found.end,
         kind: class.kind(),
     })
-}
-
-/// Whether a text under a secret key is the secret itself: not empty, not a mask, not where to find it.
-pub(super) fn is_literal(class: Class, text: &str) -> bool {
-    let value = text.as_bytes();
-    let place = class != Class::Password && is_place(value);
-    !(is_masked(value) || structure::is_reference(value) || place || (text.starts_with(MARK) && text.ends_with(']')))
 }
 
 fn count(text: &[u8], from: usize, allowed: impl Fn(u8) -> bool) -> usize {
@@ -284,7 +278,7 @@ fn header(text: &[u8], at: usize, before: Option<u8>, class: Class) -> Option<Sp
     }
     let start = start + end - secret.len();
     (!secret.is_empty()
-        && !is_masked(secret)
+        && !judge::is_masked(secret)
         && !structure::is_reference(secret)
         && !secret.starts_with(MARK.as_bytes()))
     .then_some(Span { start, end: start + secret.len(), kind: class.kind() })
@@ -329,172 +323,4 @@ fn block(text: &[u8], at: usize, class: Class) -> Option<Span> {
         end: start + body.len(),
         kind: class.kind(),
     })
-}
-
-/// Whether a value without quotes is a piece of a program: a call, a field, a type, the name itself.
-fn is_code(class: Class, value: &[u8], name: &[u8], join: Join) -> bool {
-    const OWNERS: &[&[u8]] = &[
-        b"self",
-        b"this",
-        b"os",
-        b"env",
-        b"process",
-        b"args",
-        b"opts",
-        b"options",
-        b"config",
-        b"cfg",
-        b"settings",
-        b"ctx",
-        b"req",
-        b"request",
-        b"params",
-        b"props",
-        b"state",
-        b"secrets",
-        b"std",
-        b"cli",
-        b"conf",
-        b"data",
-        b"form",
-        b"user",
-        b"event",
-        b"import",
-        b"typing",
-        b"var",
-        b"local",
-        b"module",
-        b"vault",
-        b"input",
-        b"body",
-        b"json",
-        b"session",
-        b"app",
-    ];
-    const TYPES: &[&[u8]] = &[
-        b"str",
-        b"string",
-        b"&str",
-        b"text",
-        b"int",
-        b"integer",
-        b"number",
-        b"bool",
-        b"boolean",
-        b"bytes",
-        b"any",
-        b"object",
-        b"secret",
-        b"secretstr",
-        b"password",
-        b"token",
-        b"varchar",
-        b"option",
-        b"optional",
-        b"char",
-        b"required",
-        b"self",
-    ];
-    let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    let first = &value[..value.iter().take_while(|byte| word(byte)).count()];
-    let rest = &value[first.len()..];
-    if !first.is_empty() && !first[0].is_ascii_digit() {
-        let call = rest.first() == Some(&b'(') || (rest.first() == Some(&b'.') && value.contains(&b'('));
-        if call || rest.starts_with(b"::") || rest.starts_with(b"->") {
-            return join != Join::Tight || value.ends_with(b")") || rest.starts_with(b"(");
-        }
-        if matches!(rest.first(), Some(b'.' | b'[')) && OWNERS.iter().any(|owner| first.eq_ignore_ascii_case(owner)) {
-            return true;
-        }
-    }
-    let plain = value.strip_suffix(b",").unwrap_or(value);
-    let stem = plain.split(|byte| matches!(byte, b'<' | b'[' | b'(')).next().unwrap_or_default();
-    let is_type = join == Join::Colon && TYPES.iter().any(|kind| stem.eq_ignore_ascii_case(kind));
-    let own_name = name.rsplit(|byte| *byte == b'.').next().unwrap_or(name);
-    if is_type || plain == name || plain == own_name {
-        return true;
-    }
-    // `token: CancellationToken`, `token = Name.Builtin`, `secret = {…}`
-    let loose = matches!(join, Join::Spaced | Join::Colon);
-    let letters = plain.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.'));
-    let named =
-        || plain.contains(&b'.') || std::str::from_utf8(plain).is_ok_and(|plain| names::classify(plain).is_some());
-    let opens = matches!(plain.first(), Some(b'{' | b'[' | b'('));
-    loose && (opens || (class != Class::Password && letters && named()))
-}
-
-/// Whether a value is a secret of its class, and not a word, a number or a hint that stands in its place.
-fn is_secret_value(class: Class, value: &[u8], found: &Found, join: Join, quoted_name: bool) -> bool {
-    const WORDS: &[&[u8]] = &[
-        b"true",
-        b"false",
-        b"null",
-        b"none",
-        b"nil",
-        b"undefined",
-        b"yes",
-        b"no",
-        b"on",
-        b"off",
-        b"required",
-        b"optional",
-    ];
-    let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
-    let letters = value.iter().any(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii());
-    let all_digits = digits == value.len();
-    if is_masked(value)
-        || structure::is_reference(value)
-        || value.starts_with(MARK.as_bytes())
-        || WORDS.iter().any(|word| value.strip_suffix(b",").unwrap_or(value).eq_ignore_ascii_case(word))
-        || (digits == 0 && !letters)
-    {
-        return false;
-    }
-    if class != Class::Password && is_place(value) {
-        return false;
-    }
-    let length = value.len();
-    let mixed = digits > 0 && letters;
-    match class {
-        Class::Password => true,
-        Class::MaybePassword => {
-            if is_place(value) || (all_digits && !found.quoted) {
-                return false;
-            }
-            match join {
-                Join::Tight | Join::Blank | Join::Element => length >= 4,
-                _ => (found.quoted || quoted_name || mixed) && length >= 4,
-            }
-        }
-        Class::Cookie => length >= 8 && value.contains(&b'='),
-        Class::Secret | Class::Credential => length >= 4 && (found.quoted || !all_digits || length >= 8),
-        Class::Key | Class::Token | Class::MaybeToken if !is_compact(value) => false,
-        Class::Key | Class::Token => length >= 4 && !(all_digits && length < 6),
-        Class::MaybeToken if join == Join::Blank => length >= 3,
-        Class::MaybeToken => {
-            let shaped = (length >= 8 && mixed) || length >= 16;
-            shaped || (length >= 6 && !all_digits && (quoted_name || join == Join::Tight))
-        }
-        Class::Authorization => length >= 8 && mixed,
-    }
-}
-
-/// Tokens and keys hold no blanks and no brackets; what does is a text or a pattern.
-fn is_compact(value: &[u8]) -> bool {
-    !value
-        .iter()
-        .any(|byte| byte.is_ascii_whitespace() || matches!(byte, b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'<' | b'>'))
-}
-
-/// Stars, dots, crosses: somebody took it out already.
-fn is_masked(value: &[u8]) -> bool {
-    let masks = |byte: &u8| matches!(byte, b'*' | b'.' | b'x' | b'X' | b'-' | b'_' | b' ' | b'#' | 0xe2 | 0x80 | 0xa2);
-    value.is_empty() || value.iter().all(masks)
-}
-
-/// A file or an address, not what it holds. Base64 may begin with `/` as well, but does not read like a path.
-fn is_place(value: &[u8]) -> bool {
-    let path = ["/", "./", "../", "~/", "~\\", "C:\\"].iter().any(|start| value.starts_with(start.as_bytes()));
-    let address = value.starts_with(b"http://") || value.starts_with(b"https://") || value.starts_with(b"file:");
-    (path && !entropy::is_random(value, false)) || address
 }
