@@ -4,6 +4,7 @@ mod completions;
 mod config;
 mod format;
 mod health;
+mod logs;
 mod mcp;
 pub(crate) mod repos;
 mod sessions;
@@ -53,12 +54,14 @@ enum Command {
     Config(config::Config),
     /// Make a token
     GenerateToken(token::GenerateToken),
+    /// Show the log
+    Logs(logs::Logs),
     /// Print shell completions
     Completions(completions::Completions),
 }
 
 /// The commands that need no prefix in the shell, without `shell` itself.
-pub(crate) const COMMANDS: [(&str, &str); 11] = [
+pub(crate) const COMMANDS: [(&str, &str); 12] = [
     ("list-repos", "List repositories"),
     ("list-roles", "List roles"),
     ("show-role", "Show one role and the repositories that have it"),
@@ -68,6 +71,7 @@ pub(crate) const COMMANDS: [(&str, &str); 11] = [
     ("health", "Show whether everything works"),
     ("config", "Show every setting with its value and where it came from"),
     ("generate-token", "Make a token"),
+    ("logs", "Show the log"),
     ("completions", "Print shell completions"),
     ("help", "Explain a command's options"),
 ];
@@ -98,7 +102,10 @@ pub(crate) fn main(surroundings: Surroundings) -> ExitCode {
         }
     };
     let output = Output::process(Terminal::of(io::stdout(), &surroundings.vars));
-    let code = World::new(surroundings).and_then(|world| run(&Arc::new(world), cli.command, Caller::Process, &output));
+    let code = World::new(surroundings).and_then(|world| {
+        crate::log::begin(&world);
+        run(&Arc::new(world), cli.command, Caller::Process, &output)
+    });
     ExitCode::from(u8::try_from(conclude(code, &output)).unwrap_or(1))
 }
 
@@ -125,6 +132,7 @@ fn conclude(code: Result<i32>, output: &Output) -> i32 {
     match code {
         Ok(code) => code,
         Err(fault) => {
+            crate::log::fault(&fault);
             let terminal = output.terminal();
             output.error_line(&format!("{} {}", terminal.error("error:"), fault.message()));
             if let Some(hint) = fault.advice() {
@@ -150,6 +158,7 @@ fn run(world: &Arc<World>, command: Command, caller: Caller, output: &Output) ->
         Command::Health(command) => Ok(command.run(world, output)),
         Command::Config(command) => command.run(world, output).map(|()| 0),
         Command::GenerateToken(command) => command.run(world, output).map(|()| 0),
+        Command::Logs(command) => command.run(world, output).map(|()| 0),
         Command::Completions(command) => {
             command.run(output);
             Ok(0)

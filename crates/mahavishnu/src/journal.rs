@@ -46,7 +46,8 @@ impl SessionJournal {
             trace,
             clock,
         };
-        journal.trace("session_started");
+        let (session_id, component) = (journal.session.as_str(), "mahavishnu");
+        tracing::info!(session_id, component, "session_started");
         journal
     }
 
@@ -89,15 +90,18 @@ impl SessionJournal {
     pub(crate) fn close(&self, reason: &str, status: &str, exit_code: i32) -> Option<CloseReport> {
         let recorder = lock(&self.recorder).take()?;
         let report = recorder.close(reason, status, exit_code);
-        if self.trace {
-            tracing::trace!(session_id = %self.session, reason, pending = report.pending, lost = report.lost, "session_ended");
+        let (session_id, pending, lost) = (self.session.as_str(), report.pending, report.lost);
+        tracing::info!(session_id, component = "mahavishnu", reason, exit_code, pending, lost, "session_ended");
+        if lost > 0 {
+            tracing::error!(session_id, lost, error = report.error.as_deref().unwrap_or_default(), "events_lost");
         }
+        self.trace("recorder_closed");
         Some(report)
     }
 
     fn trace(&self, step: &str) {
         if self.trace {
-            tracing::trace!(session_id = %self.session, component = "mahavishnu", "{step}");
+            tracing::trace!(session_id = self.session.as_str(), component = "mahavishnu", "{step}");
         }
     }
 }
@@ -109,6 +113,7 @@ impl Journal for SessionJournal {
 
     fn record(&self, text: &str, kind: CommandKind, work: &mut dyn FnMut() -> Finished) -> Finished {
         let at = self.clock.now();
+        self.trace("command_begins");
         // Not held while the command runs: a signal must be able to close the session meanwhile.
         let pending = lock(&self.recorder).as_ref().map(|recorder| recorder.begin(text, kind.as_str()));
         let finished = work();
@@ -136,7 +141,8 @@ impl Journal for SessionJournal {
             );
         }
         if self.trace {
-            tracing::trace!(session_id = %self.session, kind = kind.as_str(), outcome = finished.outcome, "command_executed");
+            let (session_id, kind, outcome) = (self.session.as_str(), kind.as_str(), finished.outcome);
+            tracing::trace!(session_id, kind, outcome, exit_code = finished.exit_code, "command_executed");
         }
         finished
     }

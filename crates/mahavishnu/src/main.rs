@@ -4,6 +4,7 @@ mod access;
 mod buddy;
 mod cli;
 mod journal;
+mod log;
 mod settings;
 mod shell;
 mod who;

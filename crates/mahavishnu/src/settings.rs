@@ -26,6 +26,13 @@ static SPECS: &[Spec] = &[
         "INFO",
         "How much is logged",
     ),
+    spec("log.format", Kind::Choice(&["logfmt", "json"]), "logfmt", "How lines of the log look"),
+    spec(
+        "log.dir",
+        Kind::Path,
+        "",
+        "Folder of the log; by default /var/log/mahavishnu when that can be written, else the home's logs",
+    ),
     spec("trace_sessions", Kind::Bool, "false", "Log every step of a session's life as TRACE lines"),
     spec("token", Kind::Secret, "", "Token for commands that ask for one, in place of --token"),
     spec("auth.enabled", Kind::Bool, "false", "Ask for a token on the command line"),

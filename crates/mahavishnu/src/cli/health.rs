@@ -100,6 +100,7 @@ pub(super) fn tracking(world: &World) -> Part {
     let depth = oneiric::spool::depth(&spool);
     let waiting = match depth.files {
         0 => "nothing waits on the spool".to_owned(),
+        1 => format!("1 session, {} bytes wait on the spool", depth.bytes),
         files => format!("{files} sessions, {} bytes wait on the spool", depth.bytes),
     };
     Part::ok(NAME, "enabled", format!("to {}, {waiting}", world.peer().base()))
