@@ -32,11 +32,13 @@ pub struct Limits {
     pub depth: usize,
     /// Largest heap in bytes.
     pub heap: usize,
+    /// How long a statement that was told to stop may take to do so.
+    pub grace: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { time: Some(Duration::from_secs(300)), depth: 500, heap: 1 << 30 }
+        Self { time: Some(Duration::from_secs(300)), depth: 500, heap: 1 << 30, grace: Duration::from_secs(2) }
     }
 }
 
@@ -52,9 +54,6 @@ pub struct Statement {
     /// Whether it is an expression, whose value is shown and becomes `_`.
     pub is_expression: bool,
 }
-
-/// How long a statement that was told to stop may take to do so.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// The interpreter.
 pub struct Interpreter {
@@ -152,7 +151,7 @@ impl Interpreter {
                     stop.store(true, Ordering::Release);
                     told = Some((now, kind));
                 }
-                Some((since, kind)) if now.saturating_sub(since) >= GRACE => {
+                Some((since, kind)) if now.saturating_sub(since) >= self.limits.grace => {
                     branch.cut();
                     self.forget();
                     return Err(self.stopped(kind).with_help(

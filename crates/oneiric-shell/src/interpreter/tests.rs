@@ -12,6 +12,8 @@ struct Session {
     interpreter: Interpreter,
     output: Output,
     interrupt: Arc<AtomicBool>,
+    /// Whoever waits in `stuck` goes on when this is dropped.
+    _release: mpsc::Sender<()>,
 }
 
 impl Session {
@@ -20,6 +22,8 @@ impl Session {
     }
 
     fn with_limits(limits: Limits) -> Self {
+        let (release, released) = mpsc::channel::<()>();
+        let released = Mutex::new(released);
         let functions = vec![
             Function::new("rows", "Gives rows.", |_| {
                 let rows = json!([{"name": "a", "size": 1}, {"name": "b", "size": 20}]);
@@ -32,12 +36,17 @@ impl Session {
                 Ok(Reply { value: json!(arguments.number("n", 0)? * 2), shown: Shown::Value })
             })
             .optional("n", 10),
+            Function::new("stuck", "Waits for its release.", move |_| {
+                let _ = released.lock().unwrap().recv();
+                Ok(Reply::default())
+            }),
             Function::new("broken", "Fails.", |_| Err(Fault::unavailable("the peer is down").hint("start it"))),
         ];
         Self {
             interpreter: Interpreter::new(functions, limits, Arc::new(SystemClock)),
             output: Output::buffer(Terminal::PLAIN),
             interrupt: Arc::default(),
+            _release: release,
         }
     }
 
@@ -246,4 +255,20 @@ fn what_is_printed_cannot_steer_the_terminal() {
     let mut session = Session::new();
     session.check("print('a\\x1b[2Jb')", &[]);
     assert_eq!(session.output.contents().0, "a\u{fffd}[2Jb\n");
+}
+
+#[test]
+fn a_statement_that_does_not_listen_is_left_behind() {
+    let mut session = Session::with_limits(Limits {
+        time: Some(Duration::from_millis(50)),
+        grace: Duration::from_millis(50),
+        ..Limits::default()
+    });
+    session.check("keep = 1", &[]);
+    let trouble = session.trouble("stuck(); print('late')");
+    assert_eq!(trouble.kind(), TroubleKind::TimeLimit);
+    assert!(trouble.render(Terminal::PLAIN).contains("its variables are gone"));
+    session.check("6 * 7", &["42"]);
+    assert!(session.interpreter.variables().iter().all(|name| name == "_"));
+    assert_eq!(session.output.contents().0, "");
 }
