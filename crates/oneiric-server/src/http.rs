@@ -101,7 +101,7 @@ async fn health(State(site): State<Site>, headers: HeaderMap) -> Response<Body> 
     let status = if report.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     // Anyone may ask whether the server is well; paths and addresses are for those who may read.
     let trusted = site.auth.admit(&headers, || None, Scope::Read).is_ok();
-    json_response(status, report.to_json(trusted).to_string())
+    json_response(status, serde_json::to_vec(&report.body(trusted)).unwrap_or_default())
 }
 
 async fn metrics(State(site): State<Site>, headers: HeaderMap) -> Response<Body> {

@@ -114,3 +114,57 @@ fn run(command: Command, surroundings: Surroundings) -> Result<ExitCode> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_is_as_agreed() {
+        let mut command = Cli::command().term_width(100);
+        insta::assert_snapshot!("help", command.render_long_help());
+        for name in ["start", "list-sessions", "list-events", "search", "logs"] {
+            let sub = command.find_subcommand_mut(name).unwrap();
+            insta::assert_snapshot!(format!("help_{name}"), sub.clone().term_width(100).render_help());
+        }
+    }
+
+    #[test]
+    fn the_guides_lines_are_understood() {
+        for line in [
+            "start --mode=standard --mcp",
+            "start --mode=standard --mcp --port 8678",
+            "start --mode=standard --mcp --analytics --database postgresql",
+            "start --mode=lite --no-intelligence",
+            "start --mode=lite --no-auth",
+            "start --mode=standard --database sqlite",
+            "start --port 8679",
+            "mcp start",
+            "mcp stop",
+            "mcp restart",
+            "mcp health",
+            "health",
+            "health --json",
+            "list-sessions --type admin_shell --limit 5",
+            "list-sessions --type admin_shell --limit 1 --format json",
+            "list-sessions --status active",
+            "get-session abc123",
+            "get-session abc123 --format json",
+            "list-events",
+            "list-events --session-id abc123",
+            "search workflow --search-type text",
+            "config",
+            "logs --tail 50",
+            "completions bash",
+        ] {
+            let words = std::iter::once("session-buddy").chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+}

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use oneiric::fault::Result;
-use oneiric_server::health::{Part, PartState, Report};
+use oneiric_server::health::{Body, Part, PartState, Report};
+use serde::Serialize;
 use serde_json::Map;
 
 use super::ask::{Context, read};
@@ -25,14 +26,20 @@ pub(super) struct HealthArgs {
     json: bool,
 }
 
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    report: Body<'a>,
+    mcp_server: &'a str,
+}
+
 /// Runs `health`: exit code 0 when healthy, else 1.
 pub(super) fn run(args: &HealthArgs, context: &Context) -> Result<ExitCode> {
     let (server, report) = look(context)?;
     let code = if report.is_healthy() { ExitCode::SUCCESS } else { ExitCode::from(1) };
     if args.json {
-        let mut body = report.to_json(true);
-        body["mcp_server"] = server.into();
-        output::emit_json(&body)?;
+        output::emit_json(&Whole { report: report.body(true), mcp_server: &server })?;
     } else {
         output::emit(&as_text(&server, &report))?;
     }

@@ -14,8 +14,8 @@ use crate::mcp::search::{Filters, Search, SearchType};
 /// Arguments of `search`.
 #[derive(Debug, Args)]
 pub(super) struct SearchArgs {
-    /// Words to find; also "phrases", prefix* and -exclusions
-    #[arg(required = true, allow_hyphen_values = true)]
+    /// Words to find; also "phrases", prefix* and, within quotes or after --, -exclusions
+    #[arg(required = true)]
     query: Vec<String>,
     /// How to search; this version searches by words, whatever is asked
     #[arg(long, value_enum)]
@@ -145,6 +145,22 @@ mod tests {
     use oneiric::clock::Timestamp;
 
     use super::*;
+
+    #[test]
+    fn options_after_the_words_are_options_and_exclusions_stand_in_quotes_or_after_a_double_dash() {
+        use clap::Parser;
+
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: SearchArgs,
+        }
+        let parse = |words: &[&str]| Line::try_parse_from([&["search"], words].concat()).unwrap().args;
+        let args = parse(&["workflow orchestration", "--search-type", "text", "--format", "json"]);
+        assert_eq!((args.query, args.format), (vec!["workflow orchestration".to_owned()], Format::Json));
+        assert_eq!(parse(&["deploy -staging"]).query, ["deploy -staging"]);
+        assert_eq!(parse(&["deploy", "--", "-staging"]).query, ["deploy", "-staging"]);
+    }
 
     #[test]
     fn matches_are_bold_where_colours_are_welcome_and_nowhere_else() {
