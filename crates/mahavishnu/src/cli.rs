@@ -155,7 +155,7 @@ fn run(world: &Arc<World>, command: Command, caller: Caller, output: &Output) ->
         Command::Sessions(command) => command.run(world, output).map(|()| 0),
         Command::TestSessionTracking => Ok(test_tracking::run(world, output)),
         Command::Mcp(command) => command.run(world, output),
-        Command::Health(command) => Ok(command.run(world, output)),
+        Command::Health(command) => command.run(world, output),
         Command::Config(command) => command.run(world, output).map(|()| 0),
         Command::GenerateToken(command) => command.run(world, output).map(|()| 0),
         Command::Logs(command) => command.run(world, output).map(|()| 0),

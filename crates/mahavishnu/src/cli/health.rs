@@ -1,9 +1,11 @@
 //! `health`: every part with a fact, and one verdict.
 
+use oneiric::fault::Result;
 use oneiric::run_file;
 use oneiric_server::health::{Part, Report};
 use oneiric_shell::output::Output;
 
+use super::format::json;
 use super::test_tracking::switched_off;
 use crate::access;
 use crate::buddy;
@@ -18,7 +20,7 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) fn run(&self, world: &World, output: &Output) -> i32 {
+    pub(super) fn run(&self, world: &World, output: &Output) -> Result<i32> {
         let parts = vec![
             server(world),
             authentication(world),
@@ -30,7 +32,7 @@ impl Health {
         ];
         let report = Report::over("mahavishnu", env!("CARGO_PKG_VERSION"), parts);
         if self.json {
-            output.line(&format!("{:#}", report.to_json(true)));
+            output.line(&json(&report.body(true))?);
         } else {
             output.line(&format!("Status: {}", report.status));
             let address = run_file::running(world.settings.home(), "mahavishnu").map(|server| server.address);
@@ -39,7 +41,7 @@ impl Health {
                 output.line(&part.line());
             }
         }
-        i32::from(!report.is_healthy())
+        Ok(i32::from(!report.is_healthy()))
     }
 }
 
