@@ -17,7 +17,7 @@ use oneiric::fault::{Fault, Result};
 use oneiric::process::ProcessIdentity;
 use oneiric::run_file::{self, RunFile, ServerInfo};
 use oneiric_server::http::{Auth, BindRequest, Gate, Listener, REQUEST_LIMIT, Site, bind, router, serve};
-use oneiric_server::lifecycle::{Lifecycle, orphaned, signalled};
+use oneiric_server::lifecycle::{Lifecycle, Parent, signalled};
 use oneiric_server::mcp::{Endpoint, serve_stdio};
 use oneiric_server::stdin::{Pieces, client_may_be_there, pieces};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,7 @@ pub fn run(launch: Launch) -> Result<()> {
 
 struct Server {
     launch: Launch,
+    parent: Parent,
     lifecycle: Lifecycle,
     clock: Arc<dyn Clock>,
     shelf: Arc<archive::Later>,
@@ -68,7 +69,7 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let shelf = Arc::new(archive::Later::new(launch.archive.clone(), Arc::clone(&clock)));
         let desk = Desk::new(Arc::clone(&shelf) as Arc<dyn Shelf>, Arc::clone(&clock), launch.facts.clone());
-        Self { launch, lifecycle: Lifecycle::new(), clock, shelf, desk: Arc::new(desk) }
+        Self { launch, parent: Parent::now(), lifecycle: Lifecycle::new(), clock, shelf, desk: Arc::new(desk) }
     }
 
     async fn run(self) -> Result<()> {
@@ -116,7 +117,7 @@ impl Server {
         tokio::select! {
             () = served => tracing::info!(reason = "end of input", "ending"),
             reason = signalled() => tracing::info!(reason, "ending"),
-            () = orphaned() => tracing::info!(reason = "parent is gone", "ending"),
+            () = self.parent.gone() => tracing::info!(reason = "parent is gone", "ending"),
         }
         Ok(())
     }
@@ -135,7 +136,7 @@ impl Server {
         let first = tokio::select! {
             first = input.next() => first,
             reason = signalled() => { tracing::info!(reason, "ending"); None }
-            () = orphaned() => { tracing::info!(reason = "parent is gone", "ending"); None }
+            () = self.parent.gone() => { tracing::info!(reason = "parent is gone", "ending"); None }
         };
         if let Some(door) = door {
             door.closing.cancel();

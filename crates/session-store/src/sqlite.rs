@@ -46,13 +46,21 @@ pub struct Options {
     pub max_bytes: Option<u64>,
     /// Open an existing file for reading only.
     pub read_only: bool,
+    /// Page cache of a reading connection in KiB; a modest one when `None`.
+    pub reader_cache_kib: Option<u32>,
 }
 
 impl Options {
     /// Standard redaction, no limit of size, reading and writing.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, redactor: Arc::new(Redactor::standard()), max_bytes: None, read_only: false }
+        Self {
+            clock,
+            redactor: Arc::new(Redactor::standard()),
+            max_bytes: None,
+            read_only: false,
+            reader_cache_kib: None,
+        }
     }
 }
 
@@ -88,7 +96,12 @@ impl SqliteStore {
 
     fn over(place: Place, first: rusqlite::Connection, options: Options) -> Self {
         let place = Arc::new(place);
-        Self { readers: Readers::new(Arc::clone(&place), first), place, options, writer: Mutex::new(None) }
+        Self {
+            readers: Readers::new(Arc::clone(&place), first, options.reader_cache_kib),
+            place,
+            options,
+            writer: Mutex::new(None),
+        }
     }
 
     /// The file, when there is one.

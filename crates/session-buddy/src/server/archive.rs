@@ -17,14 +17,19 @@ pub enum Archive {
     /// In memory, until the process ends.
     Memory,
     /// In a SQLite file.
-    File(PathBuf),
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Page cache of a connection, in pages of 4 KiB.
+        cache_pages: u32,
+    },
 }
 
 impl fmt::Display for Archive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => f.write_str("memory"),
-            Self::File(path) => path.display().fmt(f),
+            Self::File { path, .. } => path.display().fmt(f),
         }
     }
 }
@@ -35,10 +40,13 @@ impl Archive {
     /// # Errors
     /// What the store says.
     pub fn open(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>> {
-        let options = Options::new(clock);
+        let mut options = Options::new(clock);
         Ok(match self {
             Self::Memory => Arc::new(SqliteStore::in_memory(options)?),
-            Self::File(path) => Arc::new(SqliteStore::open(path, options)?),
+            Self::File { path, cache_pages } => {
+                options.reader_cache_kib = Some(cache_pages.saturating_mul(4));
+                Arc::new(SqliteStore::open(path, options)?)
+            }
         })
     }
 }

@@ -129,7 +129,8 @@ pub fn archive(settings: &Settings) -> Result<Archive> {
         ))
         .hint("use --database sqlite, or set database.type to sqlite"));
     }
-    Ok(Archive::File(settings.path("database.path")))
+    let cache_pages = u32::try_from(settings.int("cache.size")).unwrap_or(u32::MAX);
+    Ok(Archive::File { path: settings.path("database.path"), cache_pages })
 }
 
 /// Spool folders to take events from: by default this home's own and Mahavishnu's, whose shells leave theirs there.

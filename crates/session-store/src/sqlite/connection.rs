@@ -287,12 +287,30 @@ pub(super) fn size(connection: &Connection, place: &Place) -> Result<u64, Failur
 /// Connections for reading; as many as are used at once, few while nobody reads.
 pub(super) struct Readers {
     place: Arc<Place>,
+    cache_kib: Option<u32>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(super) fn new(place: Arc<Place>, first: Connection) -> Self {
-        Self { place, idle: Mutex::new(vec![first]) }
+    pub(super) fn new(place: Arc<Place>, first: Connection, cache_kib: Option<u32>) -> Self {
+        let readers = Self { place, cache_kib, idle: Mutex::new(Vec::new()) };
+        // A cache of another size than asked for costs time, never an answer.
+        let _ = readers.size_cache(&first);
+        readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(first);
+        readers
+    }
+
+    fn size_cache(&self, connection: &Connection) -> rusqlite::Result<()> {
+        match self.cache_kib {
+            Some(kib) => connection.pragma_update(None, "cache_size", -i64::from(kib)),
+            None => Ok(()),
+        }
+    }
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let connection = self.place.reader()?;
+        self.size_cache(&connection)?;
+        Ok(connection)
     }
 
     /// Runs `work` in one snapshot.
@@ -300,7 +318,7 @@ impl Readers {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => self.place.reader().map_err(|error| tell(&error, &self.place))?,
+            None => self.connect().map_err(|error| tell(&error, &self.place))?,
         };
         let done = (|| {
             let snapshot = connection.unchecked_transaction()?;
