@@ -100,15 +100,26 @@ fn hangup_is_ignored() -> bool {
     u64::from_str_radix(mask, 16).is_ok_and(|mask| mask & 1 == 1)
 }
 
-/// Waits until the process that started this one is gone.
-pub async fn orphaned() {
-    let parent = rustix::process::getppid();
-    // Looked at rather than signalled: the kernel's death signal fires when the parent's *thread* ends, which may be early.
-    let mut ticks = tokio::time::interval(Duration::from_millis(500));
-    loop {
-        ticks.tick().await;
-        if rustix::process::getppid() != parent {
-            return;
+/// The process that started this one.
+#[derive(Clone, Copy, Debug)]
+pub struct Parent(Option<rustix::process::Pid>);
+
+impl Parent {
+    /// Who it is now. To be asked as early as possible: a parent that is gone already is not known any more.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(rustix::process::getppid())
+    }
+
+    /// Waits until it is gone.
+    pub async fn gone(self) {
+        // Looked at rather than signalled: the kernel's death signal fires when the parent's *thread* ends, which may be early.
+        let mut ticks = tokio::time::interval(Duration::from_millis(500));
+        loop {
+            ticks.tick().await;
+            if rustix::process::getppid() != self.0 {
+                return;
+            }
         }
     }
 }

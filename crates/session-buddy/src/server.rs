@@ -88,15 +88,8 @@ impl Server {
 
     /// HTTP alone.
     async fn http(&self) -> Result<()> {
-        let listener = self.listen()?;
-        let mut out = std::io::stdout();
-        let _ = writeln!(out, "[INFO] Starting Session-Buddy MCP server on {}", listener.address);
         // Whoever starts a server by hand wants to know now that its database cannot be used.
-        self.shelf.store()?;
-        let door = self.open(listener)?;
-        let _ = writeln!(out, "[INFO] Session tracking enabled");
-        let _ = writeln!(out, "[INFO] Ready to accept connections");
-        let _ = out.flush();
+        let door = self.open(&mut std::io::stdout(), || self.shelf.store().map(|_| ()))?;
         self.capture();
         let reason = signalled().await;
         tracing::info!(reason, "ending");
@@ -109,9 +102,14 @@ impl Server {
 
     /// Standard input alone.
     async fn stdio(&self, input: Pieces) -> Result<()> {
-        self.desk.facts().serving("standard input and output");
         self.warm_up();
         self.capture();
+        self.client(input).await
+    }
+
+    /// The client on standard input, to its end.
+    async fn client(&self, input: Pieces) -> Result<()> {
+        self.desk.facts().serving("standard input and output");
         let served =
             serve_stdio(Tools::handler(Arc::clone(&self.desk)), input, tokio::io::stdout(), self.lifecycle.token());
         tokio::select! {
@@ -125,7 +123,9 @@ impl Server {
     /// HTTP until the first byte on standard input, which says that a client is there.
     async fn either(&self) -> Result<()> {
         self.warm_up();
-        let door = match self.listen().and_then(|listener| self.open(listener)) {
+        self.capture();
+        // Standard output belongs to the client that may come, and its handshake must not wait for the database.
+        let door = match self.open(&mut std::io::stderr(), || Ok(())) {
             Ok(door) => Some(door),
             Err(fault) => {
                 tracing::warn!(%fault, "no HTTP; waiting for a client on standard input");
@@ -145,7 +145,7 @@ impl Server {
         match first {
             Some(piece) => {
                 input.put_back(piece);
-                self.stdio(input).await
+                self.client(input).await
             }
             None => Ok(()),
         }
@@ -170,7 +170,20 @@ impl Server {
         })
     }
 
-    fn open(&self, listener: Listener) -> Result<HttpDoor> {
+    /// Opens the HTTP door after `before`, and says to `out` how far that has come.
+    fn open(&self, out: &mut dyn Write, before: impl FnOnce() -> Result<()>) -> Result<HttpDoor> {
+        let listener = self.listen()?;
+        let address = listener.address;
+        let _ = writeln!(out, "[INFO] Starting Session-Buddy MCP server on {address}");
+        before()?;
+        let door = self.serve(listener)?;
+        let _ = writeln!(out, "[INFO] Session tracking enabled");
+        let _ = writeln!(out, "[INFO] Ready to accept connections");
+        let _ = out.flush();
+        Ok(door)
+    }
+
+    fn serve(&self, listener: Listener) -> Result<HttpDoor> {
         let launch = &self.launch;
         let address = listener.address;
         let run_file = RunFile::claim(

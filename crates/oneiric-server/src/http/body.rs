@@ -21,6 +21,10 @@ const DRAIN_FACTOR: usize = 8;
 /// Reads at most `limit` bytes.
 pub(crate) async fn read_body(mut body: Body, limit: usize) -> ReadBody {
     let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if expected > limit.saturating_mul(DRAIN_FACTOR) {
+        // More than would be thrown away: waiting for it helps nobody.
+        return ReadBody::TooLarge;
+    }
     let mut kept = Vec::with_capacity(expected.min(limit));
     let mut seen = 0_usize;
     loop {

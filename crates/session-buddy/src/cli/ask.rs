@@ -107,7 +107,7 @@ impl Context {
     /// # Errors
     /// What the server or the store says.
     pub(super) fn ask<Q: Question>(&self, question: Q) -> Result<Value> {
-        if let Some(info) = self.server() {
+        if let Some(info) = self.server().filter(|info| info.transport == "http") {
             match self.ask_server(&info, &question) {
                 Ok(answer) => return Ok(answer),
                 Err(error @ (PeerError::Tool { .. } | PeerError::Denied(_))) => return Err(error.into()),

@@ -36,7 +36,7 @@ pub(super) fn run(args: &ConfigArgs, surroundings: &Surroundings) -> Result<Exit
     match args.format {
         ConfigFormat::Text => output::emit(&as_text(&rows)),
         ConfigFormat::Json => {
-            let entry = |row: &Row| (row.flat.clone(), json!({ "value": row.shown, "source": row.source }));
+            let entry = |row: &Row| (row.flat.clone(), row.facts());
             output::emit_json(&Value::Object(rows.iter().map(entry).collect::<Map<_, _>>()))
         }
         ConfigFormat::Yaml => output::emit(&as_yaml(&rows)),
