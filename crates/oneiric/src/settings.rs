@@ -102,6 +102,17 @@ pub struct Row {
     pub doc: &'static str,
 }
 
+impl Row {
+    /// What `config --format json` tells of the setting.
+    #[must_use]
+    pub fn facts(&self) -> serde_json::Value {
+        serde_json::json!({
+            "path": self.path, "value": self.shown, "source": self.source, "allowed": self.allowed,
+            "default": self.default, "variables": self.variables, "doc": self.doc,
+        })
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
     value: Value,

@@ -20,19 +20,24 @@ pub(crate) fn page(built: &Built, sandbox: &Sandbox) -> Result<String> {
     for program in PROGRAMS {
         let printed = stdout(sandbox.command(built, program).args(["config", "--format", "json"]))?;
         let printed: Value = serde_json::from_str(&printed)?;
-        let rows = if printed.is_array() { items(&printed) } else { items(&printed["settings"]) };
+        let rows: Vec<&Value> = printed.as_object().into_iter().flat_map(|rows| rows.values()).collect();
         if rows.is_empty() {
             return Err(format!("{program} config lists no setting").into());
         }
-        table(program, rows, &mut page)?;
+        table(program, &rows, &mut page)?;
     }
     Ok(page)
 }
 
-fn table(program: &str, rows: &[Value], page: &mut String) -> Result {
+fn table(program: &str, rows: &[&Value], page: &mut String) -> Result {
     writeln!(page, "\n## {program}\n\n| Setting | Holds | Default | Variables | What |\n|---|---|---|---|---|")?;
     for row in rows {
-        let variables: Vec<String> = items(&row["variables"]).iter().map(|name| code(&text(name))).collect();
+        let mut variables: Vec<String> = Vec::new();
+        for name in items(&row["variables"]).iter().map(|name| code(&text(name))) {
+            if !variables.contains(&name) {
+                variables.push(name);
+            }
+        }
         let columns = [
             code(&text(&row["path"])),
             cell(&text(&row["allowed"])),
@@ -59,10 +64,10 @@ mod tests {
         let row = json!({ "path": "auth.enabled", "allowed": "true or false", "default": "false",
                           "variables": ["X_AUTH__ENABLED", "X_AUTH_ENABLED"], "doc": "Ask | for tokens" });
         let mut page = String::new();
-        table("x", &[row], &mut page).unwrap();
+        table("x", &[&row], &mut page).unwrap();
         assert!(page.contains(
             "| `auth.enabled` | true or false | `false` | `X_AUTH__ENABLED` `X_AUTH_ENABLED` | Ask \\| for tokens |"
         ));
-        assert!(table("x", &[json!({ "path": "a" })], &mut page).is_err());
+        assert!(table("x", &[&json!({ "path": "a" })], &mut page).is_err());
     }
 }

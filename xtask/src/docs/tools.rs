@@ -77,25 +77,31 @@ fn describe(tool: &Value, page: &mut String) -> Result {
     fields("Output", &tool["outputSchema"], page)
 }
 
-/// A table of the schema's properties.
+/// A table of the schema's properties, nested ones after their own.
 fn fields(title: &str, schema: &Value, page: &mut String) -> Result {
-    let Some(properties) = schema["properties"].as_object().filter(|properties| !properties.is_empty()) else {
+    let mut rows = Vec::new();
+    nested("", schema, title == "Input", &mut rows);
+    if rows.is_empty() {
         return Ok(());
-    };
+    }
     writeln!(page, "| {title} | Type | Default | What |\n|---|---|---|---|")?;
-    for (name, property) in properties {
-        let required = items(&schema["required"]).iter().any(|required| required == name);
-        let default =
-            if required && title == "Input" { "required".to_owned() } else { code(&shown(&property["default"])) };
-        writeln!(
-            page,
-            "| `{name}` | {} | {default} | {} |",
-            cell(&kind(property)),
-            cell(&text(&property["description"]))
-        )?;
+    for row in rows {
+        writeln!(page, "{row}")?;
     }
     writeln!(page)?;
     Ok(())
+}
+
+/// Rows of `schema`'s properties; `before` is what their names begin with.
+fn nested(before: &str, schema: &Value, input: bool, rows: &mut Vec<String>) {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let required = items(&schema["required"]).iter().any(|required| required == name);
+        let default = if required && input { "required".to_owned() } else { code(&shown(&property["default"])) };
+        let (kind, what) = (cell(&kind(property)), cell(&text(&property["description"])));
+        rows.push(format!("| `{before}{name}` | {kind} | {default} | {what} |"));
+        nested(&format!("{before}{name}."), property, input, rows);
+        nested(&format!("{before}{name}[]."), &property["items"], input, rows);
+    }
 }
 
 /// The type of a property in a word or two.
@@ -147,13 +153,17 @@ mod tests {
     fn a_tool_has_its_input_with_what_is_required() {
         let tool = json!({
             "name": "list", "description": "Lists.", "annotations": { "readOnlyHint": true },
-            "inputSchema": { "properties": { "id": { "type": "string", "description": "Which" }, "limit": { "type": "integer", "default": 100 } },
-                             "required": ["id"] },
+            "inputSchema": { "required": ["id"], "properties": {
+                "id": { "type": "string", "description": "Which" },
+                "limit": { "type": "integer", "default": 100 },
+                "rows": { "type": "array", "items": { "type": "object", "properties": { "at": { "type": "number" } } } },
+            } },
         });
         let mut page = String::new();
         describe(&tool, &mut page).unwrap();
         assert!(page.contains("Hints: reads only."));
         assert!(page.contains("| `id` | string | required | Which |"));
         assert!(page.contains("| `limit` | integer | `100` |  |"));
+        assert!(page.contains("| `rows` | list of object |  |  |\n| `rows[].at` | number |  |  |"));
     }
 }

@@ -37,14 +37,7 @@ impl Config {
                 }
             }
             ConfigFormat::Json => {
-                let fields: Map<String, Value> = rows
-                    .into_iter()
-                    .map(|row| {
-                        let value =
-                            json!({ "value": row.shown, "source": row.source, "path": row.path, "doc": row.doc });
-                        (row.flat, value)
-                    })
-                    .collect();
+                let fields: Map<String, Value> = rows.into_iter().map(|row| (row.flat.clone(), row.facts())).collect();
                 output.line(&format::json(&fields)?);
             }
             ConfigFormat::Yaml => {
