@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
-use oneiric::fault::Result;
+use oneiric::fault::{FaultKind, Result};
 use oneiric::recorder::{Recorder, RecorderConfig};
 use oneiric::repository::{RepositoryIdentity, probe};
 use oneiric::spool;
@@ -78,8 +78,10 @@ pub(crate) fn run(world: &Arc<World>, code: Option<&str>, output: &Output) -> Re
     } else {
         shell.run_lines(io::stdin().lock())
     };
-    end(&journal, ending, mode, output);
-    Ok(ending.exit_code)
+    let lost = end(&journal, ending, mode, output);
+    // What was said to be recorded and is not must not look like success to a script.
+    let told = i32::from(FaultKind::Unavailable.exit_code());
+    Ok(if lost > 0 && ending.exit_code == 0 { told } else { ending.exit_code })
 }
 
 fn recorder_config(world: &World) -> RecorderConfig {
@@ -148,13 +150,18 @@ pub(crate) fn short(id: &str) -> &str {
     id.get(..13).unwrap_or(id)
 }
 
-fn end(journal: &SessionJournal, ending: Ending, mode: &str, output: &Output) {
+/// Ends the session. Gives how many of its events are lost.
+fn end(journal: &SessionJournal, ending: Ending, mode: &str, output: &Output) -> u64 {
     let failed = ending.exit_code != 0 && ending.reason == "error" && mode != "interactive";
     let status = if failed { "failed" } else { "ended" };
-    let Some(report) = journal.close(ending.reason, status, ending.exit_code) else { return };
+    let Some(report) = journal.close(ending.reason, status, ending.exit_code) else { return 0 };
     if report.lost > 0 {
         let why = report.error.unwrap_or_default();
-        output.error_line(&format!("warning: {} events of this session are lost: {why}", report.lost));
+        output.error_line(&format!(
+            "warning: {} events of this session are lost, since neither the spool nor Session-Buddy took them ({why}); \
+             make room in the home, or start Session-Buddy with 'session-buddy mcp start'",
+            report.lost
+        ));
     } else if report.pending > 0 && mode == "interactive" {
         let why = report.error.unwrap_or_default();
         output.error_line(&format!(
@@ -165,6 +172,7 @@ fn end(journal: &SessionJournal, ending: Ending, mode: &str, output: &Output) {
     for warning in journal.warnings() {
         output.error_line(&format!("warning: {warning}"));
     }
+    report.lost
 }
 
 /// Delivers what other sessions left on the spool.

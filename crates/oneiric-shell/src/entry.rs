@@ -139,8 +139,8 @@ fn special(text: &str, start: usize, vocabulary: &dyn Vocabulary) -> Option<(Pie
         let (direct, command) = command.strip_prefix('!').map_or((false, command), |command| (true, command));
         return Some((PieceKind::System { command: command.trim().to_owned(), direct }, end));
     }
-    let end = plain_end(text, start);
-    let segment = text[start..end].trim_end();
+    let (content, end) = plain_end(text, start);
+    let segment = text[start..content].trim_end();
     if let Some(magic) = segment.strip_prefix('%') {
         let (name, arguments) = magic.split_once(char::is_whitespace).unwrap_or((magic, ""));
         if let Some(name) = name.strip_suffix('?') {
@@ -280,6 +280,14 @@ mod tests {
     }
 
     #[test]
+    fn a_comment_belongs_to_its_line_and_means_nothing() {
+        check("%repos rust  # List; all\nps()", &["magic repos(rust) | %repos rust  # List; all", "code | ps()"]);
+        check("%repos '# no comment' a#b", &["magic repos('# no comment' a#b) | %repos '# no comment' a#b"]);
+        check("sessions  # it's all", &["command | sessions  # it's all"]);
+        check("ps?  # what is it", &["help Some(\"ps\") | ps?  # what is it"]);
+    }
+
+    #[test]
     fn a_system_command_takes_the_whole_line() {
         check("!echo a; echo b | cat\nps()", &["system echo a; echo b | cat | !echo a; echo b | cat", "code | ps()"]);
         check("!!vim x", &["system! vim x | !!vim x"]);
@@ -301,6 +309,7 @@ mod tests {
             check(text, &[&format!("exit 0 | {}", text.trim())]);
         }
         check("exit(3)", &["exit 3 | exit(3)"]);
+        check("exit  # Exit shell; done", &["exit 0 | exit  # Exit shell; done"]);
         check("exit_code = 3", &["code | exit_code = 3"]);
     }
 

@@ -103,13 +103,16 @@ pub(super) fn line_end(text: &str, start: usize) -> usize {
     }
 }
 
-/// End of a magic or a command line: `;` or the line's end outside quotes.
-pub(super) fn plain_end(text: &str, start: usize) -> usize {
+/// End of a magic or a command line, without and with its comment: it ends at `;` or the line's end outside quotes, and a
+/// `#` after a blank begins a comment.
+pub(super) fn plain_end(text: &str, start: usize) -> (usize, usize) {
     let limit = text[start..].find('\n').map_or(text.len(), |offset| start + offset);
+    let bytes = text.as_bytes();
     let mut at = start;
     while at < limit {
-        match text.as_bytes()[at] {
-            b';' => return at,
+        match bytes[at] {
+            b';' => return (at, at),
+            b'#' if at > start && bytes[at - 1].is_ascii_whitespace() => return (at, limit),
             quote @ (b'"' | b'\'') => {
                 // An apostrophe without a partner is a character like any other.
                 at = text[at + 1..limit].find(char::from(quote)).map_or(at + 1, |offset| at + offset + 2);
@@ -118,7 +121,7 @@ pub(super) fn plain_end(text: &str, start: usize) -> usize {
             _ => at += 1,
         }
     }
-    limit
+    (limit, limit)
 }
 
 /// End of a run of code.

@@ -1,6 +1,7 @@
-//! A command line as words, with the quoting that every system shell has.
+//! A command line as words, with the quoting and the comments that every system shell has.
 
 /// Splits at blanks outside quotes. `'…'` is literal; in `"…"` and outside a backslash takes the next character's meaning.
+/// A word that begins with `#` begins a comment, which goes to the end of the line.
 ///
 /// # Errors
 /// A sentence when a quotation is not closed.
@@ -11,6 +12,7 @@ pub fn words(line: &str) -> Result<Vec<String>, String> {
     while let Some(c) = chars.next() {
         match c {
             c if c.is_whitespace() => words.extend(word.take()),
+            '#' if word.is_none() => break,
             '\'' => {
                 let word = word.get_or_insert_default();
                 loop {
@@ -56,6 +58,7 @@ mod tests {
             words("x '{\"limit\": 5}' \"a \\\" b\" c\\ d ''").unwrap(),
             ["x", "{\"limit\": 5}", "a \" b", "c d", ""]
         );
+        assert_eq!(words("list-repos a#b '#c'  # it's a comment").unwrap(), ["list-repos", "a#b", "#c"]);
         assert_eq!(words(" ").unwrap(), Vec::<String>::new());
         assert!(words("a 'b").is_err());
         assert!(words("a \"b\\").is_err());

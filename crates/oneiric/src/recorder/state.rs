@@ -134,7 +134,7 @@ impl State {
         if !self.warned_spool {
             self.warned_spool = true;
             self.warnings.push(format!(
-                "cannot write the spool {}: {}; up to {} events wait in memory and are lost if they cannot be delivered before the shell ends",
+                "cannot write the spool {}: {}; mend that or make room: until then up to {} events wait in memory, and are lost if nobody takes them before the end",
                 config.spool_dir.display(),
                 plain(error),
                 config.max_size
