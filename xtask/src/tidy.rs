@@ -77,7 +77,7 @@ fn check(root: &Path) -> Result<Vec<Finding>> {
     let mut findings = crates::dependencies(&packages);
     findings.extend(crates::unused(&packages, &files));
     findings.extend(crates::manifests(&packages, &files));
-    findings.extend(sources::check(&files));
+    findings.extend(sources::check(&files, &local_paths(root)));
     findings.extend(documents::crate_table(&files, &packages));
     let exists = |path: &str| root.join(path).exists();
     for file in files.iter().filter(|file| file.ends_with(".md")) {
@@ -86,4 +86,12 @@ fn check(root: &Path) -> Result<Vec<Finding>> {
     findings.sort();
     findings.dedup();
     Ok(findings)
+}
+
+/// What no committed file may name: this checkout and this user's registry of crates.
+fn local_paths(root: &Path) -> Vec<String> {
+    // `/src` alone stands in many a text.
+    let checkout = (root.components().count() > 2).then(|| root.to_string_lossy().into_owned());
+    let registry = std::env::var("HOME").ok().map(|home| format!("{home}/.cargo/registry"));
+    checkout.into_iter().chain(registry).collect()
 }
