@@ -18,6 +18,9 @@ pub(super) const MAX_EVENT_BYTES: usize = 1024 * 1024;
 /// Deepest nesting of an event's data.
 pub(super) const MAX_DEPTH: usize = 64;
 
+/// Events from which a second thread helps to prepare.
+const WORTH_A_THREAD: usize = 256;
+
 /// A batch that only has to be written.
 pub(super) struct Batch {
     pub(super) session_id: String,
@@ -78,6 +81,30 @@ pub(super) fn batches(batches: &[EventBatch], redactor: &Redactor, received: Tim
     Ok(batches.iter().map(|one| batch(one, redactor, received, &mut terms)).collect())
 }
 
+/// Prepares events; a second thread takes half of many, because preparing costs nearly what writing does.
+fn prepare_all(events: &[Event], redactor: &Redactor, terms: &mut Terms) -> Vec<Prepared> {
+    let alone = |events: &[Event], terms: &mut Terms| -> Vec<Prepared> {
+        events.iter().map(|event| prepare(event, redactor, terms)).collect()
+    };
+    if events.len() < WORTH_A_THREAD {
+        return alone(events, terms);
+    }
+    let (mine, other) = events.split_at(events.len() / 2);
+    std::thread::scope(|scope| {
+        let worker = std::thread::Builder::new()
+            .name("store-prepare".to_owned())
+            .spawn_scoped(scope, || alone(other, &mut Terms::default()));
+        let mut done = alone(mine, terms);
+        // Without a second thread, this one does its half too.
+        let rest = worker.ok().and_then(|worker| worker.join().ok());
+        done.extend(rest.unwrap_or_else(|| alone(other, terms)));
+        done
+    })
+}
+
+/// An event and the secrets that were taken out of it, or why it cannot be stored.
+type Prepared = Result<(Ready, usize), String>;
+
 fn batch(batch: &EventBatch, redactor: &Redactor, received: Timestamp, terms: &mut Terms) -> Batch {
     let mut ready = Batch {
         session_id: batch.session_id.as_str().to_owned(),
@@ -86,29 +113,32 @@ fn batch(batch: &EventBatch, redactor: &Redactor, received: Timestamp, terms: &m
         redactions: 0,
         received,
     };
-    for event in &batch.events {
-        match prepare(event, redactor, terms, &mut ready.redactions) {
-            Ok(event) => ready.events.push(event),
+    for (event, prepared) in batch.events.iter().zip(prepare_all(&batch.events, redactor, terms)) {
+        match prepared {
+            Ok((event, redactions)) => {
+                ready.events.push(event);
+                ready.redactions += redactions;
+            }
             Err(reason) => ready.rejected.push(Rejection { event_id: event.event_id.as_str().to_owned(), reason }),
         }
     }
     ready
 }
 
-fn prepare(event: &Event, redactor: &Redactor, terms: &mut Terms, redactions: &mut usize) -> Result<Ready, String> {
+fn prepare(event: &Event, redactor: &Redactor, terms: &mut Terms) -> Prepared {
     if !shallow(&event.data) {
         return Err(format!("data is nested deeper than {MAX_DEPTH} levels"));
     }
     let sequence = event.sequence.map(i64::try_from).transpose().map_err(|_| "sequence is too large".to_owned())?;
     let mut data = event.data.clone();
-    *redactions += redactor.map(&mut data);
+    let redactions = redactor.map(&mut data);
     let effect = effect(event.event_type.as_str(), &data)?;
     let data = serde_json::to_string(&data).map_err(|error| format!("data is not JSON: {error}"))?;
     if data.len() > MAX_EVENT_BYTES {
         return Err(format!("data has {} bytes, more than {MAX_EVENT_BYTES}", data.len()));
     }
     let (joined, length) = terms.of(&data);
-    Ok(Ready {
+    let ready = Ready {
         event_id: event.event_id.as_str().to_owned(),
         event_type: event.event_type.as_str().to_owned(),
         timestamp: event.timestamp,
@@ -118,7 +148,8 @@ fn prepare(event: &Event, redactor: &Redactor, terms: &mut Terms, redactions: &m
         terms: joined,
         length,
         effect,
-    })
+    };
+    Ok((ready, redactions))
 }
 
 fn effect(event_type: &str, data: &Map<String, Value>) -> Result<Effect, String> {
