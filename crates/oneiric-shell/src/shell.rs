@@ -88,6 +88,10 @@ impl Shell {
         match self.entry(code, true) {
             Ok(finished) => {
                 let exit_code = finished.map_or(0, |finished| finished.exit_code);
+                if self.output.is_broken() && exit_code == 130 {
+                    // Nobody reads any more, which ended the work and is no failure of it.
+                    return Ending { reason: "eof", exit_code: 0 };
+                }
                 let reason = if exit_code == 0 { "exit" } else { "error" };
                 Ending { reason: if exit_code == 130 { "SIGINT" } else { reason }, exit_code }
             }
@@ -228,7 +232,9 @@ impl Shell {
     }
 
     fn failed(&self, trouble: &Trouble) -> Finished {
-        self.output.error_line(&trouble.render(self.output.terminal()));
+        if !(self.output.is_broken() && trouble.kind() == TroubleKind::Interrupted) {
+            self.output.error_line(&trouble.render(self.output.terminal()));
+        }
         if trouble.kind() == TroubleKind::Interrupted {
             return Finished { exit_code: 130, outcome: "interrupted", ..failure(trouble.summary()) };
         }

@@ -46,7 +46,13 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
 
 /// Whether the file could not be opened the way it was asked for, and reading alone may still work.
 pub(super) fn is_access(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied))
+    // On a full disk there is no room for the index of the log, which reading alone can do without.
+    let no_index = error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
+    no_index
+        || matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)
+        )
 }
 
 pub(super) fn tell(error: &rusqlite::Error, place: &Place) -> Fault {
