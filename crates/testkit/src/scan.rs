@@ -4,6 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+/// Bytes that are shown on both sides of a hit.
+const AROUND: usize = 60;
+
 /// Everything below `root`, folders included, links not followed.
 #[must_use]
 pub fn tree(root: &Path) -> Vec<PathBuf> {
@@ -22,26 +25,29 @@ pub fn tree(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Files below `root` that hold `needle`, in their bytes or in their names.
+/// Files below `root` that hold `needle`, each with what stands around it; a name that holds it counts too.
 ///
 /// # Panics
 /// When a file cannot be read: then nothing is known.
 #[must_use]
-pub fn files_with(root: &Path, needle: &str) -> Vec<PathBuf> {
-    let holds = |path: &PathBuf| {
+pub fn files_with(root: &Path, needle: &str) -> Vec<(PathBuf, String)> {
+    let hit = |path: PathBuf| {
         if path.to_string_lossy().contains(needle) {
-            return true;
+            return Some((path, "its name".to_owned()));
         }
         if !path.is_file() {
-            return false;
+            return None;
         }
-        match fs::read(path) {
-            Ok(bytes) => bytes.windows(needle.len()).any(|window| window == needle.as_bytes()),
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
             // It may have gone since it was listed.
-            Err(error) => !path.exists() || panic!("cannot read {}: {error}", path.display()),
-        }
+            Err(error) => return if path.exists() { panic!("cannot read {}: {error}", path.display()) } else { None },
+        };
+        let at = bytes.windows(needle.len()).position(|window| window == needle.as_bytes())?;
+        let around = &bytes[at.saturating_sub(AROUND)..bytes.len().min(at + needle.len() + AROUND)];
+        Some((path, String::from_utf8_lossy(around).replace(|c: char| c.is_control(), " ")))
     };
-    tree(root).into_iter().filter(holds).collect()
+    tree(root).into_iter().filter_map(hit).collect()
 }
 
 /// What below `root` (itself included) others than the owner can touch, with its mode.

@@ -5,6 +5,8 @@ use testkit::http::{self, Answer};
 use testkit::mcp::{self, Revision};
 use testkit::{Server, TestHome};
 
+use crate::sample::session_start;
+
 fn owned(revision: Revision, message: &Value) -> Vec<(String, String)> {
     mcp::headers(revision, message)
 }
@@ -67,7 +69,7 @@ fn malformed_bodies_are_json_rpc_errors() {
             ("a number", b"17", -32600),
             ("no version", b"{\"id\":1,\"method\":\"tools/list\"}", -32600),
             ("an object as id", b"{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"tools/list\"}", -32600),
-            ("a deep nest", deep.as_bytes(), -32700),
+            ("a deep nest", deep.as_bytes(), -32600),
         ];
         for (what, body, code) in bodies {
             expect_refusal(&send(&server, &headers, body), &[400], Some(code), what);
@@ -177,6 +179,11 @@ fn wrong_versions_and_headers_are_refused() {
 fn wrong_arguments_are_named_and_unknown_names_are_told() {
     let home = TestHome::new();
     let mut server = Server::start(&home);
+    let mut start = session_start("start", 0);
+    start["session_id"] = json!("s");
+    assert_ne!(server.tool("track_session_start", start)["isError"], true);
+    let mut badly_named = session_start("badly", 0);
+    badly_named["component_name"] = json!("no spaces allowed");
     let cases = [
         ("track_events", json!({}), "session_id"),
         (
@@ -190,11 +197,8 @@ fn wrong_arguments_are_named_and_unknown_names_are_told() {
             "event_type",
         ),
         ("track_events", json!({ "session_id": "../../etc/passwd", "events": [] }), "session_id"),
-        (
-            "track_session_start",
-            json!({ "event_version": "1.0", "component_name": "no spaces allowed" }),
-            "component_name",
-        ),
+        ("track_session_start", badly_named, "component_name"),
+        ("track_session_start", json!({ "event_version": "1.0" }), "event_id"),
         ("list_sessions", json!({ "limit": -5 }), "limit"),
         ("list_sessions", json!({ "limit": "many" }), "limit"),
         ("get_session", json!({ "session_id": 17 }), "session_id"),
@@ -203,7 +207,9 @@ fn wrong_arguments_are_named_and_unknown_names_are_told() {
         for (tool, arguments, field) in &cases {
             let answer =
                 mcp::post(server.port(), revision, &mcp::tool_call(revision, 1, tool, arguments.clone())).message();
-            let told = answer["error"].is_object()
+            let rejected = !answer["result"]["structuredContent"]["rejected"].as_array().is_none_or(Vec::is_empty);
+            let told = rejected
+                || answer["error"].is_object()
                 || answer["result"]["isError"] == true
                 || answer["result"]["structuredContent"]["status"] == "error";
             assert!(told, "{tool} took {arguments}: {answer}");

@@ -78,8 +78,8 @@ impl Needles {
     fn expect_nowhere(&self, home: &TestHome) {
         let mut found = Vec::new();
         for (what, needle) in &self.0 {
-            for file in scan::files_with(&home.user(), needle) {
-                found.push(format!("{what}: {}", file.strip_prefix(home.root()).unwrap().display()));
+            for (file, around) in scan::files_with(&home.user(), needle) {
+                found.push(format!("{what}: {}: …{around}…", file.strip_prefix(home.root()).unwrap().display()));
             }
         }
         assert!(found.is_empty(), "secrets on disk:\n{}", found.join("\n"));
@@ -241,23 +241,74 @@ fn a_history_file_holds_no_secret_and_a_remotes_password_is_not_kept() {
     let server = Server::start(&home);
     let secrets = planted(&mut chance);
     let mut needles = Needles(vec![("the remote's password".into(), password)]);
-    let mut input = String::new();
-    for secret in &secrets {
-        input.push_str(&format!("len({})\n", quoted(&secret.text)));
+    let terminal = Terminal::start(&home, &repository);
+    terminal.expect("mahavishnu");
+    for (number, secret) in secrets.iter().enumerate() {
+        // The sum comes back by itself: what is typed does not hold it.
+        terminal.line(&format!("len({}) and {number} + 100000", quoted(&secret.text)));
+        terminal.expect(&format!("{}", number + 100_000));
         needles.plant("the history", secret);
     }
-    input.push_str("print(\"plain-\" + \"words\")\nexit\n");
-    // A terminal of its own, by the `script` program: only an interactive shell keeps a history.
-    let program = testkit::binaries::path("mahavishnu");
-    let interactive = home
-        .program("script", ["-qec", &format!("{} shell", program.display()), "/dev/null"])
-        .cwd(&repository)
-        .var("TERM", "xterm-256color")
-        .stdin(input)
-        .limit(Duration::from_secs(60));
-    let done = interactive.run();
-    assert!(done.stdout.contains("plain-words"), "{done}");
+    needles.expect_nowhere(&home);
+    terminal.line("exit");
+    terminal.expect_end();
+    let history = fs::read_to_string(home.mahavishnu_home().join("shell_history")).expect("a history");
+    assert!(history.contains("and 1 + 100000"), "the history is kept: {history}");
     needles.expect_nowhere(&home);
     server.stop();
     needles.expect_nowhere(&home);
+}
+
+/// The shell in a terminal of its own, by `tmux`: only an interactive shell keeps a history.
+struct Terminal<'a> {
+    home: &'a TestHome,
+    socket: String,
+}
+
+impl<'a> Terminal<'a> {
+    fn start(home: &'a TestHome, cwd: &std::path::Path) -> Self {
+        let there = home.sh("command -v tmux").run().code == Some(0);
+        assert!(there, "tmux is missing: scripts/test installs it");
+        let terminal = Self { home, socket: home.work().join("tmux").to_string_lossy().into_owned() };
+        let shell = format!("exec {} shell", testkit::binaries::path("mahavishnu").display());
+        let started = terminal.tmux(&[
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            "160",
+            "-y",
+            "50",
+            "-c",
+            &cwd.to_string_lossy(),
+            &shell,
+        ]);
+        started.expect_success();
+        terminal
+    }
+
+    fn tmux(&self, args: &[&str]) -> testkit::Finished {
+        self.home.program("tmux", ["-S", self.socket.as_str()].iter().chain(args)).run()
+    }
+
+    fn line(&self, text: &str) {
+        self.tmux(&["send-keys", "-l", text]).expect_success();
+        self.tmux(&["send-keys", "Enter"]).expect_success();
+    }
+
+    /// Waits until the screen shows `text`.
+    fn expect(&self, text: &str) {
+        testkit::soon(&format!("'{text}' on the screen"), || self.tmux(&["capture-pane", "-p"]).stdout.contains(text));
+    }
+
+    fn expect_end(&self) {
+        testkit::soon("the shell's end", || self.tmux(&["has-session"]).code != Some(0));
+    }
+}
+
+impl Drop for Terminal<'_> {
+    fn drop(&mut self) {
+        let _ = self.tmux(&["kill-server"]);
+    }
 }

@@ -12,7 +12,10 @@ fn home_with_repository() -> (TestHome, std::path::PathBuf) {
     let home = TestHome::new();
     let repository = git::repository(&home, "billing");
     fs::create_dir_all(home.mahavishnu_home()).unwrap();
-    let manifest = format!("repos:\n  - name: billing\n    path: {}\n    tags: [backend]\n", repository.display());
+    let manifest = format!(
+        "roles:\n  - name: service\nrepos:\n  - name: billing\n    path: {}\n    role: service\n    tags: [backend]\n",
+        repository.display()
+    );
     fs::write(home.mahavishnu_home().join("repos.yaml"), manifest).unwrap();
     (home, repository)
 }
@@ -167,6 +170,20 @@ fn step_4_2_a_session_carries_its_metadata() {
     assert_eq!(shown["metadata"]["git_branch"], "main");
     let commit = git::git(&home, &repository, &["rev-parse", "HEAD"]);
     assert!(shown.to_string().contains(&commit), "the commit is missing: {shown}");
+}
+
+#[test]
+fn step_4_3_and_6_1_the_search_lines_find_what_was_typed() {
+    let home = TestHome::new();
+    let _server = Server::start(&home);
+    home.mahavishnu(["shell", "-c", "print(\"workflow orchestration\")"]).run().expect_success();
+    for line in ["search \"workflow orchestration\"", "search \"workflow orchestration\" --search-type text"] {
+        let done = home.sh(&format!("session-buddy {line}")).run();
+        assert!(done.expect_success().stdout.contains("print("), "{done}");
+        assert_eq!(done.stderr, "", "{done}");
+        let json = home.sh(&format!("session-buddy {line} --format json")).run().expect_success().json();
+        assert_eq!(json["hits"].as_array().map(Vec::len), Some(1), "{json}");
+    }
 }
 
 #[test]

@@ -87,8 +87,9 @@ fn sigterm_and_sighup_end_it_too() {
 #[test]
 fn it_ends_when_its_parent_is_killed_though_its_input_stays_open() {
     let home = TestHome::new();
-    let script = "session-buddy start --mode=standard --mcp <&0 & echo $! >&2; wait";
-    let parent = home.sh(&format!("exec 2>\"$HOME/child\"; {script}"));
+    // By way of another number: what runs in the background has no standard input otherwise.
+    let script = "exec 3<&0 2>\"$HOME/child\"; session-buddy start --mode=standard --mcp <&3 & echo $! >&2; wait";
+    let parent = home.sh(script);
     let mut client = StdioClient::start(&parent);
     client.handshake();
     let pid = eventually(Duration::from_secs(5), "the child's pid", || {
