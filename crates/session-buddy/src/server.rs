@@ -180,6 +180,9 @@ impl Server {
         let _ = writeln!(out, "[INFO] Session tracking enabled");
         let _ = writeln!(out, "[INFO] Ready to accept connections");
         let _ = out.flush();
+        // After the lines that people wait for, which would else be torn apart where both go to one file.
+        let launch = &self.launch;
+        tracing::info!(%address, mode = launch.mode.as_str(), database = %launch.archive, auth = launch.access.is_some(), "serving");
         Ok(door)
     }
 
@@ -223,7 +226,6 @@ impl Server {
                 tracing::error!(%fault, "HTTP ended");
             }
         });
-        tracing::info!(%address, mode = launch.mode.as_str(), database = %launch.archive, auth = launch.access.is_some(), "serving");
         Ok(HttpDoor { closing, run_file })
     }
 

@@ -15,6 +15,7 @@ pub mod git;
 pub mod home;
 pub mod http;
 pub mod mcp;
+pub mod network;
 pub mod peers;
 pub mod ports;
 pub mod program;

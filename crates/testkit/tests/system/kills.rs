@@ -17,10 +17,11 @@ const KILLS: usize = 200;
 /// Statements that a shell gets before it is killed, if it comes so far.
 const STATEMENTS: usize = 400;
 
-/// The statement that prints `token`, without holding it.
+/// The statement that prints `token`, without holding it. It is long enough that a session outgrows the size at which a
+/// spool file is emptied.
 fn statement(token: &str) -> String {
     let (head, tail) = token.split_at(3);
-    format!("print(\"{head}\" + \"{tail}\")")
+    format!("print(\"{head}\" + \"{tail}\", \"{}\")", "p".repeat(400))
 }
 
 /// Runs a shell that prints tokens and kills it after `life`. Gives the tokens that were seen, in order.
@@ -45,7 +46,8 @@ fn killed_shell(home: &TestHome, round: usize, life: Duration) -> Vec<String> {
     let prefix = format!("ack-{round}-");
     let token = |line: &str| {
         let token = &line[line.find(&prefix)?..];
-        Some(token.trim_end().to_owned())
+        // A line that was cut off is not seen whole.
+        Some(token.split_once(' ')?.0.to_owned())
     };
     rest.lines().filter_map(token).collect()
 }
@@ -102,6 +104,10 @@ fn two_hundred_kills_of_shell_and_server_lose_nothing_and_double_nothing() {
                 server.kill();
                 count += 1;
                 kills.fetch_add(1, Ordering::SeqCst);
+                // With the server gone, a command takes what waits; it may be killed at it as well.
+                let mut command = home.session_buddy(["list-sessions"]).spawn_without_input();
+                std::thread::sleep(Duration::from_millis(chance.below(60)));
+                command.kill();
             }
             count
         });

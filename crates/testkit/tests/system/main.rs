@@ -4,6 +4,7 @@
 mod clocks;
 mod damaged_files;
 mod full_disk;
+mod guide;
 mod http_input;
 mod kills;
 mod many_at_once;
