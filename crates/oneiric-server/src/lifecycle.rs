@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -74,22 +74,43 @@ impl Lifecycle {
     }
 }
 
-/// Waits for SIGTERM, SIGINT or SIGHUP and names it. A SIGHUP that was ignored from the start, as under `nohup`, stays so.
-pub async fn signalled() -> &'static str {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        return std::future::pending().await;
-    };
-    let mut hangup = if hangup_is_ignored() { None } else { signal(SignalKind::hangup()).ok() };
-    let hung_up = async {
-        match &mut hangup {
-            Some(hangup) => hangup.recv().await,
-            None => std::future::pending().await,
+/// SIGTERM, SIGINT and SIGHUP. A SIGHUP that was ignored from the start, as under `nohup`, stays so.
+#[derive(Debug)]
+pub struct Signals {
+    term: Option<Signal>,
+    interrupt: Option<Signal>,
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    /// Listens from now on: a signal that comes before [`Signals::next`] waits for it. To be called before anybody can know
+    /// that this process is there; until then a signal ends it where it stands. Needs a runtime.
+    #[must_use]
+    pub fn listen() -> Self {
+        let listen = |kind| signal(kind).ok();
+        Self {
+            term: listen(SignalKind::terminate()),
+            interrupt: listen(SignalKind::interrupt()),
+            hangup: if hangup_is_ignored() { None } else { listen(SignalKind::hangup()) },
         }
-    };
-    tokio::select! {
-        _ = term.recv() => "SIGTERM",
-        _ = int.recv() => "SIGINT",
-        _ = hung_up => "SIGHUP",
+    }
+
+    /// The name of the next one. May be given up and asked again.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            () = came(&mut self.term) => "SIGTERM",
+            () = came(&mut self.interrupt) => "SIGINT",
+            () = came(&mut self.hangup) => "SIGHUP",
+        }
+    }
+}
+
+async fn came(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -48,7 +48,11 @@ impl EventType {
         let ok = (1..=64).contains(&text.len())
             && text.as_bytes()[0].is_ascii_lowercase()
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if ok { Ok(Self(text)) } else { Err("event_type must be 1 to 64 characters a-z 0-9 _ and start with a letter".into()) }
+        if ok {
+            Ok(Self(text))
+        } else {
+            Err("event_type must be 1 to 64 characters a-z 0-9 _ and start with a letter".into())
+        }
     }
 
     /// One of the constants of this type.

@@ -11,7 +11,9 @@ pub const MAX_ID_BYTES: usize = 128;
 
 /// An id that cannot be used, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{shown}' is not a usable id: 1 to {MAX_ID_BYTES} characters of A-Z a-z 0-9 . _ : -, starting with a letter or digit")]
+#[error(
+    "'{shown}' is not a usable id: 1 to {MAX_ID_BYTES} characters of A-Z a-z 0-9 . _ : -, starting with a letter or digit"
+)]
 pub struct InvalidId {
     shown: String,
 }

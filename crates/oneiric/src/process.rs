@@ -39,12 +39,7 @@ impl ProcessIdentity {
     /// The process that has `pid` now.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
-        Some(Self {
-            pid,
-            start_ticks: start_ticks(pid)?,
-            boot_id: boot_id()?,
-            pid_namespace: pid_namespace()?,
-        })
+        Some(Self { pid, start_ticks: start_ticks(pid)?, boot_id: boot_id()?, pid_namespace: pid_namespace()? })
     }
 
     /// Whether this process still runs.

@@ -244,7 +244,8 @@ impl Recorder {
         }
         self.redactor.map(&mut data);
         let (timestamp, sequence) = self.shared.lock().stamp(self.shared.clock.now());
-        let event = Event { event_id: EventId::generate(timestamp), event_type, timestamp, sequence: Some(sequence), data };
+        let event =
+            Event { event_id: EventId::generate(timestamp), event_type, timestamp, sequence: Some(sequence), data };
         self.accept(event, |_| {});
     }
 
@@ -331,7 +332,10 @@ impl Recorder {
         state.retire(&self.shared.config);
         drop(state);
         // A sender that still waits for an answer ends with the process; its batch is on the spool.
-        if report.pending == 0 && report.lost == 0 && let Some(sender) = self.sender.take() {
+        if report.pending == 0
+            && report.lost == 0
+            && let Some(sender) = self.sender.take()
+        {
             let _ = sender.join();
         }
         report

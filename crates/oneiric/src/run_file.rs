@@ -62,14 +62,21 @@ impl RunFile {
             Fault::unavailable(format!("cannot write {}: {}", run.display(), plain(&error)))
                 .hint("make the home writable and free some space, or move it by its environment variable")
         };
-        let lock = private_file().read(true).write(true).create(true).truncate(false).open(&lock_path).map_err(unwritable)?;
+        let lock =
+            private_file().read(true).write(true).create(true).truncate(false).open(&lock_path).map_err(unwritable)?;
         match lock_patiently(&lock) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                let who = read(home, &info.product)
-                    .map_or_else(|| "another process".to_owned(), |info| format!("process {} on {}", info.pid, info.address));
-                return Err(Fault::conflict(format!("{} already runs for {}: {who}", info.product, home.root().display()))
-                    .hint(format!("use it, or stop it with '{} mcp stop'", info.product)));
+                let who = read(home, &info.product).map_or_else(
+                    || "another process".to_owned(),
+                    |info| format!("process {} on {}", info.pid, info.address),
+                );
+                return Err(Fault::conflict(format!(
+                    "{} already runs for {}: {who}",
+                    info.product,
+                    home.root().display()
+                ))
+                .hint(format!("use it, or stop it with '{} mcp stop'", info.product)));
             }
             Err(error) => return Err(unwritable(error.into())),
         }

@@ -10,10 +10,10 @@ mod line;
 
 use std::time::Duration;
 
-pub(crate) use drain::{quarantine, rejected_lines};
-pub(crate) use file::read_batch;
 pub use drain::{Depth, DrainReport, depth, drain, orphans};
+pub(crate) use drain::{quarantine, rejected_lines};
 pub use file::SpoolFile;
+pub(crate) use file::read_batch;
 pub use line::{Entry, EntryKind, Line, decode, encode};
 
 use crate::event::{BatchReceipt, EventBatch};

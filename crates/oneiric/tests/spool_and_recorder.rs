@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use oneiric::clock::SystemClock;
-use oneiric::event::{BatchReceipt, CommandData, Environment, Event, EventBatch, EventType, Rejection, SessionStart, UserIdentity};
+use oneiric::event::{
+    BatchReceipt, CommandData, Environment, Event, EventBatch, EventType, Rejection, SessionStart, UserIdentity,
+};
 use oneiric::id::{EventId, SessionId};
 use oneiric::recorder::{Captured, Outcome, Recorder, RecorderConfig};
 use oneiric::redact::Redactor;
@@ -186,7 +188,8 @@ fn a_command_during_which_the_shell_died_is_known_with_unknown_outcome() {
     run(&recorder, "ps()");
     let _pending = recorder.begin("!reboot", "system");
     let spool = dir.path().join("spool");
-    let file = std::fs::read_dir(&spool).unwrap().flatten().map(|e| e.path()).find(|p| p.extension().is_some()).unwrap();
+    let file =
+        std::fs::read_dir(&spool).unwrap().flatten().map(|e| e.path()).find(|p| p.extension().is_some()).unwrap();
     // A copy is what a process leaves behind that dies at this very moment.
     let left = dir.path().join("after/spool");
     std::fs::create_dir_all(&left).unwrap();
@@ -232,7 +235,8 @@ fn a_damaged_line_goes_to_the_quarantine_and_the_rest_is_delivered() {
     run(&recorder, "second()");
     let _ = recorder.close("exit", "ended", 0);
     let spool = dir.path().join("spool");
-    let file = std::fs::read_dir(&spool).unwrap().flatten().map(|e| e.path()).find(|p| p.extension().is_some()).unwrap();
+    let file =
+        std::fs::read_dir(&spool).unwrap().flatten().map(|e| e.path()).find(|p| p.extension().is_some()).unwrap();
     let mut bytes = std::fs::read(&file).unwrap();
     let at = bytes.windows(7).rposition(|window| window == b"first()").unwrap();
     bytes[at] ^= 0x20;

@@ -17,7 +17,7 @@ use oneiric::fault::{Fault, Result};
 use oneiric::process::ProcessIdentity;
 use oneiric::run_file::{self, RunFile, ServerInfo};
 use oneiric_server::http::{Auth, BindRequest, Gate, Listener, REQUEST_LIMIT, Site, bind, router, serve};
-use oneiric_server::lifecycle::{Lifecycle, Parent, signalled};
+use oneiric_server::lifecycle::{Lifecycle, Parent, Signals};
 use oneiric_server::mcp::{Endpoint, serve_stdio};
 use oneiric_server::stdin::{Pieces, client_may_be_there, pieces};
 use tokio_util::sync::CancellationToken;
@@ -73,11 +73,12 @@ impl Server {
     }
 
     async fn run(self) -> Result<()> {
+        let signals = Signals::listen();
         let served = match self.launch.transport {
-            Transport::Http => self.http().await,
-            Transport::Stdio => self.stdio(pieces()).await,
-            Transport::Auto if client_may_be_there() => self.either().await,
-            Transport::Auto => self.http().await,
+            Transport::Http => self.http(signals).await,
+            Transport::Stdio => self.stdio(pieces(), signals).await,
+            Transport::Auto if client_may_be_there() => self.either(signals).await,
+            Transport::Auto => self.http(signals).await,
         };
         self.lifecycle.end();
         if !self.lifecycle.finished(END_LIMIT).await {
@@ -87,11 +88,11 @@ impl Server {
     }
 
     /// HTTP alone.
-    async fn http(&self) -> Result<()> {
+    async fn http(&self, mut signals: Signals) -> Result<()> {
         // Whoever starts a server by hand wants to know now that its database cannot be used.
         let door = self.open(&mut std::io::stdout(), || self.shelf.store().map(|_| ()))?;
         self.capture();
-        let reason = signalled().await;
+        let reason = signals.next().await;
         tracing::info!(reason, "ending");
         door.closing.cancel();
         self.lifecycle.end();
@@ -101,27 +102,27 @@ impl Server {
     }
 
     /// Standard input alone.
-    async fn stdio(&self, input: Pieces) -> Result<()> {
+    async fn stdio(&self, input: Pieces, signals: Signals) -> Result<()> {
         self.warm_up();
         self.capture();
-        self.client(input).await
+        self.client(input, signals).await
     }
 
     /// The client on standard input, to its end.
-    async fn client(&self, input: Pieces) -> Result<()> {
+    async fn client(&self, input: Pieces, mut signals: Signals) -> Result<()> {
         self.desk.facts().serving("standard input and output");
         let served =
             serve_stdio(Tools::handler(Arc::clone(&self.desk)), input, tokio::io::stdout(), self.lifecycle.token());
         tokio::select! {
             () = served => tracing::info!(reason = "end of input", "ending"),
-            reason = signalled() => tracing::info!(reason, "ending"),
+            reason = signals.next() => tracing::info!(reason, "ending"),
             () = self.parent.gone() => tracing::info!(reason = "parent is gone", "ending"),
         }
         Ok(())
     }
 
     /// HTTP until the first byte on standard input, which says that a client is there.
-    async fn either(&self) -> Result<()> {
+    async fn either(&self, mut signals: Signals) -> Result<()> {
         self.warm_up();
         self.capture();
         // Standard output belongs to the client that may come, and its handshake must not wait for the database.
@@ -135,7 +136,7 @@ impl Server {
         let mut input = pieces();
         let first = tokio::select! {
             first = input.next() => first,
-            reason = signalled() => { tracing::info!(reason, "ending"); None }
+            reason = signals.next() => { tracing::info!(reason, "ending"); None }
             () = self.parent.gone() => { tracing::info!(reason = "parent is gone", "ending"); None }
         };
         if let Some(door) = door {
@@ -145,7 +146,7 @@ impl Server {
         match first {
             Some(piece) => {
                 input.put_back(piece);
-                self.client(input).await
+                self.client(input, signals).await
             }
             None => Ok(()),
         }

@@ -46,6 +46,13 @@ pub fn inside_mount_namespace(test: &str) -> bool {
     false
 }
 
+/// Whether the file system of `dir` has files without a name (`O_TMPFILE`).
+#[must_use]
+pub fn knows_nameless_files(dir: &Path) -> bool {
+    use rustix::fs::{Mode, OFlags, open};
+    open(dir, OFlags::TMPFILE | OFlags::RDWR, Mode::from_raw_mode(0o600)).is_ok()
+}
+
 /// A file system in memory, of a given size, in a folder of its own.
 #[derive(Debug)]
 pub struct SmallDisk {

@@ -25,7 +25,9 @@ const ORPHAN_LIMIT: Duration = Duration::from_millis(500);
 /// Starts the thread. `None` when the system has none left: then the spool keeps everything.
 pub(crate) fn spawn(shared: Arc<Shared>) -> Option<JoinHandle<()>> {
     let thread = std::thread::Builder::new().name("event-sender".into());
-    thread.spawn(move || Sender { pause: FIRST_PAUSE, not_before: Duration::ZERO, orphans_done: false, shared }.run()).ok()
+    thread
+        .spawn(move || Sender { pause: FIRST_PAUSE, not_before: Duration::ZERO, orphans_done: false, shared }.run())
+        .ok()
 }
 
 struct Sender {
@@ -80,7 +82,12 @@ impl Sender {
                 Next::Orphans => {
                     self.orphans_done = true;
                     drop(state);
-                    let _ = spool::drain(&shared.config.spool_dir, shared.sink.as_ref(), shared.clock.as_ref(), ORPHAN_LIMIT);
+                    let _ = spool::drain(
+                        &shared.config.spool_dir,
+                        shared.sink.as_ref(),
+                        shared.clock.as_ref(),
+                        ORPHAN_LIMIT,
+                    );
                     state = shared.lock();
                 }
             }
@@ -101,7 +108,13 @@ impl Sender {
         }
         let full = state.pending() >= config.max_size as u64;
         let deliver_at = state.waiting_since.map(|since| {
-            let due = if state.stats.delivered == 0 { first } else if full { now } else { since + config.flush_interval };
+            let due = if state.stats.delivered == 0 {
+                first
+            } else if full {
+                now
+            } else {
+                since + config.flush_interval
+            };
             due.max(self.not_before)
         });
         if deliver_at.is_some_and(|at| at <= now) {
@@ -176,7 +189,13 @@ impl Sender {
         Ok((events.collect(), upto))
     }
 
-    fn send(&self, header: Event, mut events: Vec<Event>, upto: Option<u64>, memory: usize) -> Result<bool, DeliveryError> {
+    fn send(
+        &self,
+        header: Event,
+        mut events: Vec<Event>,
+        upto: Option<u64>,
+        memory: usize,
+    ) -> Result<bool, DeliveryError> {
         let count = events.len() as u64;
         if events.first().is_some_and(|event| event.event_id != header.event_id) {
             events.insert(0, header);

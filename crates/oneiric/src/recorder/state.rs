@@ -166,7 +166,11 @@ impl State {
         self.last_error = None;
         self.waiting_since = (self.pending() > 0).then_some(now);
         let quiet = self.pending() == 0 && !self.command_open;
-        if quiet && let Some(spool) = &mut self.spool && spool.len() > CLEAR_BYTES && spool.clear().is_ok() {
+        if quiet
+            && let Some(spool) = &mut self.spool
+            && spool.len() > CLEAR_BYTES
+            && spool.clear().is_ok()
+        {
             self.acknowledged = 0;
             // Stands in front of what comes, for whoever delivers the file should this process die.
             let header = Entry { kind: EntryKind::Event, event: self.header.clone() };

@@ -63,7 +63,11 @@ pub fn depth(dir: &Path) -> Depth {
 /// Sessions whose spool files have no living owner.
 #[must_use]
 pub fn orphans(dir: &Path) -> Vec<SessionId> {
-    spool_files(dir).iter().filter(|path| adopt(path).is_ok_and(|file| file.is_some())).filter_map(|path| session_of(path)).collect()
+    spool_files(dir)
+        .iter()
+        .filter(|path| adopt(path).is_ok_and(|file| file.is_some()))
+        .filter_map(|path| session_of(path))
+        .collect()
 }
 
 /// Delivers orphans, oldest session first, until all are done, `limit` is over or the sink fails.
@@ -166,7 +170,9 @@ impl Delivery<'_> {
         }
         let left = self.end.saturating_sub(self.clock.monotonic());
         if left.is_zero() {
-            return Err(Stop::Sink(DeliveryError::TimedOut("the time for delivery is over; the rest follows later".into())));
+            return Err(Stop::Sink(DeliveryError::TimedOut(
+                "the time for delivery is over; the rest follows later".into(),
+            )));
         }
         let batch = EventBatch { session_id: self.session.clone(), events };
         let receipt = self.sink.deliver(&batch, left).map_err(Stop::Sink)?;
@@ -231,8 +237,11 @@ fn session_of(path: &Path) -> Option<SessionId> {
 /// Spool files by name, which is by age: ids sort by time.
 fn spool_files(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let mut files: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == EXTENSION)).collect();
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == EXTENSION))
+        .collect();
     files.sort();
     files
 }

@@ -10,6 +10,8 @@ use rustix::fs::{FlockOperation, flock};
 use super::line::{Entry, Line, decode, encode};
 use super::{BATCH_BYTES, BATCH_EVENTS, EXTENSION};
 use crate::id::SessionId;
+#[cfg(target_os = "linux")]
+use crate::paths::FILE_MODE;
 use crate::paths::{ensure_private_dir, private_file};
 
 /// A spool file that this process owns: the lock is held until it is dropped.
@@ -27,16 +29,11 @@ impl SpoolFile {
     /// What the file system says: no space, read-only, no permission; `AlreadyExists` when the session has a file.
     pub fn create(dir: &Path, session: &SessionId) -> io::Result<Self> {
         ensure_private_dir(dir)?;
-        // Born under another name: between creation and lock nobody may take it for an orphan.
-        let born = dir.join(format!(".{session}.new"));
         let path = dir.join(format!("{session}.{EXTENSION}"));
-        let file = private_file().read(true).append(true).create_new(true).open(&born)?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        let renamed = if path.exists() { Err(io::ErrorKind::AlreadyExists.into()) } else { std::fs::rename(&born, &path) };
-        if let Err(error) = renamed {
-            let _ = std::fs::remove_file(&born);
-            return Err(error);
-        }
+        let file = match create_nameless(dir, &path) {
+            Some(created) => created?,
+            None => create_under_another_name(dir, session, &path)?,
+        };
         Ok(Self { file, path, len: 0 })
     }
 
@@ -92,6 +89,51 @@ impl SpoolFile {
     pub fn remove(self) -> io::Result<()> {
         std::fs::remove_file(&self.path)
     }
+}
+
+/// Creates and locks a file that has no name yet, then names it: nobody can take it for an orphan, and a process that
+/// ends meanwhile leaves nothing behind. `None` where the system cannot.
+#[cfg(target_os = "linux")]
+fn create_nameless(dir: &Path, path: &Path) -> Option<io::Result<File>> {
+    use std::os::fd::AsRawFd;
+
+    use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
+    use rustix::io::Errno;
+
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC;
+    let file = match open(dir, flags, Mode::from_raw_mode(FILE_MODE)) {
+        Ok(file) => File::from(file),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => return None,
+        Err(error) => return Some(Err(error.into())),
+    };
+    if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        return Some(Err(error.into()));
+    }
+    let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
+    match linkat(CWD, nameless, CWD, path, AtFlags::SYMLINK_FOLLOW) {
+        Ok(()) => Some(Ok(file)),
+        Err(Errno::EXIST) => Some(Err(io::ErrorKind::AlreadyExists.into())),
+        // Without /proc, say.
+        Err(_) => None,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn create_nameless(_: &Path, _: &Path) -> Option<io::Result<File>> {
+    None
+}
+
+/// Creates and locks a file under a name that nobody looks for, then renames it.
+fn create_under_another_name(dir: &Path, session: &SessionId, path: &Path) -> io::Result<File> {
+    let born = dir.join(format!(".{session}.new"));
+    let file = private_file().read(true).append(true).create_new(true).open(&born)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    let renamed = if path.exists() { Err(io::ErrorKind::AlreadyExists.into()) } else { std::fs::rename(&born, path) };
+    if let Err(error) = renamed {
+        let _ = std::fs::remove_file(&born);
+        return Err(error);
+    }
+    Ok(file)
 }
 
 /// Whole lines from `from` up to `to`, at most one batch of them, and the offset after the last.
