@@ -53,14 +53,11 @@ impl From<PeerError> for Fault {
             FaultKind::Unavailable,
         ];
         let kind = match &error {
-            PeerError::Unreachable(_) | PeerError::TimedOut(_) | PeerError::Protocol(_) => {
-                FaultKind::Unavailable
-            }
+            PeerError::Unreachable(_) | PeerError::TimedOut(_) | PeerError::Protocol(_) => FaultKind::Unavailable,
             PeerError::Denied(_) => FaultKind::Denied,
-            PeerError::Tool { code, .. } => kinds
-                .into_iter()
-                .find(|kind| kind.code() == code)
-                .unwrap_or(FaultKind::Internal),
+            PeerError::Tool { code, .. } => {
+                kinds.into_iter().find(|kind| kind.code() == code).unwrap_or(FaultKind::Internal)
+            }
         };
         Self::new(kind, error.to_string())
     }
@@ -82,17 +79,8 @@ impl Peer {
         let base = url.trim_end_matches('/');
         let base = base.strip_suffix("/mcp").unwrap_or(base).to_owned();
         // No proxy: what is recorded is for this peer and nobody between.
-        let config = ureq::Agent::config_builder()
-            .proxy(None)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .build();
-        Self {
-            agent: config.into(),
-            base,
-            token,
-            next_id: AtomicU64::new(1),
-        }
+        let config = ureq::Agent::config_builder().proxy(None).http_status_as_error(false).max_redirects(0).build();
+        Self { agent: config.into(), base, token, next_id: AtomicU64::new(1) }
     }
 
     /// `http://host:port`.
@@ -105,12 +93,7 @@ impl Peer {
     ///
     /// # Errors
     /// [`PeerError`].
-    pub fn call_tool(
-        &self,
-        tool: &str,
-        arguments: Map<String, Value>,
-        limit: Duration,
-    ) -> Result<Value, PeerError> {
+    pub fn call_tool(&self, tool: &str, arguments: Map<String, Value>, limit: Duration) -> Result<Value, PeerError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let body = rpc::request(id, tool, arguments).to_string();
         let mut request = self
@@ -127,9 +110,7 @@ impl Peer {
         if let Some(token) = self.token.as_ref().and_then(|token| token()) {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        let mut response = request
-            .send(body)
-            .map_err(|error| self.explain(error, limit))?;
+        let mut response = request.send(body).map_err(|error| self.explain(error, limit))?;
         let status = response.status().as_u16();
         if matches!(status, 401 | 403) {
             return Err(PeerError::Denied(format!(
@@ -137,11 +118,7 @@ impl Peer {
                 self.base
             )));
         }
-        let kind = response
-            .headers()
-            .get("content-type")
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
+        let kind = response.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let event_stream = kind.starts_with("text/event-stream");
         let body = response
             .body_mut()
@@ -152,14 +129,10 @@ impl Peer {
         match rpc::answer(&body, event_stream) {
             Answer::Content(content) => Ok(content),
             Answer::ToolError(code, message) => Err(PeerError::Tool { code, message }),
-            Answer::RpcError(-32602, message) => Err(PeerError::Tool {
-                code: FaultKind::User.code().into(),
-                message,
-            }),
-            Answer::RpcError(code, message) => Err(PeerError::Protocol(format!(
-                "{} answered error {code}: {message}",
-                self.base
-            ))),
+            Answer::RpcError(-32602, message) => Err(PeerError::Tool { code: FaultKind::User.code().into(), message }),
+            Answer::RpcError(code, message) => {
+                Err(PeerError::Protocol(format!("{} answered error {code}: {message}", self.base)))
+            }
             Answer::Foreign => Err(PeerError::Protocol(format!(
                 "{} answered HTTP {status} and no MCP result: is it something else on that port?",
                 self.base
@@ -172,12 +145,7 @@ impl Peer {
     /// # Errors
     /// [`PeerError`] when it does not answer with JSON.
     pub fn health(&self, limit: Duration) -> Result<Value, PeerError> {
-        let request = self
-            .agent
-            .get(format!("{}/health", self.base))
-            .config()
-            .timeout_global(Some(limit))
-            .build();
+        let request = self.agent.get(format!("{}/health", self.base)).config().timeout_global(Some(limit)).build();
         let mut response = request.call().map_err(|error| self.explain(error, limit))?;
         let body = response
             .body_mut()
@@ -185,34 +153,25 @@ impl Peer {
             .limit(MAX_ANSWER_BYTES)
             .read_to_string()
             .map_err(|error| self.explain(error, limit))?;
-        serde_json::from_str(&body).map_err(|_| {
-            PeerError::Protocol(format!(
-                "{} answers /health with something else than JSON",
-                self.base
-            ))
-        })
+        serde_json::from_str(&body)
+            .map_err(|_| PeerError::Protocol(format!("{} answers /health with something else than JSON", self.base)))
     }
 
     fn explain(&self, error: ureq::Error, limit: Duration) -> PeerError {
         let base = &self.base;
         match error {
-            ureq::Error::Timeout(_) => PeerError::TimedOut(format!(
-                "no answer from {base} within {} ms",
-                limit.as_millis()
-            )),
+            ureq::Error::Timeout(_) => {
+                PeerError::TimedOut(format!("no answer from {base} within {} ms", limit.as_millis()))
+            }
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 PeerError::Unreachable(format!("Connection refused by {base}"))
             }
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
-                PeerError::TimedOut(format!(
-                    "no answer from {base} within {} ms",
-                    limit.as_millis()
-                ))
+                PeerError::TimedOut(format!("no answer from {base} within {} ms", limit.as_millis()))
             }
-            ureq::Error::Io(error) => PeerError::Unreachable(format!(
-                "connection to {base} failed: {}",
-                oneiric::paths::plain(&error)
-            )),
+            ureq::Error::Io(error) => {
+                PeerError::Unreachable(format!("connection to {base} failed: {}", oneiric::paths::plain(&error)))
+            }
             other => PeerError::Unreachable(format!("cannot reach {base}: {other}")),
         }
     }
@@ -221,27 +180,21 @@ impl Peer {
 impl EventSink for Peer {
     fn deliver(&self, batch: &EventBatch, limit: Duration) -> Result<BatchReceipt, DeliveryError> {
         let Ok(Value::Object(arguments)) = serde_json::to_value(batch) else {
-            return Err(DeliveryError::Refused(
-                "the batch cannot be written as JSON".into(),
-            ));
+            return Err(DeliveryError::Refused("the batch cannot be written as JSON".into()));
         };
-        let answer =
-            self.call_tool("track_events", arguments, limit)
-                .map_err(|error| match error {
-                    PeerError::Unreachable(text) => DeliveryError::Unreachable(text),
-                    PeerError::TimedOut(text) => DeliveryError::TimedOut(text),
-                    PeerError::Denied(text) => DeliveryError::Denied(text),
-                    PeerError::Tool { code, message }
-                        if code == FaultKind::Unavailable.code()
-                            || code == FaultKind::Internal.code() =>
-                    {
-                        DeliveryError::Failed(message)
-                    }
-                    PeerError::Tool { message, .. } => DeliveryError::Refused(message),
-                    PeerError::Protocol(text) => DeliveryError::Failed(text),
-                })?;
-        serde_json::from_value(answer).map_err(|error| {
-            DeliveryError::Failed(format!("{} answered no receipt: {error}", self.base))
-        })
+        let answer = self.call_tool("track_events", arguments, limit).map_err(|error| match error {
+            PeerError::Unreachable(text) => DeliveryError::Unreachable(text),
+            PeerError::TimedOut(text) => DeliveryError::TimedOut(text),
+            PeerError::Denied(text) => DeliveryError::Denied(text),
+            PeerError::Tool { code, message }
+                if code == FaultKind::Unavailable.code() || code == FaultKind::Internal.code() =>
+            {
+                DeliveryError::Failed(message)
+            }
+            PeerError::Tool { message, .. } => DeliveryError::Refused(message),
+            PeerError::Protocol(text) => DeliveryError::Failed(text),
+        })?;
+        serde_json::from_value(answer)
+            .map_err(|error| DeliveryError::Failed(format!("{} answered no receipt: {error}", self.base)))
     }
 }

@@ -40,13 +40,9 @@ pub(crate) enum Answer {
 /// Reads an answer: JSON, or the last message of an event stream.
 pub(crate) fn answer(body: &str, event_stream: bool) -> Answer {
     let message = if event_stream {
-        let data = |line: &str| {
-            line.strip_prefix("data:")
-                .and_then(|text| serde_json::from_str::<Value>(text.trim()).ok())
-        };
-        body.lines()
-            .filter_map(data)
-            .rfind(|message| message.get("id").is_some())
+        let data =
+            |line: &str| line.strip_prefix("data:").and_then(|text| serde_json::from_str::<Value>(text.trim()).ok());
+        body.lines().filter_map(data).rfind(|message| message.get("id").is_some())
     } else {
         serde_json::from_str(body).ok()
     };
@@ -54,14 +50,8 @@ pub(crate) fn answer(body: &str, event_stream: bool) -> Answer {
         return Answer::Foreign;
     };
     if let Some(error) = message.get("error") {
-        let sentence = error
-            .get("message")
-            .and_then(Value::as_str)
-            .unwrap_or("unknown error");
-        return Answer::RpcError(
-            error.get("code").and_then(Value::as_i64).unwrap_or(0),
-            sentence.to_owned(),
-        );
+        let sentence = error.get("message").and_then(Value::as_str).unwrap_or("unknown error");
+        return Answer::RpcError(error.get("code").and_then(Value::as_i64).unwrap_or(0), sentence.to_owned());
     }
     let Some(result) = message.get_mut("result").map(Value::take) else {
         return Answer::Foreign;
@@ -69,10 +59,7 @@ pub(crate) fn answer(body: &str, event_stream: bool) -> Answer {
     let content = structured(&result);
     if result.get("isError").and_then(Value::as_bool) == Some(true) {
         let content = content.unwrap_or_default();
-        let error = content
-            .get("error")
-            .filter(|error| error.is_object())
-            .unwrap_or(&content);
+        let error = content.get("error").filter(|error| error.is_object()).unwrap_or(&content);
         let field = |name: &str| error.get(name).and_then(Value::as_str);
         let mut sentence = field("message").map_or_else(|| text(&result), str::to_owned);
         if let Some(hint) = field("hint") {
@@ -92,11 +79,7 @@ fn structured(result: &Value) -> Option<Value> {
 }
 
 fn text(result: &Value) -> String {
-    result
-        .pointer("/content/0/text")
-        .and_then(Value::as_str)
-        .unwrap_or("the tool failed without a reason")
-        .to_owned()
+    result.pointer("/content/0/text").and_then(Value::as_str).unwrap_or("the tool failed without a reason").to_owned()
 }
 
 #[cfg(test)]
@@ -119,16 +102,10 @@ mod tests {
         let tool = r#"{"id":1,"result":{"isError":true,"content":[],"structuredContent":{"error":{"code":"not_found","message":"Invalid session ID 'x'","hint":"nearest: y"}}}}"#;
         assert_eq!(
             answer(tool, false),
-            Answer::ToolError(
-                "not_found".into(),
-                "Invalid session ID 'x'; nearest: y".into()
-            )
+            Answer::ToolError("not_found".into(), "Invalid session ID 'x'; nearest: y".into())
         );
         let rpc = r#"{"id":1,"error":{"code":-32602,"message":"missing field"}}"#;
-        assert_eq!(
-            answer(rpc, false),
-            Answer::RpcError(-32602, "missing field".into())
-        );
+        assert_eq!(answer(rpc, false), Answer::RpcError(-32602, "missing field".into()));
         for foreign in ["", "<html>", "[]", "{\"id\":1}", "null"] {
             assert_eq!(answer(foreign, false), Answer::Foreign, "{foreign}");
         }

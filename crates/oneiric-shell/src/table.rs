@@ -4,6 +4,7 @@ use comfy_table::{
     CellAlignment, ColumnConstraint, ContentArrangement, ContentLineStyle, LineStyle, TableStyle, Width,
 };
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
 
 use crate::terminal::{Terminal, printable};
 
@@ -13,18 +14,26 @@ pub struct Table {
     header: Vec<String>,
     rows: Vec<Vec<String>>,
     numeric: Vec<usize>,
+    optional: Vec<usize>,
 }
 
 impl Table {
     /// A table with these column titles.
     pub fn new<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Self {
-        Self { header: header.into_iter().map(Into::into).collect(), rows: Vec::new(), numeric: Vec::new() }
+        Self { header: header.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
     /// Aligns column `index` to the right.
     #[must_use]
     pub fn numeric(mut self, index: usize) -> Self {
         self.numeric.push(index);
+        self
+    }
+
+    /// Columns that a narrow terminal can do without, the first to go first: better fewer columns than broken ids.
+    #[must_use]
+    pub fn optional(mut self, indices: impl IntoIterator<Item = usize>) -> Self {
+        self.optional.extend(indices);
         self
     }
 
@@ -66,14 +75,17 @@ impl Table {
     /// The table as text for `terminal`, without a line feed at its end.
     #[must_use]
     pub fn render(&self, terminal: Terminal) -> String {
+        let columns = self.columns_for(terminal.width);
+        let pick = |cells: &[String]| columns.iter().map(|&index| cells[index].clone()).collect::<Vec<_>>();
+        let header = pick(&self.header);
         let mut table = comfy_table::Table::new();
         table.load_style(STYLE);
-        table.set_header(&self.header);
-        table.add_rows(&self.rows);
+        table.set_header(&header);
+        table.add_rows(self.rows.iter().map(|row| pick(row)));
         match terminal.width {
             Some(width) => {
                 table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
-                let lower: Vec<u16> = self.header.iter().map(|title| least_width(title, width)).collect();
+                let lower: Vec<u16> = header.iter().map(|title| least_width(title, width)).collect();
                 let least: usize = lower.iter().map(|&lower| usize::from(lower) + 1).sum::<usize>() + 1;
                 for (index, lower) in lower.into_iter().enumerate() {
                     if least <= usize::from(width)
@@ -87,12 +99,34 @@ impl Table {
                 table.set_content_arrangement(ContentArrangement::Disabled);
             }
         }
-        for &index in &self.numeric {
-            if let Some(column) = table.column_mut(index) {
+        for (place, index) in columns.iter().enumerate() {
+            if self.numeric.contains(index)
+                && let Some(column) = table.column_mut(place)
+            {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
         table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The columns that are shown at `width`: optional ones go until the rest fits on one line a row.
+    fn columns_for(&self, width: Option<u16>) -> Vec<usize> {
+        let natural = |index: usize| {
+            let cells = self.rows.iter().map(|row| &row[index]).chain([&self.header[index]]);
+            // Padding on both sides and one border.
+            cells.map(|cell| cell.width()).max().unwrap_or(0) + 3
+        };
+        let mut columns: Vec<usize> = (0..self.header.len()).collect();
+        let Some(width) = width else { return columns };
+        let mut total = 1 + columns.iter().map(|&index| natural(index)).sum::<usize>();
+        for &index in &self.optional {
+            if total <= usize::from(width) {
+                break;
+            }
+            columns.retain(|&column| column != index);
+            total -= natural(index);
+        }
+        columns
     }
 
     /// The table as CSV (RFC 4180) with a header line, without a line feed at its end.
@@ -176,6 +210,15 @@ mod tests {
         let text = repositories().render(Terminal::PLAIN);
         assert_eq!(text.lines().count(), 3 + 3 + 1, "{text}");
         assert!(text.contains("finds it again and tells what it means │"));
+    }
+
+    #[test]
+    fn a_narrow_terminal_goes_without_optional_columns_and_a_wide_one_shows_all() {
+        let mut table = Table::new(["ID", "Type", "Status", "Events"]).numeric(3).optional([1]);
+        table.row(["01a204bc-6ed0-798b-af20-3700d81995ac", "admin_shell", "active", "7"]);
+        let at = |width| table.render(Terminal { width: Some(width), colour: false });
+        assert!(at(60).contains("700d81995ac │ active │      7 │") && !at(60).contains("admin_shell"), "{}", at(60));
+        assert!(at(80).contains("admin_shell"), "{}", at(80));
     }
 
     #[test]

@@ -47,11 +47,27 @@ impl Timestamp {
         Self::from_micros(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// Date and time to the second where the reader is, for people: `2026-11-22 19:09:36`.
+    #[must_use]
+    pub fn local(self) -> String {
+        let zone = jiff::tz::TimeZone::system();
+        jiff::Timestamp::from_microsecond(self.0)
+            .map(|at| at.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S").to_string())
+            .unwrap_or_else(|_| self.to_string())
+    }
+
     /// Time from `earlier` to this instant; zero when `earlier` is later (clocks do go backwards).
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
+}
+
+/// A time span for people: hours, minutes, seconds (`0:02:15`).
+#[must_use]
+pub fn clock_time(span: Duration) -> String {
+    let seconds = span.as_secs();
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 impl fmt::Display for Timestamp {
@@ -178,6 +194,12 @@ mod tests {
         clock.set_wall(Timestamp::from_micros(4_000_000));
         assert_eq!(clock.now().since(start), Duration::ZERO);
         assert_eq!(start.since(clock.now()), Duration::from_secs(6));
+    }
+
+    #[test]
+    fn durations_look_as_people_write_them() {
+        assert_eq!(clock_time(Duration::from_secs(135)), "0:02:15");
+        assert_eq!(clock_time(Duration::from_secs(100 * 3600 + 61)), "100:01:01");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use oneiric::clock::Timestamp;
+use oneiric::clock::{Timestamp, clock_time};
 use oneiric::fault::Result;
 use oneiric_shell::interpreter::{Function, Reply, Shown};
 use oneiric_shell::table::Table;
@@ -79,12 +79,6 @@ fn running_time(workflow: &Workflow, now: Timestamp) -> String {
     workflow.started_at.map(|start| clock_time(workflow.ended_at.unwrap_or(now).since(start))).unwrap_or_default()
 }
 
-/// `0:02:15`, as session lists show it.
-pub(crate) fn clock_time(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
 fn errors(world: &World, journal: &SessionJournal, n: i64) -> Result<Reply> {
     let limit = usize::try_from(n).unwrap_or(usize::MAX);
     let failed = world.workflows().list(Which::Failed, limit)?.into_iter().map(|workflow| {
@@ -101,7 +95,7 @@ fn errors(world: &World, journal: &SessionJournal, n: i64) -> Result<Reply> {
     for (at, source, what, error) in all {
         // Other programs' words may carry secrets; what is shown is recorded.
         let (what, error) = (world.redactor().text(&what).into_owned(), world.redactor().text(&error).into_owned());
-        shown.row([at.to_string()[..19].replace('T', " "), source.to_owned(), what.clone(), error.clone()]);
+        shown.row([at.local(), source.to_owned(), what.clone(), error.clone()]);
         rows.push(json!({ "time": at, "source": source, "what": what, "error": error }));
     }
     Ok(table(rows, shown, "No errors."))
@@ -145,7 +139,8 @@ fn session_rows(rows: Vec<Value>) -> Reply {
 pub(crate) fn session_table(rows: &[Value]) -> Table {
     let mut shown =
         Table::new(["Session ID", "Component", "Type", "Status", "Project", "Started", "Duration", "Events"])
-            .numeric(7);
+            .numeric(7)
+            .optional([2, 4, 6, 1]);
     let text = |row: &Value, key: &str| row.get(key).map(oneiric_shell::table::cell_text).unwrap_or_default();
     for row in rows {
         let start = text(row, "start_time");
@@ -156,7 +151,7 @@ pub(crate) fn session_table(rows: &[Value]) -> Table {
             text(row, "session_type"),
             text(row, "status"),
             text(row, "project"),
-            start.get(..19).map_or(start.clone(), |start| start.replace('T', " ")),
+            Timestamp::parse(&start).map_or(start, Timestamp::local),
             duration.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).map(clock_time).unwrap_or_default(),
             text(row, "event_count"),
         ]);

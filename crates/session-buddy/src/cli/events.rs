@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use session_store::EventRow;
 
 use super::ask::{Context, read};
-use super::output::{self, Format, Screen, cell, local, note};
+use super::output::{self, Format, Screen, cell, note};
 use crate::mcp::events::{EventList, ListEvents};
 
 /// Longest text of an event in a table.
@@ -66,7 +66,7 @@ fn as_table(events: &[EventRow], screen: Screen, of_all: bool) -> String {
     let rows = events.iter().map(|event| {
         let number = |key: &str| event.data.get(key).and_then(Value::as_f64);
         let mut row = vec![
-            Cell::new(local(event.timestamp)),
+            Cell::new(event.timestamp.local()),
             cell(&event.event_type),
             cell(&summary(&event.data)),
             Cell::new(number("exit_code").map(|code| code.to_string()).unwrap_or_default()),

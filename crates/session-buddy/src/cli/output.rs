@@ -2,11 +2,9 @@
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::ValueEnum;
 use comfy_table::{Cell, Color, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
-use oneiric::clock::Timestamp;
 use oneiric::fault::{Fault, Result};
 use serde::Serialize;
 
@@ -134,22 +132,6 @@ pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
 }
 
-/// `0:02:15`.
-#[must_use]
-pub(super) fn clock_time(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-/// Local date and time to the second.
-#[must_use]
-pub(super) fn local(at: Timestamp) -> String {
-    let zone = jiff::tz::TimeZone::system();
-    jiff::Timestamp::from_microsecond(at.as_micros())
-        .map(|at| at.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S").to_string())
-        .unwrap_or_else(|_| at.to_string())
-}
-
 /// Lines of comma-separated values (RFC 4180, with line feeds).
 #[must_use]
 pub(super) fn csv(headers: &[&str], rows: &[Vec<String>]) -> String {
@@ -174,12 +156,6 @@ pub(super) fn csv(headers: &[&str], rows: &[Vec<String>]) -> String {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_look_as_in_the_guide() {
-        assert_eq!(clock_time(Duration::from_secs(135)), "0:02:15");
-        assert_eq!(clock_time(Duration::from_secs(100 * 3600 + 61)), "100:01:01");
-    }
 
     #[test]
     fn commas_quotes_and_line_ends_survive_csv() {

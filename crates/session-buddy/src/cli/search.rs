@@ -8,7 +8,7 @@ use session_store::{Candidates, SearchAnswer, SearchHit};
 
 use super::ask::{Context, read};
 use super::moment;
-use super::output::{self, Format, Screen, local, note, plain};
+use super::output::{self, Format, Screen, note, plain};
 use crate::mcp::search::{Filters, Search, SearchType};
 
 /// Arguments of `search`.
@@ -94,7 +94,7 @@ fn as_text(hits: &[SearchHit], screen: Screen) -> String {
         let project = hit.project.as_deref().map(|project| format!("  {}", plain(project))).unwrap_or_default();
         text.push_str(&format!(
             "{}  {}  {}  {}{project}\n",
-            local(hit.timestamp),
+            hit.timestamp.local(),
             plain(&hit.session_id),
             plain(&hit.component),
             plain(&hit.event_type)

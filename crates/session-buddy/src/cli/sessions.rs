@@ -13,8 +13,9 @@ use session_store::{Session, SessionStatus};
 
 use super::ask::{Context, read};
 use super::moment;
-use super::output::{self, Format, cell, clock_time, local, note, plain};
+use super::output::{self, Format, cell, note, plain};
 use crate::mcp::sessions::{GetSession, ListSessions, SessionLine, SessionList};
+use oneiric::clock::{Timestamp, clock_time};
 
 /// Terminal width from which the table has all columns.
 const WIDE: u16 = 130;
@@ -123,7 +124,7 @@ fn as_table(sessions: &[SessionLine], screen: output::Screen, now: oneiric::cloc
         ];
         if wide {
             row.push(screen.status(session.status.as_str()));
-            row.push(Cell::new(local(session.start_time)));
+            row.push(Cell::new(session.start_time.local()));
             row.push(cell(session.project.as_deref().unwrap_or_default()));
             row.push(cell(session.branch.as_deref().unwrap_or_default()));
         }
@@ -208,14 +209,14 @@ fn as_text(session: &Session, context: &Context) -> String {
         ("Component", session.component.clone()),
         ("Type", session.session_type.clone()),
         ("Status", session.status.to_string()),
-        ("Started", local(session.start_time)),
+        ("Started", session.start_time.local()),
     ];
     let mut add = |name: &'static str, value: Option<String>| {
         if let Some(value) = value {
             rows.push((name, value));
         }
     };
-    add("Ended", session.end_time.map(local));
+    add("Ended", session.end_time.map(Timestamp::local));
     add("Duration", Some(clock_time(duration(&line, context.now()))));
     add("Commands", Some(session.command_count.to_string()));
     add("Events", Some(session.event_count.to_string()));
@@ -248,7 +249,6 @@ fn as_text(session: &Session, context: &Context) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
-    use oneiric::clock::Timestamp;
 
     use super::*;
 
