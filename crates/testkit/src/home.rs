@@ -51,6 +51,16 @@ impl TestHome {
         home
     }
 
+    /// [`TestHome::new`], with a shell whose end waits for a busy server as long as it takes: for tests that look at once
+    /// at what was delivered.
+    ///
+    /// # Panics
+    /// When no temporary folder can be made.
+    #[must_use]
+    pub fn patient() -> Self {
+        Self::new().with_var("MAHAVISHNU_SESSION__EXIT_DEADLINE_MS", "30000")
+    }
+
     /// Homes below a folder that the test looks after, such as a small file system.
     ///
     /// # Panics

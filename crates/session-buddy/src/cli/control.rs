@@ -54,7 +54,9 @@ pub(super) fn restart(args: &StartArgs, surroundings: &Surroundings) -> Result<E
 
 /// Ends a server and waits until it is gone.
 fn end(home: &Home, info: &ServerInfo) -> Result<()> {
-    let gone = || run_file::running(home, PRODUCT).is_none_or(|now| now.pid != info.pid);
+    // It frees its home a moment before its end.
+    let ended = || info.process.as_ref().is_none_or(|process| process.liveness(true) != Liveness::Alive);
+    let gone = || run_file::running(home, PRODUCT).is_none_or(|now| now.pid != info.pid) && ended();
     // The pid in the file may be another process's by now, or mean something else in this pid namespace.
     let same = match &info.process {
         Some(process) => process.liveness(true) == Liveness::Alive,

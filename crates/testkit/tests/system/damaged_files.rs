@@ -73,7 +73,7 @@ fn look(path: &Path) -> (Vec<u8>, u64) {
 }
 
 fn home_with_data() -> TestHome {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let server = Server::start(&home);
     for _ in 0..3 {
         let input: String = (0..100).map(|number| format!("print({number}, \"{}\")\n", "w".repeat(300))).collect();

@@ -55,7 +55,7 @@ fn with_session_buddys_disk_full_the_shell_keeps_its_events_until_there_is_room(
     ) {
         return;
     }
-    let home = TestHome::new();
+    let home = TestHome::patient();
     std::fs::create_dir_all(home.session_buddy_home()).unwrap();
     let disk = SmallDisk::mount(&home.session_buddy_home(), KIB);
     let mut server = Server::start(&home);
@@ -126,7 +126,7 @@ fn a_shell_whose_home_is_read_only_works_says_so_once_and_is_delivered_while_it_
     ) {
         return;
     }
-    let home = TestHome::new();
+    let home = TestHome::patient();
     std::fs::create_dir_all(home.mahavishnu_home()).unwrap();
     let disk = SmallDisk::mount(&home.mahavishnu_home(), KIB);
     let server = Server::start(&home);

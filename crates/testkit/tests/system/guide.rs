@@ -65,7 +65,7 @@ session-buddy mcp stop
 
 #[test]
 fn the_guide_works_to_the_letter() {
-    let mut home = TestHome::new();
+    let mut home = TestHome::patient();
     for name in ["SESSION_BUDDY_PORT", "SESSION_BUDDY_HOME", "MAHAVISHNU_HOME", "ONEIRIC_HOME"] {
         home.clear_var(name);
     }

@@ -37,7 +37,7 @@ fn expect_refusal(answer: &Answer, status: &[u16], code: Option<i64>, of: &str) 
 
 #[test]
 fn good_clients_of_both_revisions_are_served() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let server = Server::start(&home);
     let hello = mcp::post(server.port(), Revision::V2025_11_25, &mcp::initialize(1, "2025-11-25"));
     assert_eq!(hello.message()["result"]["protocolVersion"], "2025-11-25", "{hello:?}");
@@ -54,7 +54,7 @@ fn good_clients_of_both_revisions_are_served() {
 
 #[test]
 fn malformed_bodies_are_json_rpc_errors() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let mut server = Server::start(&home);
     for revision in Revision::ALL {
         let message = mcp::request(revision, 1, "tools/list", json!({}));
@@ -88,7 +88,7 @@ fn malformed_bodies_are_json_rpc_errors() {
 
 #[test]
 fn oversized_bodies_are_refused_without_being_read_whole() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let mut server = Server::start(&home);
     for revision in Revision::ALL {
         let message = mcp::tool_call(
@@ -126,7 +126,7 @@ fn oversized_bodies_are_refused_without_being_read_whole() {
 
 #[test]
 fn wrong_versions_and_headers_are_refused() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let mut server = Server::start(&home);
     let old = mcp::request(Revision::V2025_11_25, 1, "tools/list", json!({}));
     let headers = owned(Revision::V2025_11_25, &old);
@@ -177,7 +177,7 @@ fn wrong_versions_and_headers_are_refused() {
 
 #[test]
 fn wrong_arguments_are_named_and_unknown_names_are_told() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let mut server = Server::start(&home);
     let mut start = session_start("start", 0);
     start["session_id"] = json!("s");
@@ -227,7 +227,7 @@ fn wrong_arguments_are_named_and_unknown_names_are_told() {
 
 #[test]
 fn other_hosts_and_origins_are_refused_on_every_page() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let mut server = Server::start(&home);
     let message = mcp::tool_call(Revision::V2026_07_28, 1, "list_sessions", json!({}));
     let headers = owned(Revision::V2026_07_28, &message);
@@ -248,7 +248,7 @@ fn other_hosts_and_origins_are_refused_on_every_page() {
 
 #[test]
 fn with_auth_on_only_a_good_token_opens_and_health_stays_open() {
-    let home = TestHome::new().with_var("SESSION_BUDDY_SECRET", "q0ZK7rWv2YxN5tBd8LmPc3JfHs6GaEu1");
+    let home = TestHome::patient().with_var("SESSION_BUDDY_SECRET", "q0ZK7rWv2YxN5tBd8LmPc3JfHs6GaEu1");
     let mut server = Server::start(&home);
     let message = mcp::tool_call(Revision::V2026_07_28, 1, "list_sessions", json!({}));
     let headers = owned(Revision::V2026_07_28, &message);

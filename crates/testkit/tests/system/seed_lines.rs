@@ -9,7 +9,7 @@ use crate::sample::{commands, id, types};
 
 /// A home whose shell knows one repository, and whose working directory is that repository.
 fn home_with_repository() -> (TestHome, std::path::PathBuf) {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let repository = git::repository(&home, "billing");
     fs::create_dir_all(home.mahavishnu_home()).unwrap();
     let manifest = format!(
@@ -22,7 +22,7 @@ fn home_with_repository() -> (TestHome, std::path::PathBuf) {
 
 #[test]
 fn step_3_the_command_line_answers_and_the_server_prints_its_three_lines_and_is_healthy() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     assert!(home.sh("session-buddy --help").run().expect_success().stdout.contains("mcp"));
     let version = home.sh("session-buddy --version").run();
     assert!(version.expect_success().stdout.contains("0."), "{version}");
@@ -39,7 +39,7 @@ fn step_3_the_command_line_answers_and_the_server_prints_its_three_lines_and_is_
 
 #[test]
 fn step_3_4_a_server_that_nohup_started_outlives_its_shell_and_is_found_by_its_pid() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let log = home.work().join("session-buddy.log");
     let pid = home.work().join("session-buddy.pid");
     let script = format!(
@@ -87,7 +87,7 @@ fn step_4_what_is_done_in_the_shell_is_found_listed_and_shown() {
 
 #[test]
 fn step_4_1_every_health_check_prints_the_guides_lines() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let _server = Server::start(&home);
     let health = home.sh("session-buddy health").run();
     let expected = [
@@ -113,7 +113,7 @@ fn step_4_1_every_health_check_prints_the_guides_lines() {
 
 #[test]
 fn step_4_1_health_checks_of_a_server_that_is_down_fail_and_say_how_to_start_it() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     for line in ["session-buddy health", "mahavishnu test-session-tracking"] {
         let done = home.sh(line).run();
         assert!(done.code.is_some_and(|code| code != 0), "{done}");
@@ -174,7 +174,7 @@ fn step_4_2_a_session_carries_its_metadata() {
 
 #[test]
 fn step_4_3_and_6_1_the_search_lines_find_what_was_typed() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let _server = Server::start(&home);
     home.mahavishnu(["shell", "-c", "print(\"workflow orchestration\")"]).run().expect_success();
     for line in ["search \"workflow orchestration\"", "search \"workflow orchestration\" --search-type text"] {
@@ -188,7 +188,7 @@ fn step_4_3_and_6_1_the_search_lines_find_what_was_typed() {
 
 #[test]
 fn step_4_4_the_end_to_end_line_passes() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let _server = Server::start(&home);
     let line = "mahavishnu shell -c \"ps(); top(); sync()\" && \\\n\
         session-buddy list-sessions --type admin_shell --limit 1 && \\\n\
@@ -201,7 +201,7 @@ fn step_4_4_the_end_to_end_line_passes() {
 
 #[test]
 fn step_9_3_the_guides_sql_works_on_the_database_file() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let server = Server::start(&home);
     home.mahavishnu(["shell", "-c", "ps(); exit"]).run().expect_success();
     server.stop();

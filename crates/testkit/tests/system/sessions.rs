@@ -7,7 +7,7 @@ use crate::sample::{id, session_start};
 
 #[test]
 fn an_unknown_session_id_is_told_with_the_nearest_ids_by_every_door() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let server = Server::start(&home);
     for _ in 0..2 {
         home.mahavishnu(["shell", "-c", "exit"]).run().expect_success();
@@ -44,7 +44,7 @@ fn an_unknown_session_id_is_told_with_the_nearest_ids_by_every_door() {
 
 #[test]
 fn a_prefix_is_an_id_when_it_is_unambiguous_and_names_the_candidates_when_not() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let server = Server::start(&home);
     for session in ["alpha-1", "alpha-2", "beta-1"] {
         let mut start = session_start(&format!("start-{session}"), 0);
@@ -65,7 +65,7 @@ fn a_prefix_is_an_id_when_it_is_unambiguous_and_names_the_candidates_when_not() 
 
 #[test]
 fn two_worktrees_of_one_repository_are_seen_together_and_apart() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let server = Server::start(&home);
     let main = git::repository(&home, "billing");
     let other = git::worktree(&home, &main, "billing-hotfix");
@@ -95,7 +95,7 @@ fn two_worktrees_of_one_repository_are_seen_together_and_apart() {
 
 #[test]
 fn a_reader_that_leaves_early_is_no_failure() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let _server = Server::start(&home);
     let input: String = (0..400).map(|number| format!("print({number}, \"{}\")\n", "v".repeat(400))).collect();
     home.mahavishnu(["shell"]).stdin(input).run().expect_success();
@@ -117,7 +117,7 @@ fn a_reader_that_leaves_early_is_no_failure() {
 
 #[test]
 fn everything_in_the_homes_is_private() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     // A generous umask, as servers are often started with.
     home.sh("umask 000; session-buddy start --detach && mahavishnu shell -c 'ps(); sync()'").run().expect_success();
     let input = "ps()\n!true\nexit\n";
@@ -133,7 +133,7 @@ fn everything_in_the_homes_is_private() {
 
 #[test]
 fn output_is_for_machines_when_asked_and_errors_never_mix_with_it() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let _server = Server::start(&home);
     let _ = home.mahavishnu(["shell", "-c", "ps(); 1/0"]).run();
     for args in [["list-sessions", "--format", "json"], ["list-events", "--format", "json"]] {
@@ -152,7 +152,7 @@ fn output_is_for_machines_when_asked_and_errors_never_mix_with_it() {
 
 #[test]
 fn sessions_whose_process_is_gone_are_stale_and_living_ones_are_active() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let server = Server::start(&home);
     let mut alive = home.mahavishnu(["shell"]).spawn();
     let mut killed = home.mahavishnu(["shell"]).spawn();

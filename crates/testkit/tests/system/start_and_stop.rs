@@ -14,7 +14,7 @@ use crate::sample::session_start;
 
 #[test]
 fn a_taken_port_is_a_conflict_that_names_the_port_and_the_way_out() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let _foreign = TcpListener::bind((Ipv4Addr::LOCALHOST, home.port())).unwrap();
     let port = home.port().to_string();
     for args in [vec!["start"], vec!["mcp", "start"], vec!["start", "--mode=lite"], vec!["start", "--detach"]] {
@@ -28,7 +28,7 @@ fn a_taken_port_is_a_conflict_that_names_the_port_and_the_way_out() {
 
 #[test]
 fn a_second_start_is_a_conflict_that_names_the_first_and_leaves_it_alone() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let mut server = Server::start(&home);
     let same = home.session_buddy(["start"]).run();
     same.expect_code(5).expect_no_internals();
@@ -42,7 +42,7 @@ fn a_second_start_is_a_conflict_that_names_the_first_and_leaves_it_alone() {
 
 #[test]
 fn many_starts_at_once_leave_one_server() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let mut starts: Vec<_> = (0..6).map(|_| home.session_buddy(["start"]).spawn_without_input()).collect();
     soon("all but one to end", || {
         starts.iter_mut().filter_map(|start| (!start.has_ended()).then_some(())).count() == 1
@@ -71,7 +71,7 @@ fn leave_stale_run_file(home: &TestHome, stranger: u32, port: u16) {
 
 #[test]
 fn a_stale_run_file_is_believed_by_nobody() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let silent = Silent::on(ports::free());
     let mut stranger = home.program("sleep", ["60"]).spawn_without_input();
     // The file names the silent listener's port by way of another home's port: nobody may even connect there.
@@ -92,7 +92,7 @@ fn a_stale_run_file_is_believed_by_nobody() {
 
 #[test]
 fn a_server_that_was_killed_is_no_obstacle_to_the_next() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     Server::start(&home).kill();
     assert!(home.session_buddy_home().join("run/session-buddy.json").exists(), "kill -9 leaves the file");
     let server = Server::start(&home);
@@ -102,7 +102,7 @@ fn a_server_that_was_killed_is_no_obstacle_to_the_next() {
 
 #[test]
 fn stop_waits_for_the_end_and_restart_really_starts_again() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     home.session_buddy(["start", "--detach"]).run().expect_success();
     let read = || -> Value {
         let text = fs::read(home.session_buddy_home().join("run/session-buddy.json")).expect("a run file");
@@ -123,7 +123,7 @@ fn stop_waits_for_the_end_and_restart_really_starts_again() {
 #[test]
 fn every_signal_that_ends_a_server_ends_it_cleanly() {
     for signal in [Signal::TERM, Signal::INT] {
-        let home = TestHome::new();
+        let home = TestHome::patient();
         let mut process = home.session_buddy(["start"]).spawn_without_input();
         soon("the server", || http::get(home.port(), "/health").is_some());
         process.signal(signal);
@@ -135,7 +135,7 @@ fn every_signal_that_ends_a_server_ends_it_cleanly() {
 
 #[test]
 fn lite_mode_keeps_everything_in_memory_and_its_commands_ask_the_server() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let server = Server::start_with(&home, &["start", "--mode=lite", "--no-auth"]);
     let started = server.tool("track_session_start", session_start("start", 0));
     assert_eq!(started["structuredContent"]["status"], "tracked", "{started}");
@@ -150,7 +150,7 @@ fn lite_mode_keeps_everything_in_memory_and_its_commands_ask_the_server() {
 
 #[test]
 fn port_0_takes_a_free_port_and_everybody_finds_it() {
-    let mut home = TestHome::new();
+    let mut home = TestHome::patient();
     home.clear_var("SESSION_BUDDY_PORT");
     home.session_buddy(["start", "--detach", "--port", "0"]).run().expect_success();
     let done = home.mahavishnu(["shell", "-c", "ps()"]).run();
@@ -164,14 +164,14 @@ fn port_0_takes_a_free_port_and_everybody_finds_it() {
 
 #[test]
 fn an_address_that_is_not_loopback_needs_auth() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     let done = home.session_buddy(["start", "--host", "0.0.0.0"]).run();
     done.expect_code(3).expect_one_clear_line(&["0.0.0.0", "auth"]);
 }
 
 #[test]
 fn a_weak_secret_is_refused_without_being_told() {
-    let home = TestHome::new();
+    let home = TestHome::patient();
     for weak in ["change-me-in-production", "short-secret-Q7", "<your-32-char-secret>"] {
         let done = home.session_buddy(["start"]).var("SESSION_BUDDY_SECRET", weak).run();
         done.expect_code(3).expect_no_internals();
