@@ -110,7 +110,8 @@ impl SmallDisk {
     /// # Panics
     /// When it cannot be remounted.
     pub fn set_read_only(&self, read_only: bool) {
-        let mode = if read_only { "remount,ro" } else { "remount,rw" };
+        // Of the mount and not of the file system, which a user namespace would not allow.
+        let mode = if read_only { "remount,bind,ro" } else { "remount,bind,rw" };
         run("mount", &["-o", mode, &self.root.to_string_lossy()]);
     }
 }

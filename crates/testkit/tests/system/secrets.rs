@@ -289,7 +289,8 @@ impl<'a> Terminal<'a> {
     }
 
     fn tmux(&self, args: &[&str]) -> testkit::Finished {
-        self.home.program("tmux", ["-S", self.socket.as_str()].iter().chain(args)).run()
+        // Not the user's own shell, which may be none at all.
+        self.home.program("tmux", ["-S", self.socket.as_str()].iter().chain(args)).var("SHELL", "/bin/sh").run()
     }
 
     fn line(&self, text: &str) {
