@@ -230,7 +230,7 @@ impl Recorder {
         let failed = outcome.outcome == "failed";
         let event = pending.event(&data);
         self.accept(event, |state| {
-            state.command_open = false;
+            state.open_command = None;
             state.stats.commands += 1;
             state.errors += u64::from(failed);
             state.commands_since_checkpoint += 1;
@@ -308,6 +308,11 @@ impl Recorder {
     pub fn close(mut self, reason: &str, status: &str, exit_code: i32) -> CloseReport {
         if !self.enabled() {
             return CloseReport { pending: 0, lost: 0, error: None };
+        }
+        // A command that still runs, because it outlives its shell, has no other way to be known.
+        let open = self.shared.lock().open_command.take();
+        if let Some(event) = open {
+            self.accept(event, |_| {});
         }
         let took = self.shared.clock.monotonic().saturating_sub(self.started);
         let end = SessionEnd {

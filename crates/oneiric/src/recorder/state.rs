@@ -34,7 +34,8 @@ pub(crate) struct State {
     sequence: u64,
     last: Timestamp,
     pub(crate) errors: u64,
-    pub(crate) command_open: bool,
+    /// The command that runs, as it is known if it is never seen to end.
+    pub(crate) open_command: Option<Event>,
     pub(crate) commands_since_checkpoint: u64,
     /// Monotonic time at which the oldest undelivered event came; `None` when none waits.
     pub(crate) waiting_since: Option<Duration>,
@@ -59,7 +60,7 @@ impl State {
             warned_spool: false,
             sequence: 0,
             errors: 0,
-            command_open: false,
+            open_command: None,
             commands_since_checkpoint: 0,
             waiting_since: None,
             flush_wanted: 0,
@@ -91,7 +92,7 @@ impl State {
     }
 
     pub(crate) fn append_begin(&mut self, entry: Entry) {
-        self.command_open = true;
+        self.open_command = Some(entry.event.clone());
         if let Some(spool) = &mut self.spool {
             // Should this fail, the event itself will fail too and is told then.
             let _ = spool.append(&entry);
@@ -165,7 +166,7 @@ impl State {
         self.stats.delivered += events;
         self.last_error = None;
         self.waiting_since = (self.pending() > 0).then_some(now);
-        let quiet = self.pending() == 0 && !self.command_open;
+        let quiet = self.pending() == 0 && self.open_command.is_none();
         if quiet
             && let Some(spool) = &mut self.spool
             && spool.len() > CLEAR_BYTES

@@ -1,0 +1,107 @@
+//! Text made to break the rules, and random text.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn hostile_text_takes_time_in_proportion_to_its_length() {
+    // Work is bounded by construction; this makes a quadratic slip unbearable to run.
+    for pattern in [
+        "password=\"",
+        "-----BEGIN!",
+        "-----BEGIN",
+        "sk-ant-",
+        "://",
+        "eyJ.eyJ",
+        "curl curl ",
+        "curl -u ",
+        "secretsecret",
+        "Authorization: ",
+        "key: |\n",
+        "a1B2",
+        "[redacted:",
+        "password:",
+        "\\\\\\\"password\\\\\\\":",
+        "-----END PRIVATE",
+        "bearer a",
+        "password='\\",
+        "login password ",
+        "export token token ",
+    ] {
+        let text = pattern.repeat(300_000 / pattern.len());
+        let once = redacted(&text);
+        assert!(once.len() <= text.len() * 8, "{pattern}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_survives_and_a_second_redaction_changes_nothing(text in any::<String>()) {
+        let once = redacted(&text);
+        prop_assert_eq!(redacted(&once), once);
+    }
+
+    #[test]
+    fn pieces_in_any_order_survive_and_a_second_redaction_changes_nothing(
+        pieces in prop::collection::vec(
+            prop_oneof![
+                Just("password"), Just("="), Just(": "), Just("\""), Just("'"), Just("\\"), Just(" "), Just("\n"),
+                Just("Authorization"), Just("Bearer "), Just("curl -u "), Just("mysql -p"), Just("://"), Just("@"),
+                Just("[redacted:"), Just("]"), Just("-----BEGIN PRIVATE KEY-----"), Just("-----END"), Just("token"),
+                Just("${"), Just(":-"), Just("}"), Just("abc123def456"), Just("q8Xz4LmT9vKw2RbN6pYc"), Just("ключ"),
+                Just("|\n  "), Just("cookie"), Just("&"), Just(","), Just("eyJhbGciOiJI."), Just("login "), Just("<"),
+            ],
+            0..24,
+        )
+    ) {
+        let text = pieces.concat();
+        let once = redacted(&text);
+        prop_assert_eq!(redacted(&once), once, "{:?}", text);
+    }
+
+    #[test]
+    fn a_planted_password_is_gone_whatever_stands_around_it(
+        before in "[a-z0-9 ,.]{0,20}",
+        name in "(DB_|app\\.|my-)?(password|PASSWORD|client_secret|apiKey|access_token)",
+        join in "(=|: | = |:)",
+        quote in prop_oneof![Just(""), Just("\""), Just("'")],
+        secret in "[a-z][a-zA-Z0-9!@#%^+]{6,30}[0-9]",
+        after in "( [a-z ]{0,20})?",
+    ) {
+        let text = format!("{before} {name}{join}{quote}{secret}{quote}{after}");
+        prop_assert!(!redacted(&text).contains(&secret), "{:?} became {:?}", text, redacted(&text));
+    }
+}
+
+#[test]
+fn nearly_every_random_token_is_found_by_its_randomness() {
+    const BASE62: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    const URL_SAFE: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 40).unwrap()
+    };
+    for (alphabet, length, least) in [(BASE62, 24, 975), (BASE62, 32, 985), (URL_SAFE, 43, 985), (BASE64, 40, 985)] {
+        let tokens: Vec<String> =
+            (0..1000).map(|_| (0..length).map(|_| char::from(alphabet[random() % alphabet.len()])).collect()).collect();
+        let found = tokens.iter().filter(|token| redacted(&format!("echo {token}")) != format!("echo {token}")).count();
+        assert!(found >= least, "{found} of 1000 with {length} characters");
+    }
+}
+
+#[test]
+fn a_token_that_happens_to_have_no_digit_is_found_and_a_name_is_not() {
+    let redactor = Redactor::standard();
+    for token in [["gl", "pat-LubgoZemaACcBcRscLCd"], ["sk", "_live_hrQMNPSFyenXCTxeWHJAULyV"]] {
+        let token = token.concat();
+        assert!(!redactor.text(&format!("!echo \"{token}\" > /dev/null")).contains(&token), "{token}");
+    }
+    for name in ["sk_live_key_of_the_shop", "hf_transformers_cache_folder"] {
+        assert_eq!(redactor.text(name), name);
+    }
+}
