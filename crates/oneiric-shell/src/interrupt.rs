@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -12,7 +13,16 @@ use signal_hook::iterator::Signals;
 pub struct Interrupts {
     flag: Arc<AtomicBool>,
     group: Arc<AtomicI32>,
+    /// Something runs whose end has not been recorded.
+    working: Arc<AtomicBool>,
+    /// A signal is ending the process.
+    ending: Arc<AtomicBool>,
 }
+
+/// Time that what runs gets to end and be recorded when a signal ends the process.
+const LAST_WORK: Duration = Duration::from_secs(1);
+/// Time between looks at it.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// A signal that ends the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,13 +54,21 @@ impl Interrupts {
         }
         let ending: Vec<i32> = [SIGTERM, SIGHUP].into_iter().filter(|&signal| kept(signal)).collect();
         let mut signals = Signals::new(ending)?;
-        let group = Arc::clone(&interrupts.group);
+        let at = interrupts.clone();
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             if let Some(signal) = signals.forever().next() {
-                let child = group.load(Ordering::Acquire);
+                at.ending.store(true, Ordering::SeqCst);
+                at.raise();
+                let child = at.group.load(Ordering::Acquire);
                 if let Some(group) = rustix::process::Pid::from_raw(child) {
                     let _ = rustix::process::kill_process_group(group, rustix::process::Signal::TERM);
                     let _ = rustix::process::kill_process_group(group, rustix::process::Signal::CONT);
+                }
+                // What the signal broke off is recorded by the thread that ran it, which then rests.
+                let mut waited = Duration::ZERO;
+                while at.working.load(Ordering::SeqCst) && waited < LAST_WORK {
+                    std::thread::sleep(LOOK_EVERY);
+                    waited += LOOK_EVERY;
                 }
                 let name = if signal == SIGHUP { "SIGHUP" } else { "SIGTERM" };
                 end(EndingSignal { name, exit_code: 128 + signal });
@@ -79,6 +97,20 @@ impl Interrupts {
     /// Forgets an earlier Ctrl-C.
     pub fn clear(&self) {
         self.flag.store(false, Ordering::Release);
+    }
+
+    /// Something begins to run.
+    pub(crate) fn work_begins(&self) {
+        self.working.store(true, Ordering::SeqCst);
+    }
+
+    /// It has ended and is recorded. Does not return when a signal is ending the process: how the session ended is for
+    /// that signal to say, not for what it broke off.
+    pub(crate) fn work_is_over(&self) {
+        self.working.store(false, Ordering::SeqCst);
+        while self.ending.load(Ordering::SeqCst) {
+            std::thread::park();
+        }
     }
 
     /// Tells which process group runs, so that it ends together with the shell; 0 for none.

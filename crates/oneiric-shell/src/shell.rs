@@ -163,7 +163,9 @@ impl Shell {
         let mut last = None;
         for piece in pieces {
             for step in self.steps(piece) {
+                self.interrupts.work_begins();
                 let next = step(self);
+                self.interrupts.work_is_over();
                 self.say_warnings();
                 match next {
                     Next::Exit(code) => return Err(code),

@@ -1,9 +1,10 @@
 //! What people see of sessions: ids, worktrees, pipes, file modes.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use testkit::{Server, TestHome, git, scan};
 
-use crate::sample::{id, session_start};
+use crate::sample::{id, session_start, types};
 
 #[test]
 fn an_unknown_session_id_is_told_with_the_nearest_ids_by_every_door() {
@@ -168,4 +169,44 @@ fn sessions_whose_process_is_gone_are_stale_and_living_ones_are_active() {
     assert!(alive.wait(std::time::Duration::from_secs(10)).success());
     assert_eq!(home.sessions(&["--status", "ended"]).len(), 1);
     server.stop();
+}
+
+#[test]
+fn a_shell_that_is_told_to_end_takes_its_command_along_and_closes_its_session() {
+    for (signal, name, code) in [(Signal::TERM, "SIGTERM", 143), (Signal::HUP, "SIGHUP", 129)] {
+        let home = TestHome::patient();
+        let server = Server::start(&home);
+        // The number makes this command unlike any other on the machine.
+        let number = format!("61.{}", home.port());
+        let mut shell = home.mahavishnu(["shell", "-c", &format!("!sleep {number}")]).spawn();
+        let runs = || home.program("pgrep", ["-f", &format!("^sleep {number}$")]).run().code == Some(0);
+        testkit::soon("the command", runs);
+        shell.signal(signal);
+        let status = shell.wait(std::time::Duration::from_secs(10));
+        assert_eq!(status.code(), Some(code), "{signal:?}: {status}");
+        testkit::soon("the command's end", || !runs());
+        server.expect_all_delivered(&home);
+        let session = &home.sessions(&[])[0];
+        assert_eq!(session["status"], "ended", "{session}");
+        let events = home.events(&id(session));
+        assert_eq!(types(&events), ["session_start", "command", "session_end"], "{events:?}");
+        assert_eq!(events[2]["data"]["reason"], name, "{events:?}");
+        server.stop();
+    }
+}
+
+#[test]
+fn a_command_that_outlives_its_shell_is_known_and_its_outcome_is_not() {
+    let home = TestHome::patient();
+    let server = Server::start(&home);
+    let ready = home.work().join("ready");
+    let command = format!("!trap '' TERM INT; touch {}; sleep 8", ready.display());
+    let mut shell = home.mahavishnu(["shell", "-c", &command]).spawn();
+    testkit::soon("the command", || ready.exists());
+    shell.signal(Signal::TERM);
+    assert_eq!(shell.wait(std::time::Duration::from_secs(5)).code(), Some(143));
+    server.expect_all_delivered(&home);
+    let events = home.events(&id(&home.sessions(&[])[0]));
+    assert_eq!(types(&events), ["session_start", "command", "session_end"], "{events:?}");
+    assert_eq!((&events[1]["data"]["command"], &events[1]["data"]["outcome"]), (&json!(command), &json!("unknown")));
 }
