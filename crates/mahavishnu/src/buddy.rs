@@ -18,6 +18,9 @@ use crate::world::World;
 /// What Session-Buddy calls itself.
 const PRODUCT: &str = "session-buddy";
 
+/// Where it listens unless told otherwise.
+const USUAL_PORT: i64 = 8678;
+
 /// Issuer of tokens made here.
 pub(crate) const ISSUER: &str = "mahavishnu";
 
@@ -27,8 +30,10 @@ pub(crate) fn address(world: &World) -> String {
     if let Some(url) = settings.opt_text("session_buddy.url") {
         return url.to_owned();
     }
-    let given = |name: &str| settings.is_given(name);
-    if !given("session_buddy.host") && !given("session_buddy.port") {
+    // 0 tells the server to take any free port, which only its run file knows.
+    let port = settings.int("session_buddy.port");
+    let given = port != 0 && (settings.is_given("session_buddy.host") || settings.is_given("session_buddy.port"));
+    if !given {
         let home = Home::at(settings.path("session_buddy.home"));
         if let Some(server) = run_file::running(&home, PRODUCT) {
             return format!("http://{}", server.address);
@@ -41,7 +46,7 @@ pub(crate) fn address(world: &World) -> String {
         host if host.contains(':') && !host.starts_with('[') => format!("[{host}]"),
         host => host.to_owned(),
     };
-    format!("http://{host}:{}", settings.int("session_buddy.port"))
+    format!("http://{host}:{}", if port == 0 { USUAL_PORT } else { port })
 }
 
 /// The secret that both sides share, when one is set.

@@ -66,9 +66,9 @@ static SPECS: &[Spec] = &[
     named(
         spec(
             "session_buddy.port",
-            Kind::Int { min: 1, max: 65_535 },
+            Kind::Int { min: 0, max: 65_535 },
             "8678",
-            "Session-Buddy's port, when no url is set",
+            "Session-Buddy's port, when no url is set; 0 is that of its running server",
         ),
         &["SESSION_BUDDY_PORT"],
     ),

@@ -151,8 +151,9 @@ fn lite_mode_keeps_everything_in_memory_and_its_commands_ask_the_server() {
 #[test]
 fn port_0_takes_a_free_port_and_everybody_finds_it() {
     let mut home = TestHome::patient();
-    home.clear_var("SESSION_BUDDY_PORT");
-    home.session_buddy(["start", "--detach", "--port", "0"]).run().expect_success();
+    // As it stands in an environment file that both programs read.
+    home.set_var("SESSION_BUDDY_PORT", "0");
+    home.session_buddy(["start", "--detach"]).run().expect_success();
     let done = home.mahavishnu(["shell", "-c", "ps()"]).run();
     done.expect_success();
     let health = home.session_buddy(["health"]).run();
