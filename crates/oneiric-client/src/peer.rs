@@ -44,20 +44,10 @@ pub enum PeerError {
 
 impl From<PeerError> for Fault {
     fn from(error: PeerError) -> Self {
-        let kinds = [
-            FaultKind::User,
-            FaultKind::Config,
-            FaultKind::NotFound,
-            FaultKind::Conflict,
-            FaultKind::Denied,
-            FaultKind::Unavailable,
-        ];
         let kind = match &error {
             PeerError::Unreachable(_) | PeerError::TimedOut(_) | PeerError::Protocol(_) => FaultKind::Unavailable,
             PeerError::Denied(_) => FaultKind::Denied,
-            PeerError::Tool { code, .. } => {
-                kinds.into_iter().find(|kind| kind.code() == code).unwrap_or(FaultKind::Internal)
-            }
+            PeerError::Tool { code, .. } => FaultKind::from_code(code),
         };
         Self::new(kind, error.to_string())
     }

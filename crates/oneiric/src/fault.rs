@@ -23,6 +23,15 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    const ALL: [Self; 7] =
+        [Self::User, Self::Config, Self::NotFound, Self::Conflict, Self::Denied, Self::Unavailable, Self::Internal];
+
+    /// The kind whose [`FaultKind::code`] a peer sent; a code that nobody here knows is the peer's defect.
+    #[must_use]
+    pub fn from_code(code: &str) -> Self {
+        Self::ALL.into_iter().find(|kind| kind.code() == code).unwrap_or(Self::Internal)
+    }
+
     /// Process exit code. Documented in `docs/exit-codes.md`; stable.
     #[must_use]
     pub const fn exit_code(self) -> u8 {

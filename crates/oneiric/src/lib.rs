@@ -8,6 +8,7 @@ pub mod event;
 pub mod fault;
 pub mod id;
 pub mod logs;
+pub mod moment;
 pub mod paths;
 pub mod process;
 pub mod recorder;

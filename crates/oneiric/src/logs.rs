@@ -19,7 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use self::file::LogFile;
 use self::line::Fields;
-pub use self::read::{Filter, Follow, parse_duration, parse_since, read};
+pub use self::read::{Filter, Follow, read};
 use crate::clock::{Clock, SystemClock};
 use crate::redact::Redactor;
 

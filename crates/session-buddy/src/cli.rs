@@ -6,7 +6,6 @@ mod control;
 mod events;
 mod health;
 mod logs;
-mod moment;
 mod output;
 mod search;
 mod sessions;

@@ -28,7 +28,8 @@ pub(super) struct Logs {
 
 impl Logs {
     pub(super) fn run(&self, world: &World, output: &Output) -> Result<()> {
-        let filter = self.filter(world)?;
+        let (level, since, grep) = (self.level.as_deref(), self.since.as_deref(), self.grep.as_deref());
+        let filter = Filter::typed(level, since, grep, self.limit, world.clock.now())?;
         let path = log::dir(world).join(format!("{}.log", log::PRODUCT));
         match logs::read(&path, &filter) {
             Ok(lines) => {
@@ -47,29 +48,5 @@ impl Logs {
                     .hint("check its access rights"))
             }
         }
-    }
-
-    fn filter(&self, world: &World) -> Result<Filter> {
-        let since = |text: &String| {
-            logs::parse_since(text, world.clock.now()).ok_or_else(|| {
-                Fault::user(format!("'{}' is no time", text.escape_debug()))
-                    .hint("write 24h, 7d, 2026-11-22 or 2026-11-22T18:09:36Z")
-            })
-        };
-        let grep = |text: &String| {
-            regex::Regex::new(text).map_err(|error| {
-                let why = error.to_string();
-                Fault::user(format!(
-                    "--grep is no regular expression: {}",
-                    why.lines().last().unwrap_or_default().trim()
-                ))
-            })
-        };
-        Ok(Filter {
-            level: self.level.as_deref().and_then(logs::parse_level),
-            since: self.since.as_ref().map(since).transpose()?,
-            grep: self.grep.as_ref().map(grep).transpose()?,
-            limit: (self.limit > 0).then_some(self.limit),
-        })
     }
 }

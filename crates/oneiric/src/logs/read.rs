@@ -5,13 +5,14 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use regex::Regex;
 use tracing::level_filters::LevelFilter;
 
 use super::parse_level;
 use crate::clock::Timestamp;
+use crate::fault::{Fault, Result};
+use crate::moment;
 
 /// Which lines are wanted.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +28,32 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// A filter as people type it: a level's name, a time ([`moment::parse`]), a regular expression, and how many lines (0: all).
+    ///
+    /// # Errors
+    /// A wrong request that names the part that is not understood.
+    pub fn typed(
+        level: Option<&str>,
+        since: Option<&str>,
+        grep: Option<&str>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Self> {
+        let regex = |text: &str| {
+            Regex::new(text).map_err(|error| {
+                let why = error.to_string();
+                let why = why.lines().last().unwrap_or_default().trim().to_owned();
+                Fault::user(format!("--grep is no regular expression: {why}"))
+            })
+        };
+        Ok(Self {
+            level: level.and_then(parse_level),
+            since: since.map(|text| moment::parse(text, now)).transpose()?,
+            grep: grep.map(regex).transpose()?,
+            limit: (limit > 0).then_some(limit),
+        })
+    }
+
     fn lets_through(&self, line: &str) -> bool {
         let level = || field(line, "level").and_then(|name| parse_level(&name));
         let time = || field(line, "time").and_then(|text| Timestamp::parse(&text));
@@ -159,31 +186,4 @@ impl Follow {
         let ours = self.file.as_ref().and_then(|file| file.metadata().ok()).map(identity);
         there.is_some() && there != ours
     }
-}
-
-/// `45s 30m 24h 7d 2w`.
-#[must_use]
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let unit = text.chars().last()?;
-    let number: u64 = text[..text.len() - unit.len_utf8()].trim_end().parse().ok()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        'w' => 604_800,
-        _ => return None,
-    };
-    number.checked_mul(seconds).map(Duration::from_secs)
-}
-
-/// A time in the past: a duration before `now`, a date (from its beginning in UTC), or a time stamp.
-#[must_use]
-pub fn parse_since(text: &str, now: Timestamp) -> Option<Timestamp> {
-    let text = text.trim();
-    parse_duration(text)
-        .map(|ago| now.minus(ago))
-        .or_else(|| Timestamp::parse(text))
-        .or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")))
 }

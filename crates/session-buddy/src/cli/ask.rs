@@ -167,17 +167,9 @@ fn reachable(address: &str) -> String {
 
 /// A tool's error as a fault of the command.
 pub(super) fn fault_of(error: &ToolError) -> Fault {
-    let kinds = [
-        FaultKind::User,
-        FaultKind::Config,
-        FaultKind::NotFound,
-        FaultKind::Conflict,
-        FaultKind::Denied,
-        FaultKind::Unavailable,
-    ];
     let kind = match error.code() {
         "invalid_arguments" => FaultKind::User,
-        code => kinds.into_iter().find(|kind| kind.code() == code).unwrap_or(FaultKind::Internal),
+        code => FaultKind::from_code(code),
     };
     let fault = Fault::new(kind, error.message());
     match error.to_value().get("hint").and_then(Value::as_str) {

@@ -6,13 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use oneiric::clock::Timestamp;
 use oneiric::fault::{Fault, Result};
 use oneiric::logs::{self, Filter, Follow};
-use regex::Regex;
 
 use super::ask::Context;
-use super::moment;
 use super::output::{emit, note};
 use crate::PRODUCT;
 
@@ -39,27 +36,10 @@ pub(super) struct LogsArgs {
     since: Option<String>,
 }
 
-impl LogsArgs {
-    fn filter(&self, now: Timestamp) -> Result<Filter> {
-        let grep = self.grep.as_deref().map(Regex::new).transpose().map_err(|error| {
-            let reason = error.to_string();
-            Fault::user(format!(
-                "--grep is no regular expression: {}",
-                reason.lines().last().unwrap_or_default().trim()
-            ))
-        })?;
-        Ok(Filter {
-            level: self.level.as_deref().and_then(logs::parse_level),
-            since: self.since.as_deref().map(|text| moment::parse(text, now)).transpose()?,
-            grep,
-            limit: (self.tail > 0).then_some(self.tail),
-        })
-    }
-}
-
 /// Runs `logs`.
 pub(super) fn run(args: &LogsArgs, context: &Context) -> Result<ExitCode> {
-    let filter = args.filter(context.now())?;
+    let (level, since, grep) = (args.level.as_deref(), args.since.as_deref(), args.grep.as_deref());
+    let filter = Filter::typed(level, since, grep, args.tail, context.now())?;
     let path = context.settings.home().logs().join(format!("{PRODUCT}.log"));
     // Before reading, so that no line falls between the two.
     let following = args.follow.then(|| Follow::from_end(&path, filter.clone()));
@@ -94,18 +74,5 @@ fn follow(path: &Path, mut following: Follow) -> Result<ExitCode> {
             }
         }
         std::thread::sleep(LOOK_EVERY);
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_broken_pattern_is_a_wrong_request() {
-        let args = LogsArgs { tail: 5, follow: false, grep: Some("(".into()), level: None, since: None };
-        let fault = args.filter(Timestamp::from_micros(0)).unwrap_err();
-        assert!(fault.to_string().contains("--grep"), "{fault}");
     }
 }

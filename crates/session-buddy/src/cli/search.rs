@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use oneiric::fault::Result;
+use oneiric::moment;
 use session_store::{Candidates, SearchAnswer, SearchHit};
 
 use super::ask::{Context, read};
-use super::moment;
 use super::output::{self, Format, Screen, note, plain};
 use crate::mcp::search::{Filters, Search, SearchType};
 

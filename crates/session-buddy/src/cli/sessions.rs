@@ -7,12 +7,12 @@ use std::time::Duration;
 use clap::Args;
 use comfy_table::Cell;
 use oneiric::fault::Result;
+use oneiric::moment;
 use oneiric::repository;
 use serde_json::Value;
 use session_store::{Session, SessionStatus};
 
 use super::ask::{Context, read};
-use super::moment;
 use super::output::{self, Format, cell, note, plain};
 use crate::mcp::sessions::{GetSession, ListSessions, SessionLine, SessionList};
 use oneiric::clock::{Timestamp, clock_time};
