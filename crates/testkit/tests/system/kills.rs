@@ -148,6 +148,10 @@ fn two_hundred_kills_of_shell_and_server_lose_nothing_and_double_nothing() {
         stored.iter().filter(|(_, outcome)| outcome == "completed").map(|(command, _)| command.as_str()).collect();
     let acknowledged = acknowledged.into_inner().unwrap();
     let seen: usize = acknowledged.values().map(Vec::len).sum();
+    eprintln!(
+        "{} shells and {server_kills} servers were killed; {seen} commands were acknowledged",
+        acknowledged.len()
+    );
     assert!(seen > KILLS, "the shells acknowledged too little ({seen}) for this to say anything");
     for (round, tokens) in &acknowledged {
         for (place, token) in tokens.iter().enumerate() {
