@@ -8,6 +8,7 @@ use oneiric::clock::{Clock, SystemClock, Timestamp};
 use oneiric::fault::{Fault, FaultKind, Result};
 use oneiric::run_file::{self, ServerInfo};
 use oneiric::settings::{Settings, Surroundings};
+use oneiric::spool;
 use oneiric_client::{Peer, PeerError, TokenSource};
 use oneiric_server::mcp::ToolError;
 use serde::Serialize;
@@ -24,6 +25,9 @@ use crate::server::launch;
 
 /// Longest time that the running server gets; then the database is read directly.
 const SERVER_LIMIT: Duration = Duration::from_secs(2);
+
+/// Longest time for what ended shells left behind, before the question itself.
+const SPOOL_LIMIT: Duration = Duration::from_millis(500);
 
 /// A request that can go either way.
 pub(super) trait Question: Serialize {
@@ -128,6 +132,12 @@ impl Context {
             _ => Map::new(),
         };
         let peer = self.peer(info).map_err(|fault| PeerError::Denied(fault.to_string()))?;
+        if info.database != "memory" {
+            // What a shell left a moment ago belongs into the answer; the server itself looks every second.
+            for folder in launch::spools(&self.settings, &self.surroundings) {
+                let _ = spool::drain(&folder, &peer, self.clock.as_ref(), SPOOL_LIMIT);
+            }
+        }
         peer.call_tool(Q::TOOL, arguments, SERVER_LIMIT)
     }
 
