@@ -86,7 +86,7 @@ pub fn main() -> ExitCode {
     match run(cli.command, Surroundings::from_process()) {
         Ok(code) => code,
         Err(fault) => {
-            let _ = writeln!(std::io::stderr(), "Error: {fault}");
+            let _ = writeln!(std::io::stderr(), "error: {fault}");
             ExitCode::from(fault.kind().exit_code())
         }
     }

@@ -265,7 +265,7 @@ fn last_words(said: &mut File) -> Option<String> {
     let mut text = String::new();
     said.read_to_string(&mut text).ok()?;
     let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
-    Some(line.strip_prefix("Error: ").unwrap_or(line).to_owned())
+    Some(line.strip_prefix("error: ").unwrap_or(line).to_owned())
 }
 
 #[cfg(test)]
