@@ -16,9 +16,8 @@ use crate::spool::{self, BATCH_EVENTS, DeliveryError, EntryKind};
 const FIRST_DELIVERY: Duration = Duration::from_millis(100);
 /// Longest wait for one answer outside of an exit.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// Pause after the first failure; doubles up to [`LONGEST_PAUSE`].
+/// Pause after the first failure; doubles up to the flush interval, so that power loss never costs more than that.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// Time for sessions that others left behind.
 const ORPHAN_LIMIT: Duration = Duration::from_millis(500);
 
@@ -64,14 +63,19 @@ impl Sender {
                 }
                 Next::Deliver => {
                     let goal = state.flush_wanted;
+                    let unsure = state.last_error.is_some();
                     drop(state);
+                    if unsure {
+                        // The last attempt failed and this one may take long: what came meanwhile is made safe first.
+                        self.make_safe();
+                    }
                     let done = self.deliver_all();
                     state = shared.lock();
-                    let now = shared.clock.monotonic();
                     if let Err(error) = done {
                         state.last_error = Some(error);
+                        // From the attempt's start on: a slow failure was a pause in itself.
                         self.not_before = now + self.pause;
-                        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                        self.pause = (self.pause * 2).min(shared.config.flush_interval);
                     } else {
                         self.pause = FIRST_PAUSE;
                         self.not_before = now;
@@ -150,13 +154,18 @@ impl Sender {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
                 Err(error) => {
-                    let handle = self.shared.lock().spooled();
-                    if let Some((_, Ok(file))) = handle {
-                        let _ = file.sync_data();
-                    }
+                    self.make_safe();
                     return Err(error);
                 }
             }
+        }
+    }
+
+    /// What the spool holds survives a power loss from here on.
+    fn make_safe(&self) {
+        let handle = self.shared.lock().spooled();
+        if let Some((_, Ok(file))) = handle {
+            let _ = file.sync_data();
         }
     }
 
