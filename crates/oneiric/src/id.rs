@@ -97,6 +97,19 @@ id!(
     EventId
 );
 
+impl SessionId {
+    /// The id of the session that `event` started at `at`, when its sender names none: sortable like any other, and the
+    /// same each time, so that a start that is sent again starts nothing new.
+    #[must_use]
+    pub fn derived(at: Timestamp, event: &EventId) -> Self {
+        let millis = (at.as_micros().max(0) / 1_000).unsigned_abs();
+        let digest = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, event.as_str().as_bytes());
+        let mut entropy = [0; 10];
+        entropy.copy_from_slice(&digest.as_bytes()[..10]);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &entropy).into_uuid().hyphenated().to_string())
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -107,6 +120,15 @@ mod tests {
         let first = SessionId::generate(Timestamp::from_micros(1_000_000_000));
         let second = SessionId::generate(Timestamp::from_micros(1_000_002_000));
         assert!(first < second);
+    }
+
+    #[test]
+    fn a_derived_id_sorts_by_time_and_is_the_same_each_time() {
+        let (early, late) = (Timestamp::from_micros(1_000_000_000), Timestamp::from_micros(1_000_001_000));
+        let event = |text: &str| EventId::parse(text).unwrap();
+        assert_eq!(SessionId::derived(early, &event("a")), SessionId::derived(early, &event("a")));
+        assert_ne!(SessionId::derived(early, &event("a")), SessionId::derived(early, &event("b")));
+        assert!(SessionId::derived(early, &event("b")) < SessionId::derived(late, &event("a")));
     }
 
     #[test]

@@ -106,7 +106,8 @@ impl Server {
 
 fn start(event_id: &str) -> Value {
     json!({
-        "event_version": "1.0", "event_id": event_id, "event_type": "session_start", "component_name": "mahavishnu",
+        "event_version": "1.0", "event_id": event_id, "session_id": event_id, "event_type": "session_start",
+        "component_name": "mahavishnu",
         "shell_type": "MahavishnuShell", "timestamp": STARTED, "pid": 4711,
         "user": { "username": "ada", "home": "/home/ada" }, "hostname": "box",
         "environment": { "python_version": "3.13.1", "platform": "linux-x86_64", "cwd": "/home/ada/web" },
@@ -147,6 +148,23 @@ async fn a_session_is_started_filled_ended_and_found_by_either_revision() {
     assert_eq!(again["status"], "ended");
     let (events, _) = server.call("list_events", json!({ "session_id": "e-1" })).await;
     assert_eq!(events["events"].as_array().unwrap().len(), 4, "a repeated end adds nothing");
+}
+
+#[tokio::test]
+async fn a_start_without_an_id_gets_a_sortable_one_and_the_same_one_when_it_is_sent_again() {
+    let server = Server::new();
+    let mut nameless = start("e-1");
+    nameless["session_id"].take();
+    let (first, failed) = server.call("track_session_start", nameless.clone()).await;
+    assert!(!failed, "{first}");
+    let (second, _) = server.call("track_session_start", nameless.clone()).await;
+    assert_eq!(first, second);
+    nameless["event_id"] = json!("a-2");
+    nameless["timestamp"] = json!("2026-02-06T10:00:01Z");
+    let (later, _) = server.call("track_session_start", nameless).await;
+    assert!(first["session_id"].as_str() < later["session_id"].as_str(), "{first} {later}");
+    let (listed, _) = server.call("list_sessions", json!({})).await;
+    assert_eq!(listed["sessions"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]

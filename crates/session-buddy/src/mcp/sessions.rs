@@ -34,7 +34,7 @@ pub struct TrackSessionStart {
     pub(crate) environment: EnvironmentInput,
     #[serde(default)]
     pub(crate) metadata: Option<Map<String, Value>>,
-    /// Default: event_id
+    /// Default: made from event_id
     #[serde(default)]
     pub session_id: Option<SessionId>,
     /// Default: admin_shell
@@ -100,7 +100,7 @@ impl TrackSessionStart {
     pub(crate) fn run(self, store: &dyn Store) -> Result<Value, ToolError> {
         let session_id = match &self.session_id {
             Some(id) => id.clone(),
-            None => SessionId::parse(self.event_id.as_str()).map_err(|error| field("event_id", error.to_string()))?,
+            None => SessionId::derived(self.timestamp, &self.event_id),
         };
         let shown = session_id.as_str().to_owned();
         let answer = self.checked().and_then(|input| input.store(store, session_id));
