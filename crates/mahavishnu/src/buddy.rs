@@ -8,7 +8,7 @@ use oneiric::fault::{Fault, FaultKind, Result};
 use oneiric::paths::Home;
 use oneiric::run_file;
 use oneiric::secret::Secret;
-use oneiric::settings::check_secret_strength;
+use oneiric::settings::{Settings, check_secret_strength};
 use oneiric::token::{Algorithm, Claims, Scope, mint_with};
 use oneiric_client::{Peer, PeerError, TokenSource};
 use serde_json::{Map, Value};
@@ -25,8 +25,7 @@ const USUAL_PORT: i64 = 8678;
 pub(crate) const ISSUER: &str = "mahavishnu";
 
 /// The address: the url that is set, else host and port that are set, else where its server runs, else the usual port.
-pub(crate) fn address(world: &World) -> String {
-    let settings = &world.settings;
+fn address(settings: &Settings) -> String {
     if let Some(url) = settings.opt_text("session_buddy.url") {
         return url.to_owned();
     }
@@ -61,7 +60,8 @@ pub(crate) fn peer(world: &World) -> Peer {
         let algorithm = Algorithm::parse(world.settings.text("auth.algorithm")).unwrap_or_default();
         token_source(secret.clone(), algorithm, crate::who::username(&world.surroundings), lifetime)
     });
-    Peer::new(&address(world), token)
+    let settings = world.settings.clone();
+    Peer::new(&address(&settings), token).with_locator(Box::new(move || address(&settings)))
 }
 
 /// Makes a token for Session-Buddy when one is needed, and again when it is about to end.

@@ -3,4 +3,4 @@
 mod peer;
 mod rpc;
 
-pub use peer::{Peer, PeerError, TokenSource};
+pub use peer::{Locator, Peer, PeerError, TokenSource};

@@ -26,9 +26,13 @@ impl FaultKind {
     const ALL: [Self; 7] =
         [Self::User, Self::Config, Self::NotFound, Self::Conflict, Self::Denied, Self::Unavailable, Self::Internal];
 
-    /// The kind whose [`FaultKind::code`] a peer sent; a code that nobody here knows is the peer's defect.
+    /// The kind whose [`FaultKind::code`] a peer sent (`invalid_arguments` is a wrong request of a tool); a code that
+    /// nobody here knows is the peer's defect.
     #[must_use]
     pub fn from_code(code: &str) -> Self {
+        if code == "invalid_arguments" {
+            return Self::User;
+        }
         Self::ALL.into_iter().find(|kind| kind.code() == code).unwrap_or(Self::Internal)
     }
 

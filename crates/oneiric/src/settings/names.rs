@@ -24,7 +24,8 @@ impl Catalog {
 
     /// What to write instead of the unknown key `path`.
     pub(super) fn advice(&self, path: &str) -> String {
-        if let Some(near) = nearest(path, self.all_paths()) {
+        let sections = self.all_paths().filter_map(|known| known.split_once('.').map(|(section, _)| section));
+        if let Some(near) = nearest(path, self.all_paths().chain(sections)) {
             return format!("did you mean '{near}'?");
         }
         let section = path.rsplit_once('.').map_or("", |(section, _)| section);

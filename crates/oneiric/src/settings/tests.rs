@@ -190,6 +190,7 @@ fn a_wrong_file_is_refused_with_file_line_key_and_what_is_allowed() {
         ("auth:\n  secret: [a]\n", &["'auth.secret'", "a list"]),
         ("auth: true\n", &["'auth' must be a section"]),
         ("auth:\n  enabled: {x: 1}\n", &["'auth.enabled'", "not a section"]),
+        ("databse:\n  x: 1\n", &["line 1", "unknown key 'databse'", "did you mean 'database'?"]),
         ("unheard_of:\n  x: 1\n", &["line 1", "unknown key 'unheard_of'", "known are auth, database"]),
         ("auth_enabled: true\n", &["did you mean 'auth.enabled'"]),
         ("port: 1\nport: 2\n", &["line 2", "'port' stands here a second time"]),

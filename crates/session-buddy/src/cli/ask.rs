@@ -177,11 +177,7 @@ fn reachable(address: &str) -> String {
 
 /// A tool's error as a fault of the command.
 pub(super) fn fault_of(error: &ToolError) -> Fault {
-    let kind = match error.code() {
-        "invalid_arguments" => FaultKind::User,
-        code => FaultKind::from_code(code),
-    };
-    let fault = Fault::new(kind, error.message());
+    let fault = Fault::new(FaultKind::from_code(error.code()), error.message());
     match error.to_value().get("hint").and_then(Value::as_str) {
         Some(hint) => fault.hint(hint),
         None => fault,

@@ -60,7 +60,7 @@ fn best_window(ranker: &Ranker<'_>, spans: &[(usize, usize, usize)]) -> (f64, us
 }
 
 fn cut(best: &Best) -> Excerpt {
-    let text = best.text.as_str();
+    let text = best.text.trim_end();
     let begin = lead(text, best.from);
     let mut out = Excerpt::default();
     let mut chars = 0;
