@@ -385,5 +385,6 @@ async fn the_tool_list_is_small_and_as_agreed() {
         let schema = Value::Object(tool.input.as_ref().clone()).to_string();
         assert!(!schema.contains("$ref") && !schema.contains("$schema"), "{}: {schema}", tool.name);
     }
-    insta::assert_json_snapshot!("tools_list", listed["result"]["tools"]);
+    // As text: how numbers are kept inside depends on features that other crates of the workspace turn on.
+    insta::assert_snapshot!("tools_list", serde_json::to_string_pretty(&listed["result"]["tools"]).unwrap());
 }
