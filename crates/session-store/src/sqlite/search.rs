@@ -26,9 +26,9 @@ use blocks::Range;
 pub(super) use expression::NEWEST;
 
 /// Matches of all words that are ranked; of more, the newest.
-pub(super) const RANKED: usize = 2_000;
+pub(super) const RANKED: usize = 1_500;
 /// Matches of single words that are ranked to fill an answer up.
-const FILLED: usize = 1_000;
+const FILLED: usize = 500;
 /// Text of all candidates together, so that long outputs do not make a search slow.
 const RANKED_BYTES: usize = 4 * 1024 * 1024;
 /// Matches that are looked at, when most of them lie outside the filter's time.
