@@ -160,6 +160,17 @@ impl Server {
         resident(&status).ok_or_else(|| "the kernel does not tell VmRSS".into())
     }
 
+    /// Processor time that it has used so far. Unlike elapsed time it tells little of what else the machine does.
+    pub(crate) fn processor_time(&self) -> Result<Duration> {
+        let mut nanoseconds = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            // A thread may end meanwhile.
+            let spent = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+            nanoseconds += spent.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
     /// Ends it in the orderly way.
     pub(crate) fn stop(mut self) -> Result {
         self.terminate();

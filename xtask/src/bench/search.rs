@@ -36,13 +36,17 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let kinds = kinds(&bench.corpus, filled.events(), count);
     let server = Server::start(&bench.built, &filled.sandbox)?;
     let mut connection = server.connect()?;
+    filled.warm()?;
     let mut times = vec![Vec::new(); kinds.len()];
+    let mut processor = vec![Vec::new(); kinds.len()];
     let mut empty = vec![Vec::new(); kinds.len()];
     for turn in 0..count {
         for (number, kind) in kinds.iter().enumerate() {
             let query = &kind.queries[turn % kind.queries.len()];
+            let before = server.processor_time()?;
             let (time, found) = search(&mut connection, query)?;
             times[number].push(time);
+            processor[number].push(server.processor_time()?.saturating_sub(before));
             if found == 0 {
                 empty[number].push(query.clone());
             }
@@ -60,6 +64,10 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         figures.push(
             figure.failed_if(!empty.is_empty(), || format!("{} found nothing, such as '{}'", empty.len(), empty[0])),
         );
+    }
+    for (kind, processor) in kinds.iter().zip(&processor) {
+        let what = format!("processor time of it: {}", kind.what);
+        figures.push(Figure::new(what, "all threads", Unit::Milliseconds, Spread::of_times(processor)));
     }
     figures.push(Figure::new("server: memory after these searches", filled.shown(), Unit::Mebibytes, memory));
     drop(connection);

@@ -25,6 +25,7 @@ fn searches(bench: &Bench) -> Result<Vec<Figure>> {
     let filled = filled(bench)?;
     let count = bench.runs(400, 30);
     let store = SqliteStore::open(&database(&filled.sandbox), Options::new(Arc::new(SystemClock)))?;
+    filled.warm()?;
     let mut figures = Vec::new();
     for kind in search::kinds(&bench.corpus, filled.events(), count) {
         let mut times = Vec::new();
