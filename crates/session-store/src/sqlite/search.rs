@@ -27,8 +27,12 @@ pub(super) use expression::NEWEST;
 
 /// Matches of all words that are ranked; of more, the newest.
 pub(super) const RANKED: usize = 1_500;
-/// Matches of single words that are ranked to fill an answer up.
-const FILLED: usize = 500;
+/// Matches of the rarest words, about, from which on the other words are looked for in the texts: reading so few texts
+/// costs less than walking through all places of a common word.
+const FEW: f64 = 300.0;
+/// Matches of single words that are ranked to fill an answer up: beside events that hold all words, and without any.
+const FILLED_BESIDE: usize = 300;
+const FILLED: usize = 1_000;
 /// Text of all candidates together, so that long outputs do not make a search slow.
 const RANKED_BYTES: usize = 4 * 1024 * 1024;
 /// Matches that are looked at, when most of them lie outside the filter's time.
@@ -42,6 +46,8 @@ struct Search<'s> {
     query: &'s Query,
     filter: &'s SearchFilter,
     ranker: Ranker<'s>,
+    /// Events in all.
+    documents: f64,
     frequencies: Vec<f64>,
     /// Prefixes that so many events hold that the index is no help.
     common: Vec<bool>,
@@ -92,6 +98,7 @@ pub(super) fn search(
         query: &query,
         filter,
         ranker: Ranker::new(&query, &collection),
+        documents,
         frequencies,
         common,
         ranges: blocks::ranges(connection, filter.since, filter.until)?,
@@ -138,19 +145,54 @@ impl Search<'_> {
 
     /// Events that hold all words, as the index says.
     fn all_words(&mut self) -> Result<(Vec<Ranked>, Candidates), Failure> {
-        let matching = expression::all(self.query, self.filter, &self.common);
-        let gathered = self.newest(matching.as_deref(), RANKED, &HashSet::new())?;
-        let (ranked, read) = self.rank(&gathered.seqs)?;
+        let mut asked = self.asked(FEW);
+        let mut gathered = self.holding(&asked)?;
+        let (mut ranked, mut read) = self.rank(&gathered.seqs)?;
+        let most = self.asked(f64::NEG_INFINITY);
+        if asked != most && (gathered.bounded || read < gathered.seqs.len()) {
+            // The words are less evenly spread than was expected, or the texts are long.
+            asked = most;
+            gathered = self.holding(&asked)?;
+            self.bytes = 0;
+            (ranked, read) = self.rank(&gathered.seqs)?;
+        }
         let complete = ranked.iter().filter(|one| one.scored.complete).count();
         if !gathered.bounded && read == gathered.seqs.len() {
             return Ok((ranked, Candidates::Exact { count: complete as u64 }));
         }
         // Where the index could not decide, count what the texts decided.
-        let counted = if self.common.contains(&true) { complete } else { gathered.seqs.len() };
+        let counted = if asked.contains(&false) { complete } else { gathered.seqs.len() };
         let total: i64 = self.ranges.iter().map(Range::length).sum();
         let about = counted as f64 / gathered.passed.max(1) as f64 * total as f64;
         let about = (about.round() as u64).max(counted as u64);
         Ok((ranked, Candidates::Newest { ranked: read as u64, about }))
+    }
+
+    /// The newest events that hold the clauses that are `asked` for.
+    fn holding(&self, asked: &[bool]) -> Result<Gathered, Failure> {
+        let matching = expression::all(self.query, self.filter, asked);
+        self.newest(matching.as_deref(), RANKED, &HashSet::new())
+    }
+
+    /// Which clauses the index is asked for: the rarest first, until about `few` events are left. Never common prefixes:
+    /// the index would gather all their matches before it gives the first.
+    fn asked(&self, few: f64) -> Vec<bool> {
+        let clauses = &self.query.clauses;
+        let events = |index: usize| {
+            let parts = clauses[index].parts.iter().map(|&part| self.frequencies[part]).fold(self.documents, f64::min);
+            parts + clauses[index].whole.map_or(0.0, |whole| self.frequencies[whole])
+        };
+        let mut order: Vec<usize> = (0..clauses.len()).collect();
+        order.sort_by(|a, b| events(*a).total_cmp(&events(*b)));
+        let mut asked = vec![false; clauses.len()];
+        let mut expected = self.documents;
+        for index in order {
+            if expected > few && !clauses[index].parts.iter().any(|&part| self.common[part]) {
+                asked[index] = true;
+                expected *= events(index) / self.documents;
+            }
+        }
+        asked
     }
 
     /// Events that hold some of the words: the rarest words first, because they say most.
@@ -160,11 +202,12 @@ impl Search<'_> {
         words.dedup();
         words.retain(|word| !self.common[*word]);
         words.sort_by(|a, b| self.frequencies[*a].total_cmp(&self.frequencies[*b]));
+        let wanted = if known.is_empty() { FILLED } else { FILLED_BESIDE };
         let mut seqs: Vec<i64> = Vec::new();
         let mut taken = known.clone();
         for (index, word) in words.iter().enumerate() {
             // Each word gets its share, and what the words before it left.
-            let room = (FILLED - seqs.len()) / (words.len() - index);
+            let room = (wanted - seqs.len()) / (words.len() - index);
             let matching = expression::any(&self.query.terms[*word], self.query, self.filter);
             let gathered = self.newest(matching.as_deref(), room, &taken)?;
             taken.extend(&gathered.seqs);

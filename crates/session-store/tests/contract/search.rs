@@ -16,6 +16,7 @@ on_every_store!(
     leakage_between_projects_is_zero,
     a_common_word_is_bounded_and_the_answer_says_so,
     long_outputs_are_found_and_cut,
+    the_one_long_output_among_many_is_found,
     hostile_queries_are_answered_or_refused_quickly,
     events_whose_start_came_late_are_found_by_scope,
 );
@@ -177,6 +178,13 @@ fn long_outputs_are_found_and_cut(world: &World) {
     assert_eq!(world.found("make first"), ["long"]);
     let hit = world.search("first").hits.remove(0);
     assert!(hit.excerpt.chars().count() <= 240);
+}
+
+fn the_one_long_output_among_many_is_found(world: &World) {
+    let filler = "x".repeat(900_000);
+    let text = |n: usize| format!("seldom {} {filler}", if n == 0 { "needle" } else { "hay" });
+    world.put("s", (0..12).map(|n| command(&format!("e{n}"), n as f64, &text(n))).collect());
+    assert_eq!(world.found("seldom needle"), ["e0"]);
 }
 
 fn hostile_queries_are_answered_or_refused_quickly(world: &World) {

@@ -31,14 +31,10 @@ fn clause(query: &Query, clause: &Clause) -> String {
     }
 }
 
-/// Events that hold every clause of the query and pass the filter; `None` when the index cannot narrow them at all.
-///
-/// `common` prefixes are left to the texts: the index would gather all their matches before it gives the first.
-pub(super) fn all(query: &Query, filter: &SearchFilter, common: &[bool]) -> Option<String> {
-    let is_common = |one: &Clause| one.parts.iter().any(|&part| common[part]);
-    let clauses: Vec<String> =
-        query.clauses.iter().filter(|one| !is_common(one)).map(|one| clause(query, one)).collect();
-    narrowed(clauses, query, filter)
+/// Events that hold the clauses that are `asked` for and pass the filter; `None` when the index cannot narrow them at all.
+pub(super) fn all(query: &Query, filter: &SearchFilter, asked: &[bool]) -> Option<String> {
+    let clauses = query.clauses.iter().zip(asked).filter(|(_, asked)| **asked);
+    narrowed(clauses.map(|(one, _)| clause(query, one)).collect(), query, filter)
 }
 
 /// Events that hold one term and pass the filter.
