@@ -77,9 +77,12 @@ impl Arguments<'_> {
                 if let Ok(value) = serde_json::from_str(raw.get()) {
                     return Ok(value);
                 }
-                // Only what is wrong is read again with the path in mind: keeping it costs time.
-                let mut reader = serde_json::Deserializer::from_str(raw.get());
-                serde_path_to_error::deserialize(&mut reader).map_err(|error| invalid(&error))
+                // Only what is wrong is read again with the path in mind: keeping it costs time. It is read as the
+                // library would have read it, so that both ways say the same.
+                match serde_json::from_str(raw.get()) {
+                    Ok(map) => Self::Parsed(map).parse(),
+                    Err(error) => Err(ToolError::new("invalid_arguments", error.to_string())),
+                }
             }
         }
     }

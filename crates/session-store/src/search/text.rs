@@ -49,10 +49,38 @@ impl<'de> Visitor<'de> for Walk<'_> {
         Ok(())
     }
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        while fields.next_key::<serde::de::IgnoredAny>()?.is_some() {
-            fields.next_value_seed(Walk(&mut *self.0))?;
+        while let Some(Key { number }) = fields.next_key()? {
+            if number {
+                fields.next_value::<serde::de::IgnoredAny>()?;
+            } else {
+                fields.next_value_seed(Walk(&mut *self.0))?;
+            }
         }
         Ok(())
+    }
+}
+
+/// A field's name, of which only one thing matters: with `serde_json/arbitrary_precision`, which another crate of the
+/// build may turn on, a number comes as an object whose only field has this name.
+struct Key {
+    number: bool,
+}
+
+const NUMBER: &str = "$serde_json::private::Number";
+
+impl<'de> serde::Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+        impl Visitor<'_> for Name {
+            type Value = Key;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a field's name")
+            }
+            fn visit_str<E>(self, name: &str) -> Result<Key, E> {
+                Ok(Key { number: name == NUMBER })
+            }
+        }
+        deserializer.deserialize_str(Name)
     }
 }
 
