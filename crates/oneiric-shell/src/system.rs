@@ -243,6 +243,10 @@ mod tests {
 
     #[test]
     fn an_interrupt_ends_the_whole_group() {
+        // As in the program: a handled signal is at its default again in a child, an ignored one (a test in the
+        // background) would stay ignored.
+        let heard = std::sync::Arc::default();
+        signal_hook::flag::register(signal_hook::consts::SIGINT, heard).unwrap();
         let interrupts = Interrupts::detached();
         interrupts.raise();
         let output = Output::buffer(Terminal::PLAIN);
