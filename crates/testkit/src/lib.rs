@@ -22,6 +22,7 @@ pub mod program;
 pub mod running;
 pub mod scan;
 pub mod server;
+mod signals;
 pub mod wait;
 
 pub use chance::Chance;

@@ -27,6 +27,7 @@ pub struct Running {
 
 impl Running {
     pub(crate) fn spawn(mut command: Command, stdin: Stdio, what: &str) -> Self {
+        crate::signals::hear();
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {what}: {error}"));
         let stdout = child.stdout.take().expect("piped");
