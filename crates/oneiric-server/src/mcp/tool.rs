@@ -185,13 +185,13 @@ mod tests {
     use super::*;
 
     #[derive(Deserialize, Debug)]
-    #[allow(dead_code)]
+    #[allow(dead_code, reason = "only what serde says of it is looked at")]
     struct Batch {
         events: Vec<Item>,
     }
 
     #[derive(Deserialize, Debug)]
-    #[allow(dead_code)]
+    #[allow(dead_code, reason = "only what serde says of it is looked at")]
     struct Item {
         count: u8,
     }
