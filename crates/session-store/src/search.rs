@@ -5,6 +5,7 @@
 //! really holds is decided here, from its text.
 
 pub mod excerpt;
+pub mod meaning;
 pub mod query;
 pub mod rank;
 pub mod text;
