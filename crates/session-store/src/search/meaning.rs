@@ -1,0 +1,27 @@
+//! What a search may know of meaning. The vectors and the model live elsewhere; this is all the ranking asks of them.
+
+use oneiric::fault::Result;
+
+/// How near an event is to the query.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Near {
+    /// The event, by its `seq`.
+    pub seq: i64,
+    /// Cosine of its best chunk, from -1 to 1.
+    pub cosine: f32,
+}
+
+/// A query's meaning over the events of a filter. Made for one search; may compute in the background from its making on.
+pub trait Meaning: Send + Sync {
+    /// The nearest events that the search's filter lets pass, the nearest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the model or its vectors cannot answer; the search goes on by words and says so.
+    fn nearest(&self, limit: usize) -> Result<Vec<Near>>;
+
+    /// How near these events are, those that have vectors.
+    ///
+    /// # Errors
+    /// As [`Meaning::nearest`].
+    fn of(&self, seqs: &[i64]) -> Result<Vec<Near>>;
+}
