@@ -13,7 +13,7 @@ use oneiric::event::{Event, EventBatch, EventType};
 use oneiric::id::{EventId, SessionId};
 use serde_json::{Map, json};
 use session_store::sqlite::{Options, SqliteStore};
-use session_store::{Page, SearchFilter, SessionFilter, Store, Unknown};
+use session_store::{Page, SearchFilter, SearchRequest, SessionFilter, Store, Unknown};
 
 const WORDS: usize = 40_000;
 const SESSION_EVENTS: usize = 20;
@@ -332,7 +332,7 @@ fn searches(store: &SqliteStore) {
         let mut hits = 0;
         for text in &queries {
             let began = Instant::now();
-            hits += store.search(text, &SearchFilter::default(), 10).unwrap().hits.len();
+            hits += store.search(&SearchRequest::text(text), None).unwrap().hits.len();
             times.push(ms(began.elapsed()));
         }
         print!("{hits:>5} hits ");
@@ -348,7 +348,7 @@ fn searches(store: &SqliteStore) {
         let mut times = Vec::new();
         for _ in 0..20 {
             let began = Instant::now();
-            store.search("everytenth everyfourth", &filter, 10).unwrap();
+            store.search(&SearchRequest::text("everytenth everyfourth").within(filter.clone()), None).unwrap();
             times.push(ms(began.elapsed()));
         }
         print_times(name, &mut times);

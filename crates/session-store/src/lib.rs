@@ -15,8 +15,8 @@ pub mod sqlite;
 mod store;
 
 pub use model::{
-    Candidates, Counts, DurationHistogram, EventFilter, EventRow, Page, SearchAnswer, SearchFilter, SearchHit,
-    SearchMode, Session, SessionFilter, SessionStatus, StoreInfo,
+    Candidates, Counts, DurationHistogram, EventFilter, EventRow, Granularity, Page, SearchAnswer, SearchFilter,
+    SearchHit, SearchMode, SearchRequest, Session, SessionFilter, SessionStatus, StoreInfo,
 };
 pub use sink::StoreSink;
 pub use store::{Judge, Store, Unknown};

@@ -235,15 +235,72 @@ pub struct SearchFilter {
     /// Happened before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// Archived sessions too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub archived: bool,
 }
 
-/// How a search was really done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// What is looked for, and where.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SearchRequest {
+    /// Words, `"phrases"`, `prefix*` and `-exclusions`, or a sentence.
+    pub query: String,
+    /// What it is narrowed to.
+    pub filter: SearchFilter,
+    /// How to search; text answers where meaning cannot.
+    pub mode: SearchMode,
+    /// What a hit is.
+    pub by: Granularity,
+    /// Hits at most.
+    pub limit: usize,
+}
+
+impl SearchRequest {
+    /// The ten best events by words.
+    #[must_use]
+    pub fn text(query: impl Into<String>) -> Self {
+        Self { query: query.into(), mode: SearchMode::Text, limit: 10, ..Self::default() }
+    }
+
+    /// The same within `filter`.
+    #[must_use]
+    pub fn within(mut self, filter: SearchFilter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// The same with at most `limit` hits.
+    #[must_use]
+    pub const fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+}
+
+/// How a search is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum SearchMode {
     /// By words.
     Text,
+    /// By meaning.
+    Semantic,
+    /// By both.
+    #[default]
+    Hybrid,
+}
+
+/// What a hit of a search is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Granularity {
+    /// An event.
+    #[default]
+    Event,
+    /// A session, shown by its best event.
+    Session,
 }
 
 /// Which matches were ranked.
@@ -268,8 +325,11 @@ pub enum Candidates {
 /// What a search found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SearchAnswer {
-    /// How it was done.
+    /// How it was really done.
     pub mode: SearchMode,
+    /// What its hits are.
+    #[serde(default)]
+    pub by: Granularity,
     /// Which matches of all words were ranked.
     pub candidates: Candidates,
     /// Best first.

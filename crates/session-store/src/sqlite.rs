@@ -26,8 +26,9 @@ use oneiric::id::SessionId;
 use oneiric::redact::Redactor;
 
 use crate::model::{
-    Counts, EventFilter, EventRow, Page, SearchAnswer, SearchFilter, Session, SessionFilter, StoreInfo,
+    Counts, EventFilter, EventRow, Page, SearchAnswer, SearchRequest, Session, SessionFilter, StoreInfo,
 };
+use crate::search::meaning::Meaning;
 use crate::store::{Judge, Store, Unknown};
 use connection::{Place, Readers};
 use writer::Writer;
@@ -177,8 +178,8 @@ impl Store for SqliteStore {
         self.read(|connection| events::list(connection, filter, page))
     }
 
-    fn search(&self, query: &str, filter: &SearchFilter, limit: usize) -> Result<SearchAnswer> {
-        self.read(|connection| search::search(connection, query, filter, limit))
+    fn search(&self, request: &SearchRequest, meaning: Option<&dyn Meaning>) -> Result<SearchAnswer> {
+        self.read(|connection| search::search(connection, request, meaning))
     }
 
     fn counts(&self) -> Result<Counts> {

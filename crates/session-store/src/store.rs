@@ -7,8 +7,9 @@ use oneiric::id::SessionId;
 use oneiric::process::{Liveness, ProcessIdentity};
 
 use crate::model::{
-    Counts, EventFilter, EventRow, Page, SearchAnswer, SearchFilter, Session, SessionFilter, StoreInfo,
+    Counts, EventFilter, EventRow, Page, SearchAnswer, SearchRequest, Session, SessionFilter, StoreInfo,
 };
+use crate::search::meaning::Meaning;
 
 /// What becomes of events whose session the store does not know and whose batches do not start it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +43,8 @@ pub trait Store: Send + Sync {
     /// Events of one session in their order (time, sequence, arrival), or of all, the newest arrival first.
     fn events(&self, filter: &EventFilter, page: Page) -> Result<Vec<EventRow>>;
 
-    /// Full-text search: words, `"phrases"`, `prefix*`, `-exclusions`; the best hits first.
-    fn search(&self, query: &str, filter: &SearchFilter, limit: usize) -> Result<SearchAnswer>;
+    /// Finds events or sessions by words, by `meaning` when it is given and asked for, or by both; the best hits first.
+    fn search(&self, request: &SearchRequest, meaning: Option<&dyn Meaning>) -> Result<SearchAnswer>;
 
     /// Totals for health and metrics; they cost the same at any size.
     fn counts(&self) -> Result<Counts>;

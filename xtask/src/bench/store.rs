@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use oneiric::clock::SystemClock;
 use session_store::sqlite::{Options, SqliteStore};
-use session_store::{SearchFilter, Store, Unknown};
+use session_store::{SearchRequest, Store, Unknown};
 
 use super::database::{database, filled};
 use super::figures::{Figure, Spread, Unit};
@@ -31,7 +31,7 @@ fn searches(bench: &Bench) -> Result<Vec<Figure>> {
         let mut times = Vec::new();
         for turn in 0..count {
             let query = &kind.queries[turn % kind.queries.len()];
-            let (time, answer) = timed(|| store.search(query, &SearchFilter::default(), 10));
+            let (time, answer) = timed(|| store.search(&SearchRequest::text(query), None));
             answer?;
             times.push(time);
         }

@@ -9,7 +9,7 @@ use session_store::{Candidates, SearchAnswer, SearchHit};
 
 use super::ask::{Context, read};
 use super::output::{self, Format, Screen, note, plain};
-use crate::mcp::search::{Filters, Search, SearchType};
+use crate::mcp::search::{By, Filters, Search, SearchType};
 
 /// Arguments of `search`.
 #[derive(Debug, Args)]
@@ -20,6 +20,9 @@ pub(super) struct SearchArgs {
     /// How to search; this version searches by words, whatever is asked
     #[arg(long, value_enum)]
     search_type: Option<SearchType>,
+    /// What a hit is: an event, or a session shown by its best event
+    #[arg(long, value_enum, default_value_t)]
+    by: By,
     /// Only this project
     #[arg(long)]
     project: Option<String>,
@@ -38,9 +41,15 @@ pub(super) struct SearchArgs {
     /// Happened before
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
+    /// Archived sessions too
+    #[arg(long)]
+    archived: bool,
     /// Hits at most
     #[arg(long, default_value_t = 20)]
     limit: usize,
+    /// Cut the answer to about this size, at four bytes a token
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<usize>,
     /// Shape of the output
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -53,6 +62,7 @@ pub(super) fn run(args: &SearchArgs, context: &Context) -> Result<ExitCode> {
     let question = Search {
         query: args.query.join(" "),
         search_type: args.search_type,
+        by: args.by,
         limit: args.limit,
         filters: Filters {
             project: args.project.clone(),
@@ -62,8 +72,9 @@ pub(super) fn run(args: &SearchArgs, context: &Context) -> Result<ExitCode> {
             session_id: args.session_id.clone(),
             since: moment(&args.since)?,
             until: moment(&args.until)?,
+            archived: args.archived,
         },
-        max_tokens: None,
+        max_tokens: args.max_tokens,
     };
     let answer = context.ask(question)?;
     if args.format == Format::Json {

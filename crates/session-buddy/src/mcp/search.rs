@@ -5,7 +5,7 @@ use oneiric_server::mcp::ToolError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use session_store::{SearchAnswer, SearchFilter, Store};
+use session_store::{Granularity, SearchAnswer, SearchFilter, SearchMode, SearchRequest, Store};
 
 use crate::desk::to_value;
 
@@ -21,6 +21,27 @@ pub enum SearchType {
     Text,
 }
 
+impl SearchType {
+    const fn mode(self) -> SearchMode {
+        match self {
+            Self::Hybrid => SearchMode::Hybrid,
+            Self::Semantic => SearchMode::Semantic,
+            Self::Text => SearchMode::Text,
+        }
+    }
+}
+
+/// What a hit is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+#[allow(missing_docs, reason = "as `session_store::Granularity`")]
+pub enum By {
+    #[default]
+    Event,
+    Session,
+}
+
 /// What a search is narrowed to.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -32,6 +53,8 @@ pub struct Filters {
     pub(crate) session_id: Option<String>,
     pub(crate) since: Option<Timestamp>,
     pub(crate) until: Option<Timestamp>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) archived: bool,
 }
 
 const fn default_limit() -> usize {
@@ -51,6 +74,8 @@ pub struct Search {
     pub(crate) query: String,
     #[serde(default)]
     pub(crate) search_type: Option<SearchType>,
+    #[serde(default)]
+    pub(crate) by: By,
     #[serde(default = "default_limit")]
     #[schemars(range(max = 1000))]
     pub(crate) limit: usize,
@@ -97,11 +122,19 @@ impl Search {
             session: self.filters.session_id,
             since: self.filters.since,
             until: self.filters.until,
+            archived: self.filters.archived,
         };
-        let mut answer = store.search(&self.query, &filter, self.limit)?;
-        if matches!(self.search_type, Some(SearchType::Hybrid | SearchType::Semantic)) {
-            add_note(&mut answer, "search by meaning is not part of this version; text search answered");
-        }
+        let request = SearchRequest {
+            query: self.query,
+            filter,
+            mode: self.search_type.map_or(SearchMode::Text, SearchType::mode),
+            by: match self.by {
+                By::Event => Granularity::Event,
+                By::Session => Granularity::Session,
+            },
+            limit: self.limit,
+        };
+        let mut answer = store.search(&request, None)?;
         if let Some(tokens) = self.max_tokens {
             cut(&mut answer, tokens.saturating_mul(BYTES_PER_TOKEN));
         }

@@ -15,7 +15,7 @@ use serde_json::json;
 use self::room::{Room, command, event, start};
 use super::search::NEWEST;
 use super::{events, sessions};
-use crate::{Page, SearchFilter, SessionFilter, SessionStatus, Store, Unknown};
+use crate::{Page, SearchRequest, SessionFilter, SessionStatus, Store, Unknown};
 
 /// Sessions of two components, two types, ten projects; one in three ended.
 fn archive(sessions: usize) -> Room {
@@ -113,7 +113,7 @@ fn opening_an_up_to_date_file_writes_nothing() {
     let before = std::fs::metadata(room.path()).unwrap().modified().unwrap();
     let bytes = std::fs::read(room.path()).unwrap();
     let store = room.open();
-    assert_eq!(store.search("common", &SearchFilter::default(), 3).unwrap().hits.len(), 3);
+    assert_eq!(store.search(&SearchRequest::text("common").limit(3), None).unwrap().hits.len(), 3);
     drop(store);
     assert_eq!(std::fs::read(room.path()).unwrap(), bytes);
     assert_eq!(std::fs::metadata(room.path()).unwrap().modified().unwrap(), before);

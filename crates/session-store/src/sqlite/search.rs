@@ -17,8 +17,9 @@ use super::counters;
 use super::failure::Failure;
 use super::session_row::time;
 use super::sessions;
-use crate::model::{Candidates, Page, SearchAnswer, SearchFilter, SearchHit, SearchMode};
+use crate::model::{Candidates, Granularity, Page, SearchAnswer, SearchFilter, SearchHit, SearchMode, SearchRequest};
 use crate::search::excerpt::excerpt;
+use crate::search::meaning::Meaning;
 use crate::search::query::Query;
 use crate::search::rank::{Collection, Ranker, Scored};
 use blocks::Range;
@@ -83,10 +84,10 @@ struct Ranked {
 
 pub(super) fn search(
     connection: &Connection,
-    text: &str,
-    filter: &SearchFilter,
-    limit: usize,
+    request: &SearchRequest,
+    _meaning: Option<&dyn Meaning>,
 ) -> Result<SearchAnswer, Failure> {
+    let SearchRequest { query: text, filter, by, limit, .. } = request;
     let query = Query::parse(text)?;
     let session = filter.session.as_deref().map(|wanted| sessions::resolve(connection, wanted)).transpose()?;
     let documents = counters::value(connection, counters::EVENTS)?.max(1.0);
@@ -105,7 +106,24 @@ pub(super) fn search(
         known: HashMap::new(),
         bytes: 0,
     };
-    search.answer(session.as_ref().map(|id| id.as_str()), limit.min(Page::MAX_LIMIT))
+    let limit = (*limit).min(Page::MAX_LIMIT);
+    let session = session.as_ref().map(|id| id.as_str());
+    let mut answer = match by {
+        Granularity::Event => search.answer(session, limit)?,
+        Granularity::Session => {
+            let mut answer = search.answer(session, Page::MAX_LIMIT)?;
+            let mut seen = HashSet::new();
+            answer.hits.retain(|hit| seen.insert(hit.session_id.clone()));
+            answer.hits.truncate(limit);
+            answer
+        }
+    };
+    answer.by = *by;
+    if request.mode != SearchMode::Text {
+        let said = "search by meaning is not part of this version; text search answered";
+        answer.note = Some(answer.note.map_or_else(|| said.to_owned(), |note| format!("{note}; {said}")));
+    }
+    Ok(answer)
 }
 
 impl Search<'_> {
@@ -140,7 +158,7 @@ impl Search<'_> {
             notes.push("the query was shortened to its first words".to_owned());
         }
         let note = (!notes.is_empty()).then(|| notes.join("; "));
-        Ok(SearchAnswer { mode: SearchMode::Text, candidates, hits, note })
+        Ok(SearchAnswer { mode: SearchMode::Text, by: Granularity::Event, candidates, hits, note })
     }
 
     /// Events that hold all words, as the index says.

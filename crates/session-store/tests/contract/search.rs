@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use oneiric::fault::FaultKind;
 use serde_json::json;
-use session_store::{Candidates, SearchFilter, SearchMode};
+use session_store::{Candidates, SearchFilter, SearchMode, SearchRequest};
 
 use crate::world::{World, at, command, complete, event, start, start_in, start_of};
 
@@ -139,7 +139,10 @@ fn each_filter_narrows_the_search(world: &World) {
         assert_eq!(complete(&world.search_in("needle", &filter)), wanted, "{filter:?}");
     }
     let nowhere = SearchFilter { session: Some("three".into()), ..any() };
-    assert_eq!(world.store.search("needle", &nowhere, 5).unwrap_err().kind(), FaultKind::NotFound);
+    assert_eq!(
+        world.store.search(&SearchRequest::text("needle").within(nowhere.clone()).limit(5), None).unwrap_err().kind(),
+        FaultKind::NotFound
+    );
 }
 
 fn leakage_between_projects_is_zero(world: &World) {
@@ -152,7 +155,10 @@ fn leakage_between_projects_is_zero(world: &World) {
     }
     for project in 0..40 {
         let filter = SearchFilter { project: Some(format!("project-{project}")), ..SearchFilter::default() };
-        let answer = world.store.search("shared unknown plan", &filter, 100).unwrap();
+        let answer = world
+            .store
+            .search(&SearchRequest::text("shared unknown plan").within(filter.clone()).limit(100), None)
+            .unwrap();
         assert!(!answer.hits.is_empty());
         assert!(answer.hits.iter().all(|hit| hit.session_id == format!("p{project:02}")));
     }
@@ -206,7 +212,7 @@ fn hostile_queries_are_answered_or_refused_quickly(world: &World) {
     for query in queries {
         #[allow(clippy::disallowed_methods, reason = "only a generous bound against a hang")]
         let began = Instant::now();
-        if let Err(fault) = world.store.search(&query, &SearchFilter::default(), 10) {
+        if let Err(fault) = world.store.search(&SearchRequest::text(query.clone()), None) {
             assert_eq!(fault.kind(), FaultKind::User, "{fault}");
         }
         assert!(began.elapsed() < Duration::from_secs(5));

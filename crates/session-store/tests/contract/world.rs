@@ -9,7 +9,7 @@ use oneiric::fault::Fault;
 use oneiric::id::{EventId, SessionId};
 use serde_json::{Map, Value, json};
 use session_store::sqlite::{Options, SqliteStore};
-use session_store::{EventFilter, EventRow, Page, SearchAnswer, SearchFilter, Session, Store, Unknown};
+use session_store::{EventFilter, EventRow, Page, SearchAnswer, SearchFilter, SearchRequest, Session, Store, Unknown};
 
 pub(crate) struct World {
     pub(crate) store: Box<dyn Store>,
@@ -75,7 +75,7 @@ impl World {
     }
 
     pub(crate) fn search_in(&self, query: &str, filter: &SearchFilter) -> SearchAnswer {
-        self.store.search(query, filter, 10).unwrap()
+        self.store.search(&SearchRequest::text(query).within(filter.clone()), None).unwrap()
     }
 
     /// Ids of the events that hold all of the query.

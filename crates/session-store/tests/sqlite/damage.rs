@@ -3,7 +3,7 @@ use std::io::{Seek, SeekFrom, Write};
 
 use oneiric::fault::{Fault, FaultKind};
 use session_store::sqlite::Options;
-use session_store::{EventFilter, Page, SearchFilter, SessionFilter, Store};
+use session_store::{EventFilter, Page, SearchRequest, SessionFilter, Store};
 
 use crate::room::{Room, command, options, put};
 
@@ -55,7 +55,7 @@ fn random_bytes_in_the_middle_are_told_and_never_crash() {
         let answers = [
             store.sessions(&SessionFilter::default(), Page::first(1000)).map(drop),
             store.events(&EventFilter::default(), Page::first(10_000)).map(drop),
-            store.search("needle number7", &SearchFilter::default(), 10).map(drop),
+            store.search(&SearchRequest::text("needle number7"), None).map(drop),
             put(&store, "s000", vec![command(&format!("new{place}"), "needle")]).map(drop),
         ];
         for fault in answers.into_iter().filter_map(Result::err) {

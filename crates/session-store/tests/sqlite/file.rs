@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use oneiric::fault::FaultKind;
 use serde_json::json;
-use session_store::{EventFilter, Page, SearchFilter, SessionFilter, Store};
+use session_store::{EventFilter, Page, SearchRequest, SessionFilter, Store};
 
 use crate::room::{Room, command, event, options, put, start};
 
@@ -84,7 +84,7 @@ fn vacuum_reindex_and_rows_written_or_deleted_by_hand_do_no_harm() {
     raw.execute("DELETE FROM sessions WHERE session_id IN ('s3', 's49')", []).unwrap();
     raw.execute_batch("VACUUM; REINDEX;").unwrap();
     let hits = |query: &str| {
-        let mut hits = store.search(query, &SearchFilter::default(), 100).unwrap().hits;
+        let mut hits = store.search(&SearchRequest::text(query).limit(100), None).unwrap().hits;
         hits.retain(|hit| hit.complete);
         hits
     };
@@ -147,7 +147,7 @@ fn a_file_that_is_opened_for_reading_answers_and_takes_nothing() {
     let reading = session_store::sqlite::Options { read_only: true, ..options() };
     let store = room.try_open(reading.clone()).unwrap();
     assert_eq!(store.sessions(&SessionFilter::default(), Page::first(5)).unwrap().len(), 1);
-    assert_eq!(store.search("needle", &SearchFilter::default(), 5).unwrap().hits.len(), 1);
+    assert_eq!(store.search(&SearchRequest::text("needle").limit(5), None).unwrap().hits.len(), 1);
     let fault = put(&store, "s", vec![command("e2", "x")]).unwrap_err();
     assert_eq!(fault.kind(), FaultKind::Unavailable);
     assert!(fault.message().contains("read but not written") && fault.message().contains("sessions.db"), "{fault}");
