@@ -5,6 +5,7 @@ pub(crate) mod body;
 mod gate;
 mod listener;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use oneiric::token::Scope;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-pub use auth::{Auth, Refused, TokenJudge};
+pub use auth::{Auth, Caller, Refused, TokenJudge, Visit, address};
 pub use gate::Gate;
 pub use listener::{BindRequest, Holder, Listener, bind, holder};
 
@@ -76,7 +77,7 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
         // Answers are short; waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
     });
-    axum::serve(socket, router)
+    axum::serve(socket, router.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(async move { shutdown.cancelled().await })
         .await
         .map_err(unusable)
@@ -100,12 +101,13 @@ async fn health(State(site): State<Site>, headers: HeaderMap) -> Response<Body> 
     let report = site.health.check().await;
     let status = if report.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     // Anyone may ask whether the server is well; paths and addresses are for those who may read.
-    let trusted = site.auth.admit(&headers, || None, Scope::Read).is_ok();
+    let trusted = site.auth.trusts(&headers, Scope::Read);
     json_response(status, serde_json::to_vec(&report.body(trusted)).unwrap_or_default())
 }
 
-async fn metrics(State(site): State<Site>, headers: HeaderMap) -> Response<Body> {
-    if let Err(refused) = site.auth.admit(&headers, || None, Scope::Read) {
+async fn metrics(State(site): State<Site>, request: Request) -> Response<Body> {
+    let visit = Visit { door: "metrics", from: &address(request.extensions()), what: "GET /metrics" };
+    if let Err(refused) = site.auth.admit(visit, request.headers(), Scope::Read) {
         return refused.into_response();
     }
     match site.metrics.render().await {

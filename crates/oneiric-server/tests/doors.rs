@@ -4,13 +4,10 @@
 
 mod support;
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use oneiric_server::http::Auth;
 use serde_json::json;
-use support::{Names, call, post, send, site, site_with, stateless};
+use support::{call, names, post, raw, send, site, site_with, stateless};
 
 fn get(path: &str) -> Request<Body> {
     Request::get(path).header("host", "localhost:8678").body(Body::empty()).unwrap()
@@ -33,7 +30,7 @@ async fn health_stays_open_and_keeps_facts_for_those_who_may_read() {
     let (status, open) = post(&site(), get("/health")).await;
     assert_eq!((status, open["status"].as_str()), (StatusCode::OK, Some("healthy")));
     assert!(open.to_string().contains("/secret/path"));
-    let guarded = site_with(Auth::required(Arc::new(Names)));
+    let guarded = site_with(names());
     let (status, closed) = post(&guarded, get("/health")).await;
     assert_eq!((status, closed["version"].as_str()), (StatusCode::OK, Some("1.0")));
     assert!(!closed.to_string().contains("/secret/path"), "{closed}");
@@ -41,7 +38,7 @@ async fn health_stays_open_and_keeps_facts_for_those_who_may_read() {
 
 #[tokio::test]
 async fn without_a_good_token_nothing_else_opens() {
-    let guarded = site_with(Auth::required(Arc::new(Names)));
+    let guarded = site_with(names());
     for token in [None, Some("Bearer wrong"), Some("Basic cmVhZGVy")] {
         for mut request in [stateless(call("echo", json!({ "text": "x" })), "echo"), get("/metrics")] {
             if let Some(token) = token {
@@ -55,8 +52,25 @@ async fn without_a_good_token_nothing_else_opens() {
 }
 
 #[tokio::test]
+async fn a_bad_token_is_refused_before_the_body_is_looked_at() {
+    let guarded = site_with(names());
+    for body in ["{", "[]", r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#] {
+        let mut request = raw(body);
+        request.headers_mut().insert("authorization", "Bearer wrong".parse().unwrap());
+        assert_eq!(send(&guarded, request).await.status(), StatusCode::UNAUTHORIZED, "{body}");
+        assert_eq!(send(&guarded, raw(body)).await.status(), StatusCode::UNAUTHORIZED, "{body} without a token");
+    }
+    let mut twice = stateless(call("echo", json!({ "text": "x" })), "echo");
+    for token in ["Bearer reader", "Bearer writer"] {
+        twice.headers_mut().append("authorization", token.parse().unwrap());
+    }
+    assert_eq!(send(&guarded, twice).await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(send(&guarded, get("/mcp")).await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn a_token_opens_what_its_scopes_allow() {
-    let guarded = site_with(Auth::required(Arc::new(Names)));
+    let guarded = site_with(names());
     let with = |tool: &str, token: &str| {
         let mut request = stateless(call(tool, json!({ "text": "x" })), tool);
         request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
@@ -71,7 +85,7 @@ async fn a_token_opens_what_its_scopes_allow() {
 
 #[tokio::test]
 async fn the_argument_token_stands_in_for_the_header() {
-    let guarded = site_with(Auth::required(Arc::new(Names)));
+    let guarded = site_with(names());
     let request = |token: &str| stateless(call("echo", json!({ "text": "x", "token": token })), "echo");
     assert_eq!(post(&guarded, request("reader")).await.0, StatusCode::OK);
     assert_eq!(post(&guarded, request("wrong")).await.0, StatusCode::UNAUTHORIZED);

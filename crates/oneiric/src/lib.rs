@@ -3,6 +3,7 @@
 //!
 //! This crate names no product and opens no socket. Programs meet through the types in [`event`].
 
+pub mod audit;
 pub mod clock;
 pub mod event;
 pub mod fault;

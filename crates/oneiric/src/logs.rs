@@ -3,8 +3,8 @@
 //! Each line is redacted and then written by one `write(2)` to a file opened for appending, so several processes share
 //! one file without mixing their lines. A log that cannot be written never fails the program.
 
-mod file;
-mod line;
+pub(crate) mod file;
+pub(crate) mod line;
 mod read;
 
 use std::io::Write;

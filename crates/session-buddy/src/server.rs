@@ -12,6 +12,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use oneiric::audit::AuditLog;
 use oneiric::clock::{Clock, SystemClock};
 use oneiric::fault::{Fault, Result};
 use oneiric::process::ProcessIdentity;
@@ -207,7 +208,10 @@ impl Server {
         )?;
         self.desk.facts().serving(&format!("http://{address}"));
         let auth = match &launch.access {
-            Some(access) => Auth::required(Arc::new(access.judge(Arc::clone(&self.clock)))),
+            Some(access) => {
+                let audit = AuditLog::in_dir(launch.home.logs(), Arc::clone(&self.clock));
+                Auth::required(Arc::new(access.judge(Arc::clone(&self.clock))), Arc::new(audit))
+            }
             None => Auth::off(),
         };
         let closing = self.lifecycle.token().child_token();

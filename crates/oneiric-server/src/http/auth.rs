@@ -1,24 +1,55 @@
-//! Who may call: bearer tokens and scopes.
+//! Who may call: bearer tokens and scopes. Whoever is turned away leaves a line in the audit log, and so does everyone who
+//! is let through to change something.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::extract::ConnectInfo;
+use axum::http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode, header};
+use oneiric::audit::{Act, AuditLog, Outcome};
 use oneiric::token::Scope;
 use serde_json::json;
 
 use crate::mcp::json as json_response;
 
-/// Judges a token: the scopes it grants, or why it is none.
+/// Who a good token stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// Name; empty while no token is asked for.
+    pub subject: String,
+    /// Id of the token.
+    pub token_id: String,
+    /// Rights.
+    pub scopes: Vec<Scope>,
+}
+
+/// Judges a token: whom it stands for, or why it is none.
 pub trait TokenJudge: Send + Sync + 'static {
     /// # Errors
-    /// A short reason, such as "expired".
-    fn judge(&self, token: &str) -> Result<Vec<Scope>, String>;
+    /// A short reason, such as "expired", that holds nothing of the token.
+    fn judge(&self, token: &str) -> Result<Caller, String>;
 }
 
 /// Whether callers need a token. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Auth(Option<Arc<dyn TokenJudge>>);
+pub struct Auth(Option<Arc<Guarded>>);
+
+struct Guarded {
+    judge: Arc<dyn TokenJudge>,
+    audit: Arc<AuditLog>,
+}
+
+/// What somebody asks for, and from where.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit<'a> {
+    /// The way they came: `mcp`, `rest`, `metrics`.
+    pub door: &'static str,
+    /// Their address, by [`address`].
+    pub from: &'a str,
+    /// Tool or route.
+    pub what: &'a str,
+}
 
 /// Why a caller is turned away.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +71,8 @@ impl Auth {
 
     /// Callers need a token that `judge` accepts.
     #[must_use]
-    pub fn required(judge: Arc<dyn TokenJudge>) -> Self {
-        Self(Some(judge))
+    pub fn required(judge: Arc<dyn TokenJudge>, audit: Arc<AuditLog>) -> Self {
+        Self(Some(Arc::new(Guarded { judge, audit })))
     }
 
     /// Whether callers need a token.
@@ -50,58 +81,167 @@ impl Auth {
         self.0.is_some()
     }
 
-    /// Admits a caller whose `Authorization` header, or else `argument`, carries a token with `needed`.
+    /// Whether `headers` carry a token with `needed`. Leaves no line: nobody is turned away for it.
+    #[must_use]
+    pub fn trusts(&self, headers: &HeaderMap, needed: Scope) -> bool {
+        let Some(guarded) = &self.0 else { return true };
+        let token = bearer(headers).ok().flatten();
+        token.and_then(|token| guarded.judge.judge(token).ok()).is_some_and(|caller| caller.may(needed))
+    }
+
+    /// Who the `Authorization` header stands for; `None` when there is no header.
     ///
     /// # Errors
-    /// [`Refused`], ready to be sent.
-    pub fn admit(
-        &self,
-        headers: &HeaderMap,
-        argument: impl FnOnce() -> Option<String>,
-        needed: Scope,
-    ) -> Result<(), Refused> {
-        let Some(judge) = &self.0 else { return Ok(()) };
-        let token = match bearer(headers) {
-            Some(token) => token,
-            None => argument().ok_or(Refused::Missing)?,
+    /// [`Refused::Invalid`], and a line in the audit log.
+    pub fn by_header(&self, visit: Visit<'_>, headers: &HeaderMap) -> Result<Option<Caller>, Refused> {
+        let Some(guarded) = &self.0 else { return Ok(Some(Caller::default())) };
+        match bearer(headers) {
+            Ok(None) => Ok(None),
+            Ok(Some(token)) => guarded.judged(visit, token).map(Some),
+            Err(reason) => Err(guarded.refuse(visit, &Caller::default(), Refused::Invalid(reason.into()))),
+        }
+    }
+
+    /// Who a token in a tool's arguments stands for.
+    ///
+    /// # Errors
+    /// [`Refused::Missing`], [`Refused::Invalid`], and a line in the audit log.
+    pub fn by_argument(&self, visit: Visit<'_>, token: Option<&str>) -> Result<Caller, Refused> {
+        let Some(guarded) = &self.0 else { return Ok(Caller::default()) };
+        match token {
+            Some(token) => guarded.judged(visit, token),
+            None => Err(guarded.refuse(visit, &Caller::default(), Refused::Missing)),
+        }
+    }
+
+    /// Whether `caller` may do what takes `needed`. What may change something leaves a line.
+    ///
+    /// # Errors
+    /// [`Refused::Scope`], and a line in the audit log.
+    pub fn permit(&self, visit: Visit<'_>, caller: &Caller, needed: Scope) -> Result<(), Refused> {
+        let Some(guarded) = &self.0 else { return Ok(()) };
+        if !caller.may(needed) {
+            return Err(guarded.refuse(visit, caller, Refused::Scope(needed)));
+        }
+        if needed > Scope::Read {
+            guarded.record(visit, caller, Outcome::Allowed, "");
+        }
+        Ok(())
+    }
+
+    /// The header alone, and the scope: for doors without arguments.
+    ///
+    /// # Errors
+    /// [`Refused`], and a line in the audit log.
+    pub fn admit(&self, visit: Visit<'_>, headers: &HeaderMap, needed: Scope) -> Result<Caller, Refused> {
+        let caller = match self.by_header(visit, headers)? {
+            Some(caller) => caller,
+            None => self.by_argument(visit, None)?,
         };
-        let scopes = judge.judge(token.trim()).map_err(Refused::Invalid)?;
-        if scopes.iter().any(|scope| *scope >= needed) { Ok(()) } else { Err(Refused::Scope(needed)) }
+        self.permit(visit, &caller, needed)?;
+        Ok(caller)
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.to_owned())
+impl Guarded {
+    fn judged(&self, visit: Visit<'_>, token: &str) -> Result<Caller, Refused> {
+        self.judge
+            .judge(token.trim())
+            .map_err(|reason| self.refuse(visit, &Caller::default(), Refused::Invalid(reason)))
+    }
+
+    fn refuse(&self, visit: Visit<'_>, caller: &Caller, refused: Refused) -> Refused {
+        self.record(visit, caller, Outcome::Denied, &refused.reason());
+        refused
+    }
+
+    fn record(&self, visit: Visit<'_>, caller: &Caller, outcome: Outcome, why: &str) {
+        let who = if caller.subject.is_empty() { "-" } else { &caller.subject };
+        let Visit { door, from, what } = visit;
+        self.audit.record(&Act { outcome, door, from, who, token_id: &caller.token_id, what, why });
+    }
+}
+
+impl Caller {
+    /// Whether the caller has `needed`, or a right that includes it.
+    #[must_use]
+    pub fn may(&self, needed: Scope) -> bool {
+        self.scopes.iter().any(|scope| *scope >= needed)
+    }
+}
+
+/// The address that a request came from.
+#[must_use]
+pub fn address(extensions: &Extensions) -> String {
+    match extensions.get::<ConnectInfo<SocketAddr>>() {
+        Some(ConnectInfo(address)) => address.to_string(),
+        None => "unknown".to_owned(),
+    }
+}
+
+/// The one bearer token, if any.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err("more than one Authorization header");
+    }
+    let text = first.to_str().map_err(|_| "the Authorization header is not plain text")?;
+    match text.trim().split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token)),
+        _ => Err("the Authorization header holds no bearer token"),
+    }
 }
 
 impl Refused {
-    /// The HTTP answer: 401 with `WWW-Authenticate`, or 403 for a missing scope.
+    /// Status, as HTTP has it.
     #[must_use]
-    pub fn into_response(self) -> Response<Body> {
-        let (status, challenge, message) = match self {
-            Self::Missing => (
-                StatusCode::UNAUTHORIZED,
-                "Bearer".to_owned(),
-                "401 Unauthorized: no token; send Authorization: Bearer <token>".to_owned(),
-            ),
-            Self::Invalid(reason) => (
-                StatusCode::UNAUTHORIZED,
-                "Bearer error=\"invalid_token\"".to_owned(),
-                format!("401 Unauthorized: Invalid token: {reason}"),
-            ),
-            Self::Scope(needed) => (
-                StatusCode::FORBIDDEN,
-                format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", needed.as_str()),
-                format!("403 Forbidden: the token lacks the scope '{}'", needed.as_str()),
-            ),
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::Missing | Self::Invalid(_) => StatusCode::UNAUTHORIZED,
+            Self::Scope(_) => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// Why, in a few words.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Missing => "no token".to_owned(),
+            Self::Invalid(reason) => reason.clone(),
+            Self::Scope(needed) => format!("the token lacks the scope '{}'", needed.as_str()),
+        }
+    }
+
+    /// Why, as a sentence for whoever called.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Missing => "401 Unauthorized: no token; send Authorization: Bearer <token>".to_owned(),
+            Self::Invalid(reason) => format!("401 Unauthorized: Invalid token: {reason}"),
+            Self::Scope(_) => format!("403 Forbidden: {}", self.reason()),
+        }
+    }
+
+    /// Marks `response` as the refusal that this is: status and `WWW-Authenticate`.
+    #[must_use]
+    pub fn mark(&self, mut response: Response<Body>) -> Response<Body> {
+        let challenge = match self {
+            Self::Missing => "Bearer".to_owned(),
+            Self::Invalid(_) => "Bearer error=\"invalid_token\"".to_owned(),
+            Self::Scope(needed) => format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", needed.as_str()),
         };
-        tracing::warn!(status = status.as_u16(), reason = %message, "caller refused");
-        let mut response = json_response(status, json!({ "error": message }).to_string());
+        tracing::warn!(status = self.status().as_u16(), reason = %self.message(), "caller refused");
+        *response.status_mut() = self.status();
         if let Ok(value) = HeaderValue::from_str(&challenge) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
         }
         response
+    }
+
+    /// The HTTP answer: 401 with `WWW-Authenticate`, or 403 for a missing scope.
+    #[must_use]
+    pub fn into_response(self) -> Response<Body> {
+        self.mark(json_response(self.status(), json!({ "error": self.message() }).to_string()))
     }
 }

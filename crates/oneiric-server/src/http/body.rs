@@ -50,6 +50,16 @@ pub(crate) async fn read_body(mut body: Body, limit: usize) -> ReadBody {
     }
 }
 
+/// Throws away what a refused client is still sending, so that it gets to see why; at most `limit` bytes.
+pub(crate) async fn discard(mut body: Body, limit: usize) {
+    let mut seen = 0_usize;
+    while seen <= limit
+        && let Some(Ok(frame)) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
+    {
+        seen = seen.saturating_add(frame.data_ref().map_or(0, |data| data.len()));
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {

@@ -1,6 +1,6 @@
 //! `POST /mcp`: one address for both revisions, without state between requests.
 //!
-//! Order of judgement: size, JSON-RPC shape, token and scope, then the call itself.
+//! Order of judgement: a token in the header, size, a token in the arguments, scope, JSON-RPC shape, then the call itself.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use oneiric::token::Scope;
 
 use super::direct;
-use super::envelope::{Envelope, refusal};
+use super::envelope::{CallParams, Envelope, refusal};
 use super::handler::Handler;
-use crate::http::Auth;
-use crate::http::body::{ReadBody, read_body};
+use crate::http::body::{ReadBody, discard, read_body};
+use crate::http::{Auth, Caller, Refused, Visit, address};
 
 /// Largest request body in bytes.
 pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
@@ -51,7 +51,22 @@ impl Endpoint {
 
     /// Answers one request.
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        let from = address(request.extensions());
+        let visit = Visit { door: "mcp", from: &from, what: "/mcp" };
+        // A token in the header is judged before anything is read; without one, the arguments may hold it.
+        let caller = match self.auth.by_header(visit, request.headers()) {
+            Ok(caller) => caller,
+            Err(refused) => {
+                discard(request.into_body(), MAX_BODY_BYTES).await;
+                return refused.into_response();
+            }
+        };
         if request.method() != axum::http::Method::POST {
+            if caller.is_none()
+                && let Err(refused) = self.auth.by_argument(visit, None)
+            {
+                return refused.into_response();
+            }
             return self.by_library(request).await;
         }
         let (parts, body) = request.into_parts();
@@ -71,19 +86,16 @@ impl Endpoint {
                 );
             }
         };
-        let envelope = match Envelope::read(&bytes) {
+        let envelope = Envelope::read(&bytes);
+        if self.auth.is_on()
+            && let Err(refused) = self.admit(visit, caller, envelope.as_ref().ok())
+        {
+            return refused.into_response();
+        }
+        let envelope = match envelope {
             Ok(envelope) => envelope,
             Err(error) => return rpc_error(StatusCode::BAD_REQUEST, &error),
         };
-        if self.auth.is_on() {
-            let call = envelope.call();
-            let tool = call.as_ref().and_then(|call| self.handler.tools().find(&call.name));
-            let needed = tool.map_or(Scope::Read, super::ToolDescription::scope);
-            let argument = || call.as_ref().and_then(super::envelope::CallParams::token);
-            if let Err(refused) = self.auth.admit(&parts.headers, argument, needed) {
-                return refused.into_response();
-            }
-        }
         if let Some(answer) = direct::answer(self.handler.tools().as_ref(), &parts.headers, &envelope).await {
             return json(StatusCode::OK, answer);
         }
@@ -91,6 +103,19 @@ impl Endpoint {
         let declared_json = parts.headers.get(header::CONTENT_TYPE).is_some_and(is_json);
         let answer = self.by_library(Request::from_parts(parts, Body::from(bytes))).await;
         explained(answer, id, declared_json).await
+    }
+
+    /// Judges who sent `envelope` (`None` when the body is no message) and whether they may.
+    fn admit(&self, visit: Visit<'_>, caller: Option<Caller>, envelope: Option<&Envelope<'_>>) -> Result<(), Refused> {
+        let call = envelope.and_then(Envelope::call);
+        let tool = call.as_ref().and_then(|call| self.handler.tools().find(&call.name));
+        // Names that are none of ours are anybody's text, which has no place in an audit log.
+        let visit = Visit { what: tool.map_or("/mcp", |tool| tool.name), ..visit };
+        let caller = match caller {
+            Some(caller) => caller,
+            None => self.auth.by_argument(visit, call.as_ref().and_then(CallParams::token).as_deref())?,
+        };
+        self.auth.permit(visit, &caller, tool.map_or(Scope::Read, super::ToolDescription::scope))
     }
 
     async fn by_library(&self, request: Request<Body>) -> Response<Body> {

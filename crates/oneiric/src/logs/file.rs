@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::paths::{self, plain};
 
 /// See the module. The file is opened with the first line.
-pub(super) struct LogFile {
+pub(crate) struct LogFile {
     path: PathBuf,
     max_bytes: u64,
     keep: u32,
@@ -25,7 +25,7 @@ struct State {
 }
 
 impl LogFile {
-    pub(super) fn new(path: PathBuf, max_bytes: u64, keep: u32) -> Self {
+    pub(crate) fn new(path: PathBuf, max_bytes: u64, keep: u32) -> Self {
         Self { path, max_bytes, keep, state: Mutex::default() }
     }
 
@@ -33,13 +33,13 @@ impl LogFile {
         &self.path
     }
 
-    pub(super) fn problem(&self) -> Option<String> {
+    pub(crate) fn problem(&self) -> Option<String> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).problem.clone()
     }
 
     /// Writes a line, which ends with its line break, by one system call. When that fails, it is remembered and nothing
     /// else happens.
-    pub(super) fn append(&self, line: &str) {
+    pub(crate) fn append(&self, line: &str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match self.write(&mut state, line.as_bytes()) {
             Ok(()) => state.problem = None,

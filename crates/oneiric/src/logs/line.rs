@@ -99,7 +99,7 @@ impl Fields {
 }
 
 /// A value as logfmt has it: in quotes when it must be, on one line always.
-fn push_value(line: &mut String, text: &str, always_quoted: bool) {
+pub(crate) fn push_value(line: &mut String, text: &str, always_quoted: bool) {
     let plain = |c: char| {
         c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/' | '@' | '+' | ',' | '%' | '[' | ']' | '~')
     };

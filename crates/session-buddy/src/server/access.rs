@@ -8,7 +8,7 @@ use oneiric::fault::{Fault, Result};
 use oneiric::secret::{Secret, check_secret_strength};
 use oneiric::settings::Settings;
 use oneiric::token::{self, Claims, Scope};
-use oneiric_server::http::TokenJudge;
+use oneiric_server::http::{Caller, TokenJudge};
 
 use crate::PRODUCT;
 
@@ -66,9 +66,9 @@ struct Judge {
 }
 
 impl TokenJudge for Judge {
-    fn judge(&self, token: &str) -> std::result::Result<Vec<Scope>, String> {
+    fn judge(&self, token: &str) -> std::result::Result<Caller, String> {
         token::verify(token, &self.secret, PRODUCT, &ISSUERS, self.clock.now())
-            .map(|claims| claims.scopes)
+            .map(|claims| Caller { subject: claims.sub, token_id: claims.jti, scopes: claims.scopes })
             .map_err(|error| error.to_string())
     }
 }
