@@ -1,5 +1,6 @@
 //! The command line: a file a command. Data goes to standard output, everything else to standard error.
 
+mod archive;
 mod ask;
 mod config;
 mod control;
@@ -7,6 +8,7 @@ mod events;
 mod health;
 mod logs;
 mod output;
+mod progress;
 mod search;
 mod sessions;
 mod start;
@@ -49,6 +51,10 @@ enum Command {
     ListEvents(events::ListArgs),
     /// Find events by words
     Search(search::SearchArgs),
+    /// Move old sessions with their events to the archive
+    ArchiveSessions(archive::ArchiveArgs),
+    /// Move archived sessions back
+    RestoreSessions(archive::RestoreArgs),
     /// Show every setting, its value and where it comes from
     Config(config::ConfigArgs),
     /// Show the server's log
@@ -104,6 +110,8 @@ fn run(command: Command, surroundings: Surroundings) -> Result<ExitCode> {
         Command::GetSession(args) => sessions::get(&args, &Context::new(surroundings)?),
         Command::ListEvents(args) => events::run(&args, &Context::new(surroundings)?),
         Command::Search(args) => search::run(&args, &Context::new(surroundings)?),
+        Command::ArchiveSessions(args) => archive::archive(&args, &Context::new(surroundings)?),
+        Command::RestoreSessions(args) => archive::restore(&args, &Context::new(surroundings)?),
         Command::Config(args) => config::run(&args, &surroundings),
         Command::Logs(args) => logs::run(&args, &Context::new(surroundings)?),
         Command::Completions { shell } => {
@@ -160,6 +168,7 @@ mod tests {
             "search workflow --search-type text",
             "config",
             "logs --tail 50",
+            "archive-sessions --days 30",
             "completions bash",
         ] {
             let words = std::iter::once("session-buddy").chain(line.split(' '));

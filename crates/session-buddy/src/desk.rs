@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use session_store::Store;
 
-use crate::mcp::{events, health, search, sessions};
+use crate::mcp::{events, health, search, sessions, upkeep};
 use crate::server::facts::Facts;
 use crate::server::meters::Meters;
 
@@ -33,6 +33,10 @@ pub enum Request {
     ListEvents(events::ListEvents),
     /// `search`
     Search(search::Search),
+    /// `archive_sessions`
+    ArchiveSessions(upkeep::ArchiveSessions),
+    /// `restore_sessions`
+    RestoreSessions(upkeep::RestoreSessions),
     /// `health_check`
     HealthCheck,
 }
@@ -57,6 +61,8 @@ impl Request {
             "get_session" => Self::GetSession(plain(arguments)?.parse()?),
             "list_events" => Self::ListEvents(plain(arguments)?.parse()?),
             "search" => Self::Search(plain(arguments)?.parse()?),
+            "archive_sessions" => Self::ArchiveSessions(plain(arguments)?.parse()?),
+            "restore_sessions" => Self::RestoreSessions(plain(arguments)?.parse()?),
             "health_check" => {
                 plain(arguments)?.parse::<health::HealthCheck>()?;
                 Self::HealthCheck
@@ -160,6 +166,8 @@ impl Desk {
                 self.meters.search.record(took(began));
                 answer
             }
+            Request::ArchiveSessions(input) => input.run(store.as_ref(), self.clock()),
+            Request::RestoreSessions(input) => input.run(store.as_ref()),
             Request::HealthCheck => to_value(&self.facts.report(self.shelf.as_ref())),
         }
     }

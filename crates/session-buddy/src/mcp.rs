@@ -4,6 +4,7 @@ pub mod events;
 pub mod health;
 pub mod search;
 pub mod sessions;
+pub mod upkeep;
 
 use std::sync::Arc;
 

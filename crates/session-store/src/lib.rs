@@ -13,6 +13,7 @@ pub mod search;
 pub mod sink;
 pub mod sqlite;
 mod store;
+pub mod upkeep;
 
 pub use model::{
     Candidates, Counts, DurationHistogram, EventFilter, EventRow, Granularity, Page, SearchAnswer, SearchFilter,
@@ -20,3 +21,4 @@ pub use model::{
 };
 pub use sink::StoreSink;
 pub use store::{Judge, Store, Unknown};
+pub use upkeep::Upkeep;

@@ -125,6 +125,9 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When its row last changed.
     pub updated_at: Timestamp,
+    /// When it was moved to the archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived_at: Option<Timestamp>,
 }
 
 /// A stored event.
@@ -176,6 +179,9 @@ pub struct SessionFilter {
     /// Started before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// Those in the archive, instead of the others.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub archived: bool,
 }
 
 /// Which events. Empty fields allow all.
@@ -188,6 +194,9 @@ pub struct EventFilter {
     /// Exact event type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_type: Option<String>,
+    /// When no session is named: those in the archive, instead of the others. A named session is found in either.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub archived: bool,
 }
 
 /// A part of a list.
@@ -368,12 +377,24 @@ pub struct SearchHit {
 /// Totals.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
-    /// Sessions by component and status.
+    /// Sessions by component and status, archived ones among them.
     pub sessions: Vec<SessionCount>,
     /// Durations of finished sessions by component.
     pub durations: Vec<DurationHistogram>,
-    /// Stored events by type.
+    /// Stored events by type, archived ones among them.
     pub events: Vec<EventCount>,
+    /// Sessions in the archive; part of `sessions` as well.
+    #[serde(default)]
+    pub archived_sessions: u64,
+    /// Events in the archive; part of `events` as well.
+    #[serde(default)]
+    pub archived_events: u64,
+    /// Sessions that retention deleted; not part of `sessions`.
+    #[serde(default)]
+    pub deleted_sessions: Vec<SessionCount>,
+    /// Events that retention deleted; not part of `events`.
+    #[serde(default)]
+    pub deleted_events: Vec<EventCount>,
     /// Secrets that ingestion replaced.
     pub redactions: u64,
     /// Size of the database on disk (in memory: of its pages).

@@ -3,6 +3,7 @@
 //! One writer thread a process commits what waits together ([`writer`]); readers have connections of their own and
 //! never wait for it. Text search uses an FTS5 table of terms that were made by [`crate::analysis`].
 
+mod archive;
 mod connection;
 mod counters;
 mod events;
@@ -14,6 +15,7 @@ mod search;
 mod session_row;
 mod sessions;
 mod stale;
+mod upkeep;
 mod writer;
 
 use std::path::{Path, PathBuf};

@@ -10,6 +10,7 @@ use crate::model::{
     Counts, EventFilter, EventRow, Page, SearchAnswer, SearchRequest, Session, SessionFilter, StoreInfo,
 };
 use crate::search::meaning::Meaning;
+use crate::upkeep::Upkeep;
 
 /// What becomes of events whose session the store does not know and whose batches do not start it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub enum Unknown {
 pub type Judge<'a> = &'a dyn Fn(&ProcessIdentity, &str) -> Liveness;
 
 /// Keeps sessions and events. Calls block; what is acknowledged is on disk.
-pub trait Store: Send + Sync {
+pub trait Store: Upkeep + Send + Sync {
     /// Stores batches, each event once (by `event_id`), redacted. Receipts are in the order of the batches.
     fn ingest(&self, batches: &[EventBatch], unknown: Unknown) -> Result<Vec<BatchReceipt>>;
 

@@ -24,6 +24,9 @@ pub(super) struct ListArgs {
     /// Only this type, such as command
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
+    /// Without --session-id: events in the archive
+    #[arg(long)]
+    archived: bool,
     /// Rows at most
     #[arg(long, default_value_t = 1000)]
     limit: usize,
@@ -42,6 +45,7 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> Result<ExitCode> {
         event_type: args.event_type.clone(),
         limit: args.limit,
         offset: args.offset,
+        archived: args.archived,
     };
     let answer = context.ask(question)?;
     if args.format == Format::Json {

@@ -50,6 +50,9 @@ pub(super) struct ListArgs {
     /// Started before
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
+    /// Those in the archive instead of the others
+    #[arg(long)]
+    archived: bool,
     /// Rows at most
     #[arg(long, default_value_t = 100)]
     limit: usize,
@@ -78,6 +81,7 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> Result<ExitCode> {
     question.worktree = args.worktree.as_deref().map(|path| worktree(&context.surroundings.cwd.join(path), path));
     question.since = moment(&args.since)?;
     question.until = moment(&args.until)?;
+    question.archived = args.archived;
     let answer = context.ask(question)?;
     if args.format == Format::Json {
         return output::emit_json(answer.get("sessions").unwrap_or(&Value::Null));
@@ -85,6 +89,10 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> Result<ExitCode> {
     let SessionList { sessions } = read(answer)?;
     if args.format == Format::Csv {
         return output::emit(&as_csv(&sessions));
+    }
+    if sessions.is_empty() && args.archived {
+        note("No archived sessions found. 'session-buddy archive-sessions --days 30' archives old ones.");
+        return Ok(ExitCode::SUCCESS);
     }
     if sessions.is_empty() {
         note("No sessions found. Work in 'mahavishnu shell' to record one, or loosen the filters.");
@@ -231,6 +239,7 @@ fn as_text(session: &Session, context: &Context) -> String {
     add("Shell", session.shell_type.clone());
     add("User", session.username.clone());
     add("Host", session.hostname.clone());
+    add("Archived", session.archived_at.map(Timestamp::local));
     add("Process", session.pid.map(|pid| pid.to_string()));
     let mut text = String::new();
     for (name, value) in rows {
@@ -271,6 +280,7 @@ mod tests {
             hostname: None,
             username: None,
             pid: None,
+            archived_at: None,
         }
     }
 

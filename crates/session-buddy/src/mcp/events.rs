@@ -155,6 +155,9 @@ pub struct ListEvents {
     pub(crate) limit: usize,
     #[serde(default)]
     pub(crate) offset: usize,
+    /// Without session_id: those in the archive
+    #[serde(default)]
+    pub(crate) archived: bool,
 }
 
 /// Answer of `list_events`.
@@ -193,7 +196,7 @@ impl JsonSchema for EventList {
 
 impl ListEvents {
     pub(crate) fn run(self, store: &dyn Store) -> Result<Value, ToolError> {
-        let filter = EventFilter { session: self.session_id, event_type: self.event_type };
+        let filter = EventFilter { session: self.session_id, event_type: self.event_type, archived: self.archived };
         let events = store.events(&filter, page(self.limit, self.offset)?)?;
         to_value(&EventList { events })
     }

@@ -290,6 +290,9 @@ pub struct ListSessions {
     pub(crate) since: Option<Timestamp>,
     #[serde(default)]
     pub(crate) until: Option<Timestamp>,
+    /// Those in the archive
+    #[serde(default)]
+    pub(crate) archived: bool,
 }
 
 /// A session in a list.
@@ -322,6 +325,9 @@ pub struct SessionLine {
     pub username: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub archived_at: Option<Timestamp>,
 }
 
 impl From<Session> for SessionLine {
@@ -344,6 +350,7 @@ impl From<Session> for SessionLine {
             hostname: session.hostname,
             username: session.username,
             pid: session.pid,
+            archived_at: session.archived_at,
         }
     }
 }
@@ -378,6 +385,7 @@ impl ListSessions {
             worktree: None,
             since: None,
             until: None,
+            archived: false,
         }
     }
 
@@ -391,6 +399,7 @@ impl ListSessions {
             worktree: self.worktree,
             since: self.since,
             until: self.until,
+            archived: self.archived,
         };
         let sessions = store.sessions(&filter, page(self.limit, self.offset)?)?;
         to_value(&SessionList { sessions: sessions.into_iter().map(SessionLine::from).collect() })

@@ -78,8 +78,12 @@ impl Facts {
             }
         };
         let size = counts.database_bytes as f64 / (1024.0 * 1024.0);
+        let archived = match counts.archived_sessions {
+            0 => String::new(),
+            some => format!(" ({some} archived)"),
+        };
         let fact = format!(
-            "{} {}, {} sessions, {} events, {size:.1} MiB",
+            "{} {}, {} sessions{archived}, {} events, {size:.1} MiB",
             info.backend,
             info.location,
             counts.sessions_total(None),

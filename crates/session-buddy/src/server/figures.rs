@@ -1,5 +1,6 @@
 //! `/health` and `/metrics`. Counts come from the store, so that they survive restarts.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -79,7 +80,8 @@ fn render(desk: &Desk, counts: &Counts) -> String {
 
 fn sessions(out: &mut Exposition, counts: &Counts) {
     let mut totals: Vec<(&str, u64)> = Vec::new();
-    for row in &counts.sessions {
+    // What was deleted was there: a counter does not fall.
+    for row in counts.sessions.iter().chain(&counts.deleted_sessions) {
         match totals.iter_mut().find(|(component, _)| *component == row.component) {
             Some((_, total)) => *total += row.count,
             None => totals.push((&row.component, row.count)),
@@ -101,11 +103,9 @@ fn sessions(out: &mut Exposition, counts: &Counts) {
         counts.sessions_total(Some(SessionStatus::Active)) as f64,
     );
     let name = "mahavishnu_sessions_failed_total";
-    out.counter(name, "Sessions that ended with a failure").sample(
-        name,
-        &[],
-        counts.sessions_total(Some(SessionStatus::Failed)) as f64,
-    );
+    let deleted = counts.deleted_sessions.iter().filter(|row| row.status == SessionStatus::Failed);
+    let failed = counts.sessions_total(Some(SessionStatus::Failed)) + deleted.map(|row| row.count).sum::<u64>();
+    out.counter(name, "Sessions that ended with a failure").sample(name, &[], failed as f64);
     let name = "mahavishnu_session_duration_seconds";
     out.histogram(name, "How long finished sessions took");
     for durations in &counts.durations {
@@ -131,9 +131,15 @@ fn sessions(out: &mut Exposition, counts: &Counts) {
 fn events(out: &mut Exposition, desk: &Desk, counts: &Counts) {
     let name = "session_buddy_events_total";
     out.counter(name, "Stored events");
-    for row in &counts.events {
-        out.sample(name, &[("type", &row.event_type)], row.count as f64);
+    let mut totals: BTreeMap<&str, u64> = BTreeMap::new();
+    for row in counts.events.iter().chain(&counts.deleted_events) {
+        *totals.entry(&row.event_type).or_default() += row.count;
     }
+    for (event_type, total) in totals {
+        out.sample(name, &[("type", event_type)], total as f64);
+    }
+    let name = "session_buddy_archived_sessions";
+    out.gauge(name, "Sessions in the archive").sample(name, &[], counts.archived_sessions as f64);
     let name = "session_buddy_redactions_total";
     out.counter(name, "Secrets that were replaced before anything was stored").sample(
         name,

@@ -19,6 +19,12 @@ pub(super) const EVENTS: &str = "events";
 pub(super) const WORDS: &str = "words";
 /// Secrets replaced at ingestion.
 pub(super) const REDACTIONS: &str = "redactions";
+/// Sessions and events in the archive; both are part of the other totals as well.
+pub(super) const ARCHIVED_SESSIONS: &str = "archived_sessions";
+pub(super) const ARCHIVED_EVENTS: &str = "archived_events";
+/// Sessions by component and status, and events by type, that retention deleted: totals of what ever was do not fall.
+pub(super) const DELETED_SESSIONS: &str = "deleted_sessions";
+pub(super) const DELETED_EVENTS: &str = "deleted_events";
 /// The highest seq that was ever given, so that none is given twice.
 pub(super) const LAST_SEQ: &str = "last_seq";
 
@@ -128,6 +134,14 @@ pub(super) fn read(connection: &Connection) -> Result<Counts, Failure> {
             }
             DURATION_SUM => histogram(&mut durations, &component).sum_seconds = value.max(0.0),
             EVENTS if whole(value) > 0 => counts.events.push(EventCount { event_type: label, count: whole(value) }),
+            ARCHIVED_SESSIONS => counts.archived_sessions = whole(value),
+            ARCHIVED_EVENTS => counts.archived_events = whole(value),
+            DELETED_SESSIONS => {
+                if let Some(status) = SessionStatus::parse(&label) {
+                    counts.deleted_sessions.push(SessionCount { component, status, count: whole(value) });
+                }
+            }
+            DELETED_EVENTS => counts.deleted_events.push(EventCount { event_type: label, count: whole(value) }),
             REDACTIONS => counts.redactions = whole(value),
             _ => {}
         }

@@ -1,5 +1,7 @@
 //! Reads events: of one session in their order, or of all, the newest first.
 
+use std::borrow::Cow;
+
 use oneiric::clock::Timestamp;
 use rusqlite::{Connection, Row};
 use serde_json::{Map, Value};
@@ -39,6 +41,11 @@ fn data(text: &str) -> Map<String, Value> {
     serde_json::from_str(text).unwrap_or_else(|_| Map::from_iter([("text".to_owned(), text.into())]))
 }
 
+/// The statement over the archive, when that is meant.
+fn in_table(sql: &'static str, archived: bool) -> Cow<'static, str> {
+    if archived { sql.replace("session_events", "archived_events").into() } else { sql.into() }
+}
+
 pub(super) fn list(connection: &Connection, filter: &EventFilter, page: Page) -> Result<Vec<EventRow>, Failure> {
     let limit = i64::try_from(page.limit.min(Page::MAX_LIMIT)).unwrap_or(0);
     let offset = i64::try_from(page.offset).unwrap_or(i64::MAX);
@@ -46,17 +53,19 @@ pub(super) fn list(connection: &Connection, filter: &EventFilter, page: Page) ->
     let found = match (&filter.session, event_type) {
         (Some(session), _) => {
             let id = sessions::resolve(connection, session)?;
+            let sql = in_table(OF_SESSION, sessions::archived(connection, id.as_str())?);
             connection
-                .prepare_cached(OF_SESSION)?
+                .prepare_cached(&sql)?
                 .query_map((id.as_str(), event_type, limit, offset), event)?
                 .collect::<rusqlite::Result<_>>()?
         }
         (None, Some(event_type)) => connection
-            .prepare_cached(OF_TYPE)?
+            .prepare_cached(&in_table(OF_TYPE, filter.archived))?
             .query_map((format!("\"{}\"", scope(SCOPE_EVENT_TYPE, event_type)), event_type, limit, offset), event)?
             .collect::<rusqlite::Result<_>>()?,
         (None, None) => {
-            connection.prepare_cached(OF_ALL)?.query_map((limit, offset), event)?.collect::<rusqlite::Result<_>>()?
+            let sql = in_table(OF_ALL, filter.archived);
+            connection.prepare_cached(&sql)?.query_map((limit, offset), event)?.collect::<rusqlite::Result<_>>()?
         }
     };
     Ok(found)

@@ -7,6 +7,7 @@ use oneiric::event::{BatchReceipt, Rejection};
 use oneiric::fault::Fault;
 use rusqlite::{CachedStatement, Connection, OptionalExtension};
 
+use super::archive;
 use super::counters::{self, Changes};
 use super::failure::Failure;
 use super::prepare::{Batch, Effect, Ready};
@@ -29,6 +30,8 @@ pub(super) struct Ingest<'c> {
     /// Event types: their search term and the new events of each.
     types: HashMap<String, (String, f64)>,
     words: usize,
+    /// Whether the archive holds anything.
+    archive: bool,
     next_seq: i64,
     first_seq: i64,
     now: String,
@@ -61,6 +64,7 @@ impl<'c> Ingest<'c> {
             blocks: HashMap::new(),
             types: HashMap::new(),
             words: 0,
+            archive: archive::in_use(connection)?,
             next_seq,
             first_seq: next_seq,
             now: now.to_owned(),
@@ -73,7 +77,7 @@ impl<'c> Ingest<'c> {
         if unknown == Unknown::Refuse {
             for batch in batches {
                 let starts = batch.events.iter().any(|event| matches!(event.effect, Effect::Start(_)));
-                if !starts && !self.load(&batch.session_id)? {
+                if !starts && !self.load(&batch.session_id)? && !self.archived(&batch.session_id)? {
                     return Err(sessions::unknown(self.connection, &batch.session_id)?.into());
                 }
             }
@@ -91,10 +95,24 @@ impl<'c> Ingest<'c> {
         Ok(true)
     }
 
+    fn archived(&self, id: &str) -> Result<bool, Failure> {
+        Ok(self.archive && sessions::archived(self.connection, id)?)
+    }
+
     fn batch(&mut self, batch: &Batch) -> Result<BatchReceipt, Failure> {
         let mut receipt = BatchReceipt { rejected: batch.rejected.clone(), ..BatchReceipt::default() };
         let Some(first) = batch.events.first() else { return Ok(receipt) };
-        let known = self.load(&batch.session_id)?;
+        let mut known = self.load(&batch.session_id)?;
+        if !known && self.archived(&batch.session_id)? {
+            let ids = batch.events.iter().map(|event| event.event_id.as_str());
+            if archive::holds_all(self.connection, &batch.session_id, ids)? {
+                receipt.duplicates = batch.events.len();
+                return Ok(receipt);
+            }
+            // Something new of it: it is no finished matter, and goes on where it was.
+            archive::bring_back(self.connection, &batch.session_id)?;
+            known = self.load(&batch.session_id)?;
+        }
         let mut session = match self.sessions.remove(&batch.session_id) {
             Some(session) => session,
             None => {
@@ -158,6 +176,9 @@ impl<'c> Ingest<'c> {
     }
 
     fn store(&mut self, event: &Ready, session_id: &str, received: &str) -> Result<Stored, Failure> {
+        if self.archive && archive::owner(self.connection, &event.event_id)?.is_some() {
+            return Ok(Stored::Elsewhere);
+        }
         let seq = self.next_seq;
         let stored = self.insert.execute((
             seq,

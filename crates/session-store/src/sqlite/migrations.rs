@@ -8,7 +8,7 @@ use super::connection::Place;
 use super::failure::Failure;
 
 /// Version that this program writes.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 struct Migration {
     version: u32,
@@ -16,8 +16,10 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; SCHEMA_VERSION as usize] =
-    [Migration { version: 1, name: "sessions", sql: include_str!("../../migrations/0001_sessions.sql") }];
+const MIGRATIONS: [Migration; SCHEMA_VERSION as usize] = [
+    Migration { version: 1, name: "sessions", sql: include_str!("../../migrations/0001_sessions.sql") },
+    Migration { version: 2, name: "archive", sql: include_str!("../../migrations/0002_archive.sql") },
+];
 
 /// The version that the database has; 0 when it is empty.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {

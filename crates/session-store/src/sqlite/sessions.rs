@@ -29,6 +29,7 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
     let metadata: Option<String> = row.get(23)?;
     let epoch = Timestamp::from_micros(0);
     Ok(Session {
+        archived_at: time(row, 26)?,
         session_id: row.get(0)?,
         component: row.get(1)?,
         session_type: row.get(2)?,
@@ -58,19 +59,36 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
     })
 }
 
+/// Whether there is a session with exactly this id, in the archive or not.
 pub(super) fn exists(connection: &Connection, id: &str) -> Result<bool, Failure> {
-    Ok(connection.prepare_cached("SELECT 1 FROM sessions WHERE session_id = ?1")?.exists([id])?)
+    let live = connection.prepare_cached("SELECT 1 FROM sessions WHERE session_id = ?1")?.exists([id])?;
+    Ok(live || archived(connection, id)?)
+}
+
+/// Whether the archive holds a session with exactly this id.
+pub(super) fn archived(connection: &Connection, id: &str) -> Result<bool, Failure> {
+    Ok(connection.prepare_cached("SELECT 1 FROM archived_sessions WHERE session_id = ?1")?.exists([id])?)
+}
+
+fn from(archived: bool) -> String {
+    if archived {
+        format!("{COLUMNS}, archived_at FROM archived_sessions")
+    } else {
+        format!("{COLUMNS}, NULL FROM sessions")
+    }
 }
 
 pub(super) fn get(connection: &Connection, id: &str) -> Result<Session, Failure> {
-    let found = connection
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM sessions WHERE session_id = ?1"))?
-        .query_row([id], session)
-        .optional()?;
-    match found {
-        Some(found) => Ok(found),
-        None => Err(unknown(connection, id)?.into()),
+    for archived in [false, true] {
+        let found = connection
+            .prepare_cached(&format!("SELECT {} WHERE session_id = ?1", from(archived)))?
+            .query_row([id], session)
+            .optional()?;
+        if let Some(found) = found {
+            return Ok(found);
+        }
     }
+    Err(unknown(connection, id)?.into())
 }
 
 /// The one session that `wanted` names.
@@ -103,7 +121,9 @@ fn beginning_with(connection: &Connection, prefix: &str, limit: usize) -> Result
     // Ids are ASCII, so this bound is above every id that begins with the prefix.
     let above = format!("{prefix}\u{7f}");
     let mut select = connection.prepare_cached(
-        "SELECT session_id FROM sessions WHERE session_id >= ?1 AND session_id < ?2 ORDER BY session_id LIMIT ?3",
+        "SELECT session_id FROM sessions WHERE session_id >= ?1 AND session_id < ?2
+         UNION ALL SELECT session_id FROM archived_sessions WHERE session_id >= ?1 AND session_id < ?2
+         ORDER BY session_id LIMIT ?3",
     )?;
     Ok(select.query_map((prefix, above, limit as i64), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
 }
@@ -175,7 +195,7 @@ pub(super) fn list_sql(filter: &SessionFilter, page: Page) -> (String, Vec<Value
         ("session_type", filter.session_type.as_deref()),
         ("status", status.filter(|_| !narrow)),
     ];
-    let mut sql = format!("SELECT {COLUMNS} FROM sessions");
+    let mut sql = format!("SELECT {}", from(filter.archived));
     let mut values: Vec<Value> = Vec::new();
     let mut joint = " WHERE ";
     let mut leading: Option<&str> = None;

@@ -1,6 +1,7 @@
 //! One thread a process writes. It takes what waits, up to a bound, into one transaction, and answers all of it after
 //! the commit: many callers share one sync of the disk.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -25,9 +26,25 @@ const QUEUE: usize = 64;
 const GROUP_EVENTS: usize = 10_000;
 
 enum Work {
-    Ingest { batches: Vec<Batch>, unknown: Unknown, reply: Reply<Vec<BatchReceipt>> },
-    Stale { ids: Vec<String>, now: Timestamp, reply: Reply<Vec<String>> },
+    Ingest {
+        batches: Vec<Batch>,
+        unknown: Unknown,
+        reply: Reply<Vec<BatchReceipt>>,
+    },
+    Stale {
+        ids: Vec<String>,
+        now: Timestamp,
+        reply: Reply<Vec<String>>,
+    },
+    /// A transaction of its own.
+    Job {
+        job: Job,
+        reply: Reply<Box<dyn Any + Send>>,
+    },
 }
+
+/// What a job does within its transaction; the text is the time now.
+type Job = Box<dyn FnOnce(&Connection, &str) -> Result<Box<dyn Any + Send>, Failure> + Send>;
 
 type Reply<T> = SyncSender<Result<T>>;
 
@@ -36,6 +53,7 @@ impl Work {
         match self {
             Self::Ingest { batches, .. } => batches.iter().map(|batch| batch.events.len()).sum(),
             Self::Stale { ids, .. } => ids.len(),
+            Self::Job { .. } => 0,
         }
     }
 
@@ -44,6 +62,7 @@ impl Work {
         match self {
             Self::Ingest { reply, .. } => drop(reply.send(Err(fault))),
             Self::Stale { reply, .. } => drop(reply.send(Err(fault))),
+            Self::Job { reply, .. } => drop(reply.send(Err(fault))),
         }
     }
 }
@@ -117,6 +136,19 @@ impl Door {
         Ok(changed.into_iter().filter_map(|id| SessionId::parse(id).ok()).collect())
     }
 
+    /// Runs `job` in a transaction of its own, after what waits; it is rolled back when the job fails.
+    pub(super) fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection, &str) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T> {
+        let job: Job = Box::new(move |connection, now| Ok(Box::new(job(connection, now)?) as Box<dyn Any + Send>));
+        let done = self.ask(|reply| Work::Job { job, reply })?;
+        match done.downcast::<T>() {
+            Ok(done) => Ok(*done),
+            Err(_) => Err(Fault::internal("the writer of the store mixed its answers up")),
+        }
+    }
+
     fn ask<T>(&self, work: impl FnOnce(Reply<T>) -> Work) -> Result<T> {
         let (reply, answer) = sync_channel(1);
         let gone = || Fault::internal("the writer of the store ended");
@@ -143,17 +175,49 @@ type Answers = Vec<Box<dyn FnOnce()>>;
 
 impl Worker {
     fn run(mut self) {
-        while let Ok(first) = self.receiver.recv() {
+        let mut held: Option<Work> = None;
+        while let Some(first) = held.take().or_else(|| self.receiver.recv().ok()) {
+            let first = match first {
+                Work::Job { job, reply } => {
+                    drop(reply.send(self.job(job)));
+                    continue;
+                }
+                other => other,
+            };
             let mut group = vec![first];
             let mut events = group[0].events();
             while events < GROUP_EVENTS {
                 let Ok(next) = self.receiver.try_recv() else { break };
+                if matches!(next, Work::Job { .. }) {
+                    held = Some(next);
+                    break;
+                }
                 events += next.events();
                 group.push(next);
             }
             tracing::trace!(calls = group.len(), events, waiting = self.depth.load(Ordering::Relaxed), "commit");
             self.commit(group);
         }
+    }
+
+    fn job(&mut self, job: Job) -> Result<Box<dyn Any + Send>> {
+        let done = (|| {
+            let connection = match &mut self.connection {
+                Some(connection) => connection,
+                None => self.connection.insert(self.place.writer(self.max_bytes)?),
+            };
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let done = job(&transaction, &self.clock.now().to_string())?;
+            transaction.commit()?;
+            self.commits.fetch_add(1, Ordering::Relaxed);
+            Ok(done)
+        })();
+        done.map_err(|failure: Failure| {
+            if !failure.is_fault() {
+                self.connection = None;
+            }
+            failure.tell(&self.place)
+        })
     }
 
     fn commit(&mut self, mut group: Vec<Work>) {
@@ -183,6 +247,8 @@ impl Worker {
             results.push(match work {
                 Work::Ingest { batches, unknown, .. } => Done::Ingest(answer(ingest.call(batches, *unknown))?),
                 Work::Stale { ids, now, .. } => Done::Stale(answer(ingest.abandon(ids, *now))?),
+                // Never part of a group.
+                Work::Job { .. } => Done::Stale(Ok(Vec::new())),
             });
         }
         ingest.finish()?;

@@ -61,6 +61,7 @@ fn each_filter_and_all_together_narrow_the_list(world: &World) {
                 worktree: Some("/home/ada/site".into()),
                 since: Some(at(0.0)),
                 until: Some(at(10.0)),
+                archived: false,
             },
             vec!["c"],
         ),
@@ -104,7 +105,7 @@ fn events_of_a_session_come_by_time_then_sequence_then_arrival(world: &World) {
     world.put("s", vec![with("f", 2.0, None), with("d", 1.0, Some(10)), with("c", 1.0, Some(9)), with("a", 1.0, None)]);
     world.put("s", vec![with("b", 1.0, None), with("e", 1.0, Some(11))]);
     assert_eq!(world.event_ids("s"), ["a", "b", "c", "d", "e", "f"]);
-    let filter = EventFilter { session: Some("s".into()), event_type: None };
+    let filter = EventFilter { session: Some("s".into()), ..EventFilter::default() };
     let page: Vec<String> =
         world.store.events(&filter, Page { limit: 2, offset: 3 }).unwrap().into_iter().map(|e| e.event_id).collect();
     assert_eq!(page, ["d", "e"]);
@@ -120,7 +121,8 @@ fn events_of_all_sessions_come_newest_first_also_of_one_type(world: &World) {
         vec![command("c", 2.0, "x"), event("d", "checkpoint", 3.0, json!({})), event("e", "error", 0.0, json!({}))],
     );
     let list = |event_type: Option<&str>, session: Option<&str>| {
-        let filter = EventFilter { session: session.map(Into::into), event_type: event_type.map(Into::into) };
+        let filter =
+            EventFilter { session: session.map(Into::into), event_type: event_type.map(Into::into), archived: false };
         let rows = world.store.events(&filter, Page::first(10)).unwrap();
         rows.into_iter().map(|row| row.event_id).collect::<Vec<_>>()
     };
@@ -129,7 +131,7 @@ fn events_of_all_sessions_come_newest_first_also_of_one_type(world: &World) {
     assert_eq!(list(Some("error"), Some("s1")), ["b"]);
     assert!(list(Some("nonsense"), None).is_empty());
     assert!(list(Some("\" OR \""), None).is_empty());
-    let missing = EventFilter { session: Some("nope".into()), event_type: None };
+    let missing = EventFilter { session: Some("nope".into()), ..EventFilter::default() };
     assert!(world.store.events(&missing, Page::first(1)).unwrap_err().message().starts_with("Invalid session ID"));
 }
 

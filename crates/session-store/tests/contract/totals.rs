@@ -46,5 +46,10 @@ fn secrets_are_replaced_before_they_are_stored(world: &World) {
 fn a_store_says_what_it_is(world: &World) {
     let info = world.store.info().unwrap();
     assert_eq!(info.backend, "sqlite");
-    assert!(info.writable && info.schema_version == 1 && info.database_bytes > 0 && !info.location.is_empty());
+    assert!(
+        info.writable
+            && info.schema_version == session_store::sqlite::SCHEMA_VERSION
+            && info.database_bytes > 0
+            && !info.location.is_empty()
+    );
 }

@@ -62,7 +62,7 @@ impl World {
     }
 
     pub(crate) fn events(&self, session: &str) -> Vec<EventRow> {
-        let filter = EventFilter { session: Some(session.into()), event_type: None };
+        let filter = EventFilter { session: Some(session.into()), ..EventFilter::default() };
         self.store.events(&filter, Page::first(1000)).unwrap()
     }
 

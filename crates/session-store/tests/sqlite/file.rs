@@ -99,7 +99,7 @@ fn vacuum_reindex_and_rows_written_or_deleted_by_hand_do_no_harm() {
          VALUES ('h1', 'hand', 'message', CURRENT_TIMESTAMP, 'no json');",
     )
     .unwrap();
-    let filter = EventFilter { session: Some("hand".into()), event_type: None };
+    let filter = EventFilter { session: Some("hand".into()), ..EventFilter::default() };
     assert_eq!(store.events(&filter, Page::first(5)).unwrap()[0].data["text"], "no json");
     put(&store, "hand", vec![command("h2", "needle by hand")]).unwrap();
     assert_eq!(store.session("hand").unwrap().command_count, 1);

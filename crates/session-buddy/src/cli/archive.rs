@@ -1,0 +1,138 @@
+//! `archive-sessions` and `restore-sessions`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use oneiric::clock::SystemClock;
+use oneiric::fault::{Fault, Result};
+use oneiric::moment;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::ask::{Context, read};
+use super::output::{self, Format};
+use super::progress::Progress;
+use crate::mcp::upkeep::{ArchiveSessions, DEFAULT_DAYS, Moved, RestoreSessions};
+
+/// Longest time that a server with its sessions in memory gets.
+const SERVER_LIMIT: Duration = Duration::from_secs(60);
+
+/// Arguments of `archive-sessions`.
+#[derive(Debug, Args)]
+pub(super) struct ArchiveArgs {
+    /// Archive sessions that ended, and were last heard of, this many days ago or longer
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_DAYS, value_parser = clap::value_parser!(u32).range(0..=36_500))]
+    days: u32,
+    /// Only sessions of this project
+    #[arg(long)]
+    project: Option<String>,
+    /// Say what would be archived, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Shape of the output
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Arguments of `restore-sessions`.
+#[derive(Debug, Args)]
+pub(super) struct RestoreArgs {
+    /// Archived sessions, by id or an unambiguous beginning of it
+    #[arg(value_name = "ID", conflicts_with_all = ["all", "project", "since", "until"])]
+    ids: Vec<String>,
+    /// All sessions in the archive
+    #[arg(long)]
+    all: bool,
+    /// Only sessions of this project
+    #[arg(long)]
+    project: Option<String>,
+    /// Started at or after: 90d, 2026-11-22 or a time stamp
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Started before
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Say what would be restored, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Shape of the output
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Runs `archive-sessions`.
+pub(super) fn archive(args: &ArchiveArgs, context: &Context) -> Result<ExitCode> {
+    let wish = ArchiveSessions { days: args.days, project: args.project.clone(), dry_run: args.dry_run };
+    let moved = match ask_memory(context, "archive_sessions", &wish)? {
+        Some(moved) => moved,
+        None => {
+            let mut bar = Progress::new("Archiving", "sessions");
+            let store = context.own_desk()?.store()?;
+            wish.apply(store.as_ref(), &SystemClock, &mut |done, all| bar.tell(done, all))?
+        }
+    };
+    let older = if args.days == 1 { "1 day".to_owned() } else { format!("{} days", args.days) };
+    let verb = if moved.dry_run { "Would archive" } else { "Archived" };
+    tell(&moved, args.format, &format!("{verb} {} older than {older}", counted(&moved)))
+}
+
+/// Runs `restore-sessions`.
+pub(super) fn restore(args: &RestoreArgs, context: &Context) -> Result<ExitCode> {
+    let now = context.now();
+    let moment = |text: &Option<String>| text.as_deref().map(|text| moment::parse(text, now)).transpose();
+    let wish = RestoreSessions {
+        session_ids: args.ids.clone(),
+        project: args.project.clone(),
+        since: moment(&args.since)?,
+        until: moment(&args.until)?,
+        all: args.all,
+        dry_run: args.dry_run,
+    };
+    let moved = match ask_memory(context, "restore_sessions", &wish)? {
+        Some(moved) => moved,
+        None => {
+            let mut bar = Progress::new("Restoring", "sessions");
+            let store = context.own_desk()?.store()?;
+            wish.apply(store.as_ref(), &mut |done, all| bar.tell(done, all)).map_err(|fault| told(fault, args))?
+        }
+    };
+    let verb = if moved.dry_run { "Would restore" } else { "Restored" };
+    tell(&moved, args.format, &format!("{verb} {}", counted(&moved)))
+}
+
+/// The command's own words for a wish that says nothing.
+fn told(fault: Fault, args: &RestoreArgs) -> Fault {
+    let nothing = args.ids.is_empty() && args.project.is_none() && args.since.is_none() && args.until.is_none();
+    if nothing && !args.all {
+        return Fault::user(fault.message())
+            .hint("name ids (see list-sessions --archived), --project, --since, or --all");
+    }
+    fault
+}
+
+/// The answer of a server that has its sessions in memory; `None` when they are in a file, which this process opens.
+fn ask_memory(context: &Context, tool: &str, wish: &impl Serialize) -> Result<Option<Moved>> {
+    let Some(info) = context.server().filter(|info| info.database == "memory") else { return Ok(None) };
+    let arguments = match serde_json::to_value(wish) {
+        Ok(Value::Object(arguments)) => arguments,
+        _ => Map::new(),
+    };
+    Ok(Some(read(context.peer(&info)?.call_tool(tool, arguments, SERVER_LIMIT)?)?))
+}
+
+fn counted(moved: &Moved) -> String {
+    let of = |count: u64, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
+    format!("{} with {}", of(moved.sessions, "session"), of(moved.events, "event"))
+}
+
+fn tell(moved: &Moved, format: Format, text: &str) -> Result<ExitCode> {
+    match format {
+        Format::Json => output::emit_json(moved),
+        Format::Csv => output::emit(&output::csv(
+            &["sessions", "events", "dry_run"],
+            &[vec![moved.sessions.to_string(), moved.events.to_string(), moved.dry_run.to_string()]],
+        )),
+        Format::Table => output::emit(&format!("{text}\n")),
+    }
+}
