@@ -6,13 +6,22 @@ mod direct;
 mod endpoint;
 mod envelope;
 mod handler;
+mod library;
 mod schema;
+mod sessions;
 mod stdio;
 mod tool;
+mod visit;
 
 pub(crate) use endpoint::json;
 pub use endpoint::{Endpoint, MAX_BODY_BYTES};
 pub use handler::{Handler, ServerCard};
+pub use library::{
+    Document, Library, PromptDescription, PromptParameter, Reading, ResourceLine, ResourcePage, Suggestions,
+    TemplateDescription, Typing,
+};
 pub use schema::{input_schema, output_schema};
+pub use sessions::Served;
 pub use stdio::{MAX_LINE_BYTES, serve_stdio};
-pub use tool::{Arguments, Effect, ToolDescription, ToolError, ToolFuture, ToolSet};
+pub use tool::{Arguments, Effect, Profile, ToolDescription, ToolError, ToolFuture, ToolSet};
+pub use visit::{Arrival, Connection, Guest, Reception};

@@ -1,52 +1,43 @@
-//! `POST /mcp`: one address for both revisions, without state between requests.
+//! `/mcp`: one address for both revisions.
 //!
 //! Order of judgement: a token in the header, size, a token in the arguments, scope, JSON-RPC shape, then the call itself.
 
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::http::{Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use rmcp::model::{ErrorData, JsonRpcError, RequestId};
-use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
-use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio_util::sync::CancellationToken;
 
 use oneiric::token::Scope;
 
 use super::direct;
 use super::envelope::{CallParams, Envelope, refusal};
-use super::handler::Handler;
+use super::sessions::{Doors, Served, Services};
+use super::tool::ToolSet;
 use crate::http::body::{ReadBody, discard, read_body};
 use crate::http::{Auth, Caller, Refused, Visit, address};
 
 /// Largest request body in bytes.
 pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 
+/// Names the transport session of a request.
+const SESSION_HEADER: &str = "mcp-session-id";
+
 /// The MCP endpoint; cheap to clone.
 #[derive(Clone)]
 pub struct Endpoint {
-    handler: Handler,
-    library: Arc<StreamableHttpService<Handler, NeverSessionManager>>,
+    tools: Arc<dyn ToolSet>,
+    doors: Arc<dyn Doors>,
     auth: Auth,
 }
 
 impl Endpoint {
     /// Serves `handler` to callers that `auth` lets in, until `shutdown`.
     #[must_use]
-    pub fn new(handler: Handler, auth: Auth, shutdown: CancellationToken) -> Self {
-        // Hosts, origins and sizes are judged before a request comes here, for all paths alike.
-        let config = StreamableHttpServerConfig::default()
-            .with_legacy_session_mode(false)
-            .with_json_response(true)
-            .with_sse_retry(None)
-            .disable_allowed_hosts()
-            .disable_allowed_origins()
-            .with_max_request_body_bytes(MAX_BODY_BYTES)
-            .with_cancellation_token(shutdown);
-        let factory = handler.clone();
-        let library =
-            StreamableHttpService::new(move || Ok(factory.clone()), Arc::new(NeverSessionManager::default()), config);
-        Self { handler, library: Arc::new(library), auth }
+    pub fn new<H: Served>(handler: H, auth: Auth, shutdown: CancellationToken) -> Self {
+        let doors = Arc::new(Services::new(&handler, shutdown));
+        Self { tools: Arc::clone(handler.tools()), doors, auth }
     }
 
     /// Answers one request.
@@ -61,13 +52,17 @@ impl Endpoint {
                 return refused.into_response();
             }
         };
-        if request.method() != axum::http::Method::POST {
+        if request.method() != Method::POST {
             if caller.is_none()
                 && let Err(refused) = self.auth.by_argument(visit, None)
             {
                 return refused.into_response();
             }
-            return self.by_library(request).await;
+            // `GET` listens to a transport session, `DELETE` ends it.
+            return match has_session(request.headers()) {
+                true => self.doors.in_session(request).await,
+                false => self.doors.alone(request).await,
+            };
         }
         let (parts, body) = request.into_parts();
         let bytes = match read_body(body, MAX_BODY_BYTES).await {
@@ -96,19 +91,26 @@ impl Endpoint {
             Ok(envelope) => envelope,
             Err(error) => return rpc_error(StatusCode::BAD_REQUEST, &error),
         };
-        if let Some(answer) = direct::answer(self.handler.tools().as_ref(), &parts.headers, &envelope).await {
+        if let Some(answer) = direct::answer(self.tools.as_ref(), &parts.headers, &envelope).await {
             return json(StatusCode::OK, answer);
         }
         let id = envelope.id.clone();
         let declared_json = parts.headers.get(header::CONTENT_TYPE).is_some_and(is_json);
-        let answer = self.by_library(Request::from_parts(parts, Body::from(bytes))).await;
+        let kept = has_session(&parts.headers);
+        let opens = envelope.method.as_deref() == Some("initialize");
+        let request = Request::from_parts(parts, Body::from(bytes));
+        let answer = match (kept, opens) {
+            (true, _) => self.doors.in_session(request).await,
+            (false, true) => self.doors.opening(request).await,
+            (false, false) => self.doors.alone(request).await,
+        };
         explained(answer, id, declared_json).await
     }
 
     /// Judges who sent `envelope` (`None` when the body is no message) and whether they may.
     fn admit(&self, visit: Visit<'_>, caller: Option<Caller>, envelope: Option<&Envelope<'_>>) -> Result<(), Refused> {
         let call = envelope.and_then(Envelope::call);
-        let tool = call.as_ref().and_then(|call| self.handler.tools().find(&call.name));
+        let tool = call.as_ref().and_then(|call| self.tools.find(&call.name));
         // Names that are none of ours are anybody's text, which has no place in an audit log.
         let visit = Visit { what: tool.map_or("/mcp", |tool| tool.name), ..visit };
         let caller = match caller {
@@ -117,11 +119,10 @@ impl Endpoint {
         };
         self.auth.permit(visit, &caller, tool.map_or(Scope::Read, super::ToolDescription::scope))
     }
+}
 
-    async fn by_library(&self, request: Request<Body>) -> Response<Body> {
-        let (parts, body) = self.library.handle(request).await.into_parts();
-        Response::from_parts(parts, Body::new(body))
-    }
+fn has_session(headers: &HeaderMap) -> bool {
+    headers.contains_key(SESSION_HEADER)
 }
 
 /// The library explains some refusals in plain text; a client gets them as JSON-RPC errors like all others.

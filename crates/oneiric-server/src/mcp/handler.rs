@@ -1,15 +1,25 @@
-//! The protocol library's server interface over a [`ToolSet`].
+//! The protocol library's server interface over a [`ToolSet`] and a [`Library`].
+
+mod presence;
+mod reading;
 
 use std::sync::Arc;
 
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ErrorData, Implementation, ListToolsResult,
-    PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
+    DiscoverResult, ErrorData, GetPromptRequestParams, GetPromptResponse, Implementation, InitializeRequestParams,
+    InitializeResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject,
+    PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
+    ServerConfig, Tool, ToolAnnotations,
 };
-use rmcp::service::RequestContext;
+use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{RoleServer, ServerHandler};
 
+use super::library::Library;
+use super::sessions::Served;
 use super::tool::{Arguments, Effect, ToolDescription, ToolSet, unknown_tool};
+use super::visit::{Connection, Reception};
+use presence::Presence;
 
 /// How a server presents itself to clients.
 #[derive(Clone, Debug)]
@@ -22,8 +32,8 @@ pub struct ServerCard {
     pub instructions: &'static str,
 }
 
-/// Time for which a client may keep the tool list, in milliseconds: it changes only with the program.
-const TOOLS_FRESH_MS: u64 = 3_600_000;
+/// Time for which a client may keep what changes only with the program, in milliseconds.
+const FIXED_FRESH_MS: u64 = 3_600_000;
 
 /// Answers one client; cheap to clone.
 #[derive(Clone)]
@@ -31,18 +41,45 @@ pub struct Handler {
     card: Arc<ServerCard>,
     tools: Arc<dyn ToolSet>,
     listed: Arc<[Tool]>,
+    library: Option<Arc<dyn Library>>,
+    presence: Presence,
 }
 
 impl Handler {
     /// Serves `tools` under the name on `card`.
     #[must_use]
     pub fn new(card: ServerCard, tools: Arc<dyn ToolSet>) -> Self {
-        let listed = tools.tools().iter().map(listed).collect();
-        Self { card: Arc::new(card), tools, listed }
+        let profile = tools.profile();
+        let listed = tools.tools().iter().filter(|tool| tool.profile <= profile).map(listed).collect();
+        Self { card: Arc::new(card), tools, listed, library: None, presence: Presence::default() }
     }
 
-    pub(crate) fn tools(&self) -> &Arc<dyn ToolSet> {
+    /// Offers prompts and resources too.
+    #[must_use]
+    pub fn with_library(self, library: Arc<dyn Library>) -> Self {
+        Self { library: Some(library), ..self }
+    }
+
+    /// Tells `reception` of clients that stay.
+    #[must_use]
+    pub fn with_reception(self, reception: Arc<dyn Reception>) -> Self {
+        Self { presence: Presence::told_to(reception), ..self }
+    }
+
+    /// A handler for one client that stays connected. The client has gone when the handler and its clones are dropped.
+    #[must_use]
+    pub fn for_connection(&self, connection: Connection) -> Self {
+        Self { presence: self.presence.over(connection), ..self.clone() }
+    }
+}
+
+impl Served for Handler {
+    fn tools(&self) -> &Arc<dyn ToolSet> {
         &self.tools
+    }
+
+    fn for_session(&self) -> Self {
+        self.for_connection(Connection::Http)
     }
 }
 
@@ -56,9 +93,24 @@ fn listed(tool: &ToolDescription) -> Tool {
         .with_annotations(annotations.open_world(false))
 }
 
+/// Whether the client speaks a revision that knows cache hints.
+fn is_current(context: &RequestContext<RoleServer>) -> bool {
+    context.protocol_version().is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
+}
+
+/// The hint of a list that changes only with the program.
+fn fixed(context: &RequestContext<RoleServer>) -> (Option<u64>, Option<CacheScope>) {
+    if is_current(context) { (Some(FIXED_FRESH_MS), Some(CacheScope::Public)) } else { (None, None) }
+}
+
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        let tools = ServerCapabilities::builder().enable_tools();
+        let capabilities = match &self.library {
+            Some(_) => tools.enable_prompts().enable_resources().enable_completions().build(),
+            None => tools.build(),
+        };
+        ServerConfig::new(capabilities)
             .with_protocol_version(ProtocolVersion::V_2025_11_25)
             .with_server_info(Implementation::new(self.card.name, self.card.version))
             .with_instructions(self.card.instructions)
@@ -68,19 +120,38 @@ impl ServerHandler for Handler {
         self.listed.iter().find(|tool| tool.name == name).cloned()
     }
 
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        let answer = self.negotiate_initialize(&request)?;
+        self.presence.arrived(Some(&request.client_info), answer.protocol_version.as_str());
+        context.peer.set_peer_info(request);
+        Ok(answer)
+    }
+
+    async fn discover(&self, context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
+        self.presence.seen(&context);
+        Ok(DiscoverResult::from_server_info(self.supported_protocol_versions().into_owned(), self.get_info()))
+    }
+
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        self.presence.ask_folders(&context.peer).await;
+    }
+
+    async fn on_roots_list_changed(&self, context: NotificationContext<RoleServer>) {
+        self.presence.ask_folders(&context.peer).await;
+    }
+
     async fn list_tools(
         &self,
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        self.presence.seen(&context);
         let mut result = ListToolsResult::with_all_items(self.listed.to_vec());
-        let current = context
-            .protocol_version()
-            .is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str());
-        if current {
-            result.ttl_ms = Some(TOOLS_FRESH_MS);
-            result.cache_scope = Some(CacheScope::Public);
-        }
+        (result.ttl_ms, result.cache_scope) = fixed(&context);
         Ok(result)
     }
 
@@ -93,12 +164,70 @@ impl ServerHandler for Handler {
             let (message, data) = unknown_tool(self.tools.as_ref(), &request.name);
             return Err(ErrorData::invalid_params(message, Some(data)));
         };
+        let guest = self.presence.seen(&context);
+        if let Some(guest) = &guest {
+            guest.called(tool.name);
+        }
         let arguments = Arguments::Parsed(request.arguments.unwrap_or_default());
         let answer = tokio::select! {
             answer = self.tools.call(tool.name, arguments) => answer,
             () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled by the client", None)),
         };
-        Ok(result_of(answer).into())
+        let mut result = result_of(answer);
+        result.meta = guest.and_then(|guest| guest.meta()).map(MetaObject);
+        Ok(result.into())
+    }
+
+    async fn list_prompts(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        let mut result = reading::prompts(self.library.as_deref());
+        (result.ttl_ms, result.cache_scope) = fixed(&context);
+        Ok(result)
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        reading::prompt(self.library.as_deref(), request).await
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        reading::resources(self.library.as_deref(), request.and_then(|page| page.cursor)).await
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        let mut result = reading::templates(self.library.as_deref());
+        (result.ttl_ms, result.cache_scope) = fixed(&context);
+        Ok(result)
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        reading::resource(self.library.as_deref(), request.uri).await
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        reading::complete(self.library.as_deref(), request).await
     }
 }
 

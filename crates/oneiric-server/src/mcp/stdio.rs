@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::envelope::{Envelope, refusal};
 use super::handler::Handler;
+use super::visit::Connection;
 use crate::stdin::Pieces;
 
 /// Longest message in bytes.
@@ -28,7 +29,7 @@ where
 {
     let transport =
         Lines { input, splitter: Splitter::new(MAX_LINE_BYTES), output: Arc::new(Mutex::new(output)), begun: false };
-    match serve_server_with_ct(handler, transport, shutdown).await {
+    match serve_server_with_ct(handler.for_connection(Connection::Stdio), transport, shutdown).await {
         Ok(running) => {
             let _ = running.waiting().await;
         }

@@ -24,6 +24,33 @@ pub enum Effect {
     AddsOnce,
 }
 
+/// How much of the tools a client gets to see: every listed tool costs it words in every conversation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Profile {
+    /// What nobody wants to miss.
+    Minimal,
+    /// What most work needs.
+    #[default]
+    Standard,
+    /// Everything.
+    Full,
+}
+
+impl Profile {
+    /// The names, smallest first.
+    pub const NAMES: &'static [&'static str] = &["minimal", "standard", "full"];
+
+    /// The profile of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Minimal, Self::Standard, Self::Full]
+            .into_iter()
+            .zip(Self::NAMES)
+            .find(|(_, known)| **known == name)
+            .map(|found| found.0)
+    }
+}
+
 /// A tool as clients see it in `tools/list`.
 #[derive(Clone, Debug)]
 pub struct ToolDescription {
@@ -37,13 +64,22 @@ pub struct ToolDescription {
     pub output: Arc<Map<String, Value>>,
     /// What it does to the world.
     pub effect: Effect,
+    /// The smallest profile that lists it.
+    pub profile: Profile,
 }
 
 impl ToolDescription {
     /// A tool that takes an `I` and answers with an `O`.
     #[must_use]
     pub fn of<I: JsonSchema, O: JsonSchema>(name: &'static str, description: &'static str, effect: Effect) -> Self {
-        Self { name, description, input: Arc::new(input_schema::<I>()), output: Arc::new(output_schema::<O>()), effect }
+        let (input, output) = (Arc::new(input_schema::<I>()), Arc::new(output_schema::<O>()));
+        Self { name, description, input, output, effect, profile: Profile::Standard }
+    }
+
+    /// The same, listed from `profile` on. Whether it is listed or not, it can be called.
+    #[must_use]
+    pub fn in_profile(self, profile: Profile) -> Self {
+        Self { profile, ..self }
     }
 
     /// The right that a token must carry to call it.
@@ -160,6 +196,11 @@ pub type ToolFuture<'a> = Pin<Box<dyn Future<Output = Result<Value, ToolError>> 
 pub trait ToolSet: Send + Sync + 'static {
     /// All tools, in the order in which clients should see them.
     fn tools(&self) -> &[ToolDescription];
+
+    /// Which of them clients get to see.
+    fn profile(&self) -> Profile {
+        Profile::Full
+    }
 
     /// Runs a tool. The result is a JSON object.
     fn call<'a>(&'a self, name: &'a str, arguments: Arguments<'a>) -> ToolFuture<'a>;
