@@ -5,6 +5,7 @@
 mod direct;
 mod endpoint;
 mod envelope;
+mod fixture;
 mod handler;
 mod library;
 mod schema;
@@ -15,6 +16,7 @@ mod visit;
 
 pub(crate) use endpoint::json;
 pub use endpoint::{Endpoint, MAX_BODY_BYTES};
+pub use fixture::Fixture;
 pub use handler::{Handler, ServerCard};
 pub use library::{
     Document, Library, PromptDescription, PromptParameter, Reading, ResourceLine, ResourcePage, Suggestions,

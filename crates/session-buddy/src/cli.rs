@@ -76,6 +76,9 @@ enum McpCommand {
     Restart(start::StartArgs),
     /// Show whether the server and its parts work
     Health(health::HealthArgs),
+    /// Serve the protocol's conformance suite
+    #[command(hide = true)]
+    ConformanceFixture(start::StartArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command, surroundings: Surroundings) -> Result<ExitCode> {
     match command {
         Command::Start(args) | Command::Mcp(McpCommand::Start(args)) => start::run(&args, surroundings),
+        Command::Mcp(McpCommand::ConformanceFixture(args)) => start::run_fixture(&args, surroundings),
         Command::Mcp(McpCommand::Stop) => control::stop(&surroundings),
         Command::Mcp(McpCommand::Restart(args)) => control::restart(&args, &surroundings),
         Command::Health(args) | Command::Mcp(McpCommand::Health(args)) => {

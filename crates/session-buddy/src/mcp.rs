@@ -2,13 +2,17 @@
 
 pub mod events;
 pub mod health;
+pub mod library;
+pub mod prompts;
 pub mod search;
 pub mod sessions;
 pub mod upkeep;
 
 use std::sync::Arc;
 
-use oneiric_server::mcp::{Arguments, Effect, Handler, ServerCard, ToolDescription, ToolError, ToolFuture, ToolSet};
+use oneiric_server::mcp::{
+    Arguments, Effect, Handler, Profile, ServerCard, ToolDescription, ToolError, ToolFuture, ToolSet,
+};
 
 use crate::desk::{Desk, Request};
 
@@ -25,19 +29,27 @@ pub const CARD: ServerCard = ServerCard {
 pub struct Tools {
     desk: Arc<Desk>,
     described: Vec<ToolDescription>,
+    profile: Profile,
 }
 
 impl Tools {
     /// The tools, answered by `desk`.
     #[must_use]
     pub fn new(desk: Arc<Desk>) -> Self {
-        Self { desk, described: descriptions() }
+        Self { desk, described: descriptions(), profile: Profile::default() }
     }
 
-    /// A protocol handler over `desk`.
+    /// The same, with the tools of `profile` in the list. All of them can be called.
     #[must_use]
-    pub fn handler(desk: Arc<Desk>) -> Handler {
-        Handler::new(CARD, Arc::new(Self::new(desk)))
+    pub fn listing(self, profile: Profile) -> Self {
+        Self { profile, ..self }
+    }
+
+    /// A protocol handler over `desk`, with the tools of `profile` in the list.
+    #[must_use]
+    pub fn handler(desk: Arc<Desk>, profile: Profile) -> Handler {
+        let library = library::Sessions::new(Arc::clone(&desk));
+        Handler::new(CARD, Arc::new(Self::new(desk).listing(profile))).with_library(Arc::new(library))
     }
 }
 
@@ -62,22 +74,26 @@ fn descriptions() -> Vec<ToolDescription> {
             "list_sessions",
             "List sessions, newest first.",
             Effect::Reads,
-        ),
+        )
+        .in_profile(Profile::Minimal),
         ToolDescription::of::<sessions::GetSession, sessions::SessionDetail>(
             "get_session",
             "One session with its metadata.",
             Effect::Reads,
-        ),
+        )
+        .in_profile(Profile::Minimal),
         ToolDescription::of::<events::ListEvents, events::EventList>(
             "list_events",
             "Events of a session in order, such as commands with exit code and output.",
             Effect::Reads,
-        ),
+        )
+        .in_profile(Profile::Minimal),
         ToolDescription::of::<search::Search, search::Found>(
             "search",
             "Find events by words; supports \"phrases\", prefix* and -exclusions.",
             Effect::Reads,
-        ),
+        )
+        .in_profile(Profile::Minimal),
         ToolDescription::of::<health::HealthCheck, oneiric_server::health::Report>(
             "health_check",
             "State of the server and its parts.",
@@ -89,6 +105,10 @@ fn descriptions() -> Vec<ToolDescription> {
 impl ToolSet for Tools {
     fn tools(&self) -> &[ToolDescription] {
         &self.described
+    }
+
+    fn profile(&self) -> Profile {
+        self.profile
     }
 
     fn call<'a>(&'a self, name: &'a str, arguments: Arguments<'a>) -> ToolFuture<'a> {

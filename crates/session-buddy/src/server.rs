@@ -15,11 +15,13 @@ use std::time::Duration;
 use oneiric::audit::AuditLog;
 use oneiric::clock::{Clock, SystemClock};
 use oneiric::fault::{Fault, Result};
+use oneiric::id::EventId;
 use oneiric::process::ProcessIdentity;
 use oneiric::run_file::{self, RunFile, ServerInfo};
+use oneiric::secret::Secret;
 use oneiric_server::http::{Auth, BindRequest, Gate, Listener, REQUEST_LIMIT, Site, bind, router, serve};
 use oneiric_server::lifecycle::{Lifecycle, Parent, Signals};
-use oneiric_server::mcp::{Endpoint, serve_stdio};
+use oneiric_server::mcp::{Endpoint, Fixture, serve_stdio};
 use oneiric_server::stdin::{Pieces, client_may_be_there, pieces};
 use tokio_util::sync::CancellationToken;
 
@@ -112,8 +114,12 @@ impl Server {
     /// The client on standard input, to its end.
     async fn client(&self, input: Pieces, mut signals: Signals) -> Result<()> {
         self.desk.facts().serving("standard input and output");
-        let served =
-            serve_stdio(Tools::handler(Arc::clone(&self.desk)), input, tokio::io::stdout(), self.lifecycle.token());
+        let served = serve_stdio(
+            Tools::handler(Arc::clone(&self.desk), self.launch.profile),
+            input,
+            tokio::io::stdout(),
+            self.lifecycle.token(),
+        );
         tokio::select! {
             () = served => tracing::info!(reason = "end of input", "ending"),
             reason = signals.next() => tracing::info!(reason, "ending"),
@@ -215,10 +221,17 @@ impl Server {
             None => Auth::off(),
         };
         let closing = self.lifecycle.token().child_token();
-        let handler = Tools::handler(Arc::clone(&self.desk));
+        let handler = Tools::handler(Arc::clone(&self.desk), launch.profile);
         let figures = Arc::new(Figures::new(Arc::clone(&self.desk)));
         let site = Site {
-            endpoint: launch.mcp.then(|| Endpoint::new(handler, auth.clone(), closing.clone())),
+            endpoint: launch.mcp.then(|| match launch.fixture {
+                false => Endpoint::new(handler, auth.clone(), closing.clone()),
+                true => Endpoint::new(
+                    Fixture::over(handler, fresh_secret(self.clock.as_ref())),
+                    auth.clone(),
+                    closing.clone(),
+                ),
+            }),
             auth,
             gate: Gate::new(&launch.host, !address.ip().is_loopback(), &launch.allowed_hosts),
             health: Arc::clone(&figures) as Arc<dyn oneiric_server::health::HealthSource>,
@@ -250,4 +263,9 @@ impl Server {
             }
         });
     }
+}
+
+/// A secret that lives as long as this process.
+fn fresh_secret(clock: &dyn Clock) -> Secret {
+    Secret::new([EventId::generate(clock.now()).to_string(), EventId::generate(clock.now()).to_string()].concat())
 }

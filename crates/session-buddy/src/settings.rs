@@ -1,6 +1,7 @@
 //! Every setting of Session-Buddy. `config`, the variables and the reference page are all made from this table.
 
 use oneiric::settings::{Catalog, Kind, Spec};
+use oneiric_server::mcp::Profile;
 
 /// Port that clients expect.
 pub const DEFAULT_PORT: u16 = 8678;
@@ -115,6 +116,12 @@ static SPECS: &[Spec] = &[
         Kind::Int { min: 100, max: 10_000_000 },
         "1000",
         "SQLite page cache of a connection, in pages of 4 KiB",
+    ),
+    spec(
+        "mcp.tool_profile",
+        Kind::Choice(Profile::NAMES),
+        "standard",
+        "Tools in the list that MCP clients see: minimal, standard or full; every tool can be called whatever is listed",
     ),
     spec("auth.enabled", Kind::Bool, "false", "Ask callers for a token; a secret alone turns this on"),
     named(

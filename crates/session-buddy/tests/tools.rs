@@ -10,7 +10,7 @@ use axum::http::{Request, StatusCode};
 use oneiric::clock::{ManualClock, Timestamp};
 use oneiric::settings::{Settings, Surroundings};
 use oneiric_server::http::{Auth, Gate, Site, router};
-use oneiric_server::mcp::{Endpoint, ToolSet};
+use oneiric_server::mcp::{Endpoint, Profile, ToolSet};
 use serde_json::{Value, json};
 use session_buddy::desk::{Desk, Open};
 use session_buddy::mcp::Tools;
@@ -39,7 +39,8 @@ impl Server {
         facts.serving("http://127.0.0.1:8678");
         let desk = Arc::new(Desk::new(Arc::new(Open(store)), clock, facts));
         let figures = Arc::new(Figures::new(Arc::clone(&desk)));
-        let endpoint = Endpoint::new(Tools::handler(Arc::clone(&desk)), Auth::off(), CancellationToken::new());
+        let endpoint =
+            Endpoint::new(Tools::handler(Arc::clone(&desk), Profile::default()), Auth::off(), CancellationToken::new());
         let site = Site {
             endpoint: Some(endpoint),
             auth: Auth::off(),

@@ -161,6 +161,16 @@ pub(super) fn run(args: &StartArgs, surroundings: Surroundings) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
+/// Serves what the conformance suite asks for, beside everything else and behind the same door.
+pub(super) fn run_fixture(args: &StartArgs, surroundings: Surroundings) -> Result<ExitCode> {
+    let (mut launch, settings) = plan(args, surroundings)?;
+    launch.fixture = true;
+    launch.transport = Transport::Http;
+    start_logging(&launch, &settings);
+    server::run(launch)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Checks everything that can be checked before a server starts.
 fn plan(args: &StartArgs, mut surroundings: Surroundings) -> Result<(Launch, Settings)> {
     surroundings.args.extend(args.settings());

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use oneiric::fault::{Fault, Result};
 use oneiric::paths::{Home, expand_tilde};
 use oneiric::settings::{Settings, Surroundings};
+use oneiric_server::mcp::Profile;
 
 use super::access::Access;
 use super::archive::Archive;
@@ -76,6 +77,10 @@ pub struct Launch {
     pub archive: Archive,
     /// Spools to take events from; `None` when none may be emptied.
     pub spools: Option<Vec<PathBuf>>,
+    /// Tools that MCP clients see in the list.
+    pub profile: Profile,
+    /// Whether the conformance suite's tools are served too.
+    pub fixture: bool,
     /// Whether MCP is offered over HTTP.
     pub mcp: bool,
     /// Arguments as given.
@@ -110,6 +115,8 @@ impl Launch {
             access,
             archive: if mode == Mode::Lite { Archive::Memory } else { archive(settings)? },
             spools,
+            profile: Profile::parse(settings.text("mcp.tool_profile")).unwrap_or_default(),
+            fixture: false,
             mcp: !wishes.no_mcp,
             arguments: wishes.arguments,
             facts,
