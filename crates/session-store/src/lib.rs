@@ -8,11 +8,15 @@
 extern crate self as session_store;
 
 pub mod analysis;
+pub mod brief;
+pub mod links;
 pub mod model;
+pub mod remember;
 pub mod search;
 pub mod sink;
 pub mod sqlite;
 mod store;
+pub mod transfer;
 pub mod upkeep;
 
 pub use model::{

@@ -15,7 +15,9 @@ mod search;
 mod session_row;
 mod sessions;
 mod stale;
+mod transfer;
 mod upkeep;
+mod walk;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +34,7 @@ use crate::model::{
 };
 use crate::search::meaning::Meaning;
 use crate::store::{Judge, Store, Unknown};
+use crate::transfer::{Line, Selection};
 use connection::{Place, Readers};
 use writer::Writer;
 
@@ -180,6 +183,10 @@ impl Store for SqliteStore {
         self.read(|connection| events::list(connection, filter, page))
     }
 
+    fn walk_back(&self, session: &SessionId, rows: usize, visit: &mut dyn FnMut(EventRow) -> bool) -> Result<()> {
+        self.read(|connection| walk::back(connection, session, rows, visit))
+    }
+
     fn search(&self, request: &SearchRequest, meaning: Option<&dyn Meaning>) -> Result<SearchAnswer> {
         self.read(|connection| search::search(connection, request, meaning))
     }
@@ -198,7 +205,19 @@ impl Store for SqliteStore {
         if gone.is_empty() {
             return Ok(Vec::new());
         }
-        self.write(|door| door.mark_stale(gone, now))
+        self.write(|door| door.mark_stale(gone.into_iter().map(|id| (id, now)).collect()))
+    }
+
+    fn abandon(&self, sessions: &[(SessionId, Timestamp)]) -> Result<()> {
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        let ids = sessions.iter().map(|(id, at)| (id.as_str().to_owned(), *at)).collect();
+        self.write(|door| door.mark_stale(ids)).map(|_| ())
+    }
+
+    fn export(&self, selection: &Selection, show: &mut dyn FnMut(Line) -> Result<()>) -> Result<()> {
+        self.read(|connection| transfer::export(connection, selection, show))
     }
 
     fn info(&self) -> Result<StoreInfo> {

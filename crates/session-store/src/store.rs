@@ -10,6 +10,7 @@ use crate::model::{
     Counts, EventFilter, EventRow, Page, SearchAnswer, SearchRequest, Session, SessionFilter, StoreInfo,
 };
 use crate::search::meaning::Meaning;
+use crate::transfer::{Line, Selection};
 use crate::upkeep::Upkeep;
 
 /// What becomes of events whose session the store does not know and whose batches do not start it.
@@ -44,6 +45,9 @@ pub trait Store: Upkeep + Send + Sync {
     /// Events of one session in their order (time, sequence, arrival), or of all, the newest arrival first.
     fn events(&self, filter: &EventFilter, page: Page) -> Result<Vec<EventRow>>;
 
+    /// Shows the latest events of a session, newest first, until `visit` says `false` or `rows` were shown.
+    fn walk_back(&self, session: &SessionId, rows: usize, visit: &mut dyn FnMut(EventRow) -> bool) -> Result<()>;
+
     /// Finds events or sessions by words, by `meaning` when it is given and asked for, or by both; the best hits first.
     fn search(&self, request: &SearchRequest, meaning: Option<&dyn Meaning>) -> Result<SearchAnswer>;
 
@@ -53,6 +57,13 @@ pub trait Store: Upkeep + Send + Sync {
     /// Gives active sessions whose process is gone the status `stale` and their last event's time as their end.
     /// Sessions without process identity are left alone: a guess is no fact. Returns the sessions that changed.
     fn mark_stale(&self, judge: Judge<'_>, now: Timestamp) -> Result<Vec<SessionId>>;
+
+    /// Gives these sessions, while they are active, the status `stale` and the time as their end: for sessions that came from
+    /// a store that had found their processes gone.
+    fn abandon(&self, sessions: &[(SessionId, Timestamp)]) -> Result<()>;
+
+    /// Shows whole sessions, the oldest first, in one snapshot; ends with the first error of `show`.
+    fn export(&self, selection: &Selection, show: &mut dyn FnMut(Line) -> Result<()>) -> Result<()>;
 
     /// What this store is and whether it can be read and written now.
     fn info(&self) -> Result<StoreInfo>;

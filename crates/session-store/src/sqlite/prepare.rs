@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::analysis::{Analyser, MAX_TERMS};
 use crate::model::SessionStatus;
+use crate::remember::ASIDE;
 use crate::search::text::each_text;
 
 /// Largest data of one event, as JSON.
@@ -52,6 +53,8 @@ pub(super) enum Effect {
     End(End),
     Command { failed: bool },
     Error,
+    /// It was added to a session that had ended, and changes nothing of its life.
+    Aside,
 }
 
 /// What is needed of a `session_end` event; senders may leave the rest out.
@@ -164,6 +167,7 @@ fn effect(event_type: &str, data: &Map<String, Value>) -> Result<Effect, String>
             Effect::Command { failed }
         }
         EventType::ERROR => Effect::Error,
+        _ if data.get(ASIDE) == Some(&Value::Bool(true)) => Effect::Aside,
         _ => Effect::None,
     })
 }

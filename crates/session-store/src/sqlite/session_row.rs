@@ -167,7 +167,7 @@ impl SessionRow {
         }
         if let Effect::End(end) = &event.effect {
             self.finish(event, end);
-        } else if self.status == SessionStatus::Stale {
+        } else if self.status == SessionStatus::Stale && !matches!(event.effect, Effect::Aside) {
             // Its process is gone, but it did more than was known when it was found so.
             self.end_time = self.last_event_time;
             self.duration_seconds = None;

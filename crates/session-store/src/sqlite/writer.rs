@@ -32,8 +32,7 @@ enum Work {
         reply: Reply<Vec<BatchReceipt>>,
     },
     Stale {
-        ids: Vec<String>,
-        now: Timestamp,
+        ids: Vec<(String, Timestamp)>,
         reply: Reply<Vec<String>>,
     },
     /// A transaction of its own.
@@ -131,8 +130,9 @@ impl Door {
         self.ask(|reply| Work::Ingest { batches, unknown, reply })
     }
 
-    pub(super) fn mark_stale(&self, ids: Vec<String>, now: Timestamp) -> Result<Vec<SessionId>> {
-        let changed = self.ask(|reply| Work::Stale { ids, now, reply })?;
+    /// Sessions whose process is gone, each with the latest time that it may have ended.
+    pub(super) fn mark_stale(&self, ids: Vec<(String, Timestamp)>) -> Result<Vec<SessionId>> {
+        let changed = self.ask(|reply| Work::Stale { ids, reply })?;
         Ok(changed.into_iter().filter_map(|id| SessionId::parse(id).ok()).collect())
     }
 
@@ -246,7 +246,7 @@ impl Worker {
         for work in group.iter() {
             results.push(match work {
                 Work::Ingest { batches, unknown, .. } => Done::Ingest(answer(ingest.call(batches, *unknown))?),
-                Work::Stale { ids, now, .. } => Done::Stale(answer(ingest.abandon(ids, *now))?),
+                Work::Stale { ids, .. } => Done::Stale(answer(ingest.abandon(ids))?),
                 // Never part of a group.
                 Work::Job { .. } => Done::Stale(Ok(Vec::new())),
             });

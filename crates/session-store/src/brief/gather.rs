@@ -1,0 +1,173 @@
+//! What a brief needs of a session's events, taken from the newest to the oldest.
+
+use std::collections::HashSet;
+
+use oneiric::clock::Timestamp;
+use oneiric::event::EventType;
+use oneiric::repository::RepositoryIdentity;
+use serde_json::{Map, Value};
+
+use crate::model::EventRow;
+
+/// Most of each kind that are kept.
+const COMMANDS: usize = 20;
+const FAILURES: usize = 10;
+const TESTS: usize = 20;
+const MESSAGES: usize = 10;
+
+/// A command that ran.
+#[derive(Debug)]
+pub(super) struct Command {
+    pub(super) at: Timestamp,
+    pub(super) event_id: String,
+    pub(super) command: String,
+    pub(super) outcome: String,
+    pub(super) exit_code: Option<i64>,
+    pub(super) duration_ms: Option<f64>,
+    pub(super) error: Option<String>,
+    pub(super) output: Option<String>,
+}
+
+/// Something that was said or happened, with its event.
+#[derive(Debug)]
+pub(super) struct Said<T> {
+    pub(super) at: Timestamp,
+    pub(super) event_id: String,
+    pub(super) what: T,
+}
+
+/// The latest result of a test.
+#[derive(Debug)]
+pub(super) struct Test {
+    pub(super) file: String,
+    pub(super) result: String,
+    pub(super) coverage: Option<f64>,
+    pub(super) message: Option<String>,
+}
+
+/// Everything, newest first.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub(super) start: Option<String>,
+    pub(super) end: Option<Said<String>>,
+    pub(super) commands: Vec<Command>,
+    /// Failed commands that did not succeed later, and errors.
+    pub(super) failures: Vec<Command>,
+    pub(super) tests: Vec<Said<Test>>,
+    pub(super) messages: Vec<Said<String>>,
+    pub(super) note: Option<Said<String>>,
+    pub(super) todos: Option<Said<Vec<String>>>,
+    pub(super) files: Option<Said<Vec<String>>>,
+    pub(super) git: Option<Said<RepositoryIdentity>>,
+    /// Whether there were more events than were looked at.
+    pub(super) latest: Option<String>,
+    /// Commands whose latest run is known already.
+    judged: HashSet<String>,
+    tested: HashSet<String>,
+}
+
+impl Gathered {
+    /// Takes the next older event. Always wants more: the caller bounds how many.
+    pub(super) fn take(&mut self, event: &EventRow) -> bool {
+        self.latest.get_or_insert_with(|| event.event_id.clone());
+        let data = &event.data;
+        match event.event_type.as_str() {
+            EventType::SESSION_START => self.start = Some(event.event_id.clone()),
+            EventType::SESSION_END => {
+                if let Some(reason) = text(data, "reason") {
+                    self.end.get_or_insert_with(|| said(event, reason.to_owned()));
+                }
+            }
+            EventType::COMMAND => self.command(event),
+            EventType::ERROR => self.error(event),
+            EventType::TEST_RESULT => self.test(event),
+            EventType::MESSAGE => {
+                if self.messages.len() < MESSAGES
+                    && let Some(message) = text(data, "message").or_else(|| text(data, "text"))
+                {
+                    self.messages.push(said(event, message.to_owned()));
+                }
+            }
+            EventType::CHECKPOINT => self.checkpoint(event),
+            _ => {}
+        }
+        true
+    }
+
+    fn command(&mut self, event: &EventRow) {
+        let Some(command) = text(&event.data, "command") else { return };
+        let exit_code = event.data.get("exit_code").and_then(Value::as_i64);
+        let outcome = text(&event.data, "outcome")
+            .unwrap_or(if exit_code.is_some_and(|code| code != 0) { "failed" } else { "completed" });
+        let latest = self.judged.insert(command.trim().to_owned());
+        if latest && matches!(outcome, "failed" | "unknown") && self.failures.len() < FAILURES {
+            self.failures.push(ran(event, command, outcome, exit_code));
+        }
+        if self.commands.len() < COMMANDS {
+            self.commands.push(ran(event, command, outcome, exit_code));
+        }
+    }
+
+    /// An error that names a command is mended when that command worked later.
+    fn error(&mut self, event: &EventRow) {
+        let command = text(&event.data, "command").unwrap_or_default();
+        let mended = !command.is_empty() && !self.judged.insert(command.trim().to_owned());
+        if !mended && self.failures.len() < FAILURES {
+            let mut failure = ran(event, command, "error", None);
+            if failure.error.is_none() {
+                failure.error = ["message", "reason", "text"].iter().find_map(|name| text(&event.data, name)).map(str::to_owned);
+            }
+            self.failures.push(failure);
+        }
+    }
+
+    fn test(&mut self, event: &EventRow) {
+        let (Some(file), Some(result)) = (text(&event.data, "test_file"), text(&event.data, "result")) else { return };
+        if self.tests.len() < TESTS && self.tested.insert(file.to_owned()) {
+            let test = Test {
+                file: file.to_owned(),
+                result: result.to_owned(),
+                coverage: event.data.get("coverage").and_then(Value::as_f64),
+                message: text(&event.data, "message").map(str::to_owned),
+            };
+            self.tests.push(said(event, test));
+        }
+    }
+
+    fn checkpoint(&mut self, event: &EventRow) {
+        if let Some(note) = text(&event.data, "note") {
+            self.note.get_or_insert_with(|| said(event, note.to_owned()));
+        }
+        for (name, list) in [("todos", &mut self.todos), ("files", &mut self.files)] {
+            if let Some(Value::Array(items)) = event.data.get(name) {
+                let items = items.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+                list.get_or_insert_with(|| said(event, items));
+            }
+        }
+        let git = event.data.get("git").and_then(|git| serde_json::from_value(git.clone()).ok());
+        if let Some(git) = git {
+            self.git.get_or_insert_with(|| said(event, git));
+        }
+    }
+}
+
+fn said<T>(event: &EventRow, what: T) -> Said<T> {
+    Said { at: event.timestamp, event_id: event.event_id.clone(), what }
+}
+
+fn ran(event: &EventRow, command: &str, outcome: &str, exit_code: Option<i64>) -> Command {
+    Command {
+        at: event.timestamp,
+        event_id: event.event_id.clone(),
+        command: command.to_owned(),
+        outcome: outcome.to_owned(),
+        exit_code,
+        duration_ms: event.data.get("duration_ms").and_then(Value::as_f64),
+        error: text(&event.data, "error").map(str::to_owned),
+        output: text(&event.data, "output").map(str::to_owned),
+    }
+}
+
+fn text<'d>(data: &'d Map<String, Value>, name: &str) -> Option<&'d str> {
+    data.get(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty())
+}
