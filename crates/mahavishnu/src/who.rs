@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use oneiric::event::{EVENT_VERSION, Environment, SessionStart, UserIdentity};
-use oneiric::process::{ProcessIdentity, hostname, platform};
+use oneiric::process::{self, ProcessIdentity, hostname, platform};
 use oneiric::redact::Redactor;
 use oneiric::repository::{RepositoryIdentity, project_name};
 use oneiric::settings::Surroundings;
@@ -17,24 +17,9 @@ const ENV_PRESENCE: [&str; 3] = ["TMUX", "SSH_CONNECTION", "CI"];
 /// Longest value of a variable that is kept.
 const MAX_VALUE: usize = 256;
 
-/// Login name by environment or user database, or the number where there is none.
+/// Login name of the user that this process runs as.
 pub(crate) fn username(surroundings: &Surroundings) -> String {
-    let named =
-        ["USER", "LOGNAME"].iter().filter_map(|name| surroundings.vars.get(*name)).find(|name| !name.is_empty());
-    let id = rustix::process::getuid().as_raw();
-    named
-        .cloned()
-        .or_else(|| name_of(&std::fs::read_to_string("/etc/passwd").ok()?, id))
-        .unwrap_or_else(|| format!("uid-{id}"))
-}
-
-fn name_of(passwd: &str, id: u32) -> Option<String> {
-    let id = id.to_string();
-    passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == id).then(|| name.to_owned())
-    })
+    process::username(&surroundings.vars)
 }
 
 /// The start of an admin-shell session. `mode` says how it is worked with: `interactive`, `code` or `script`.
@@ -108,13 +93,6 @@ mod tests {
         );
         let told = environment(&vars, &Redactor::standard());
         assert_eq!(Value::Object(told), serde_json::json!({"SHELL": "/bin/sh", "SSH_CONNECTION": true}));
-    }
-
-    #[test]
-    fn a_user_number_has_its_name_from_the_user_database() {
-        let passwd = "root:x:0:0:root:/root:/bin/bash\nada:x:1000:1000::/home/ada:/bin/sh\nbroken\n";
-        assert_eq!(name_of(passwd, 1000).as_deref(), Some("ada"));
-        assert_eq!(name_of(passwd, 7), None);
     }
 
     #[test]

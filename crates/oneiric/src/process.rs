@@ -2,6 +2,8 @@
 //!
 //! A pid alone is reused; together with the machine's boot, the pid namespace and the start time it is not.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +74,26 @@ pub fn platform() -> String {
     format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
 }
 
+/// Login name by the environment or the user database, or the number where there is none.
+#[must_use]
+pub fn username(vars: &BTreeMap<String, String>) -> String {
+    let named = ["USER", "LOGNAME"].iter().filter_map(|name| vars.get(*name)).find(|name| !name.is_empty());
+    let id = rustix::process::getuid().as_raw();
+    named
+        .cloned()
+        .or_else(|| name_of(&std::fs::read_to_string("/etc/passwd").ok()?, id))
+        .unwrap_or_else(|| format!("uid-{id}"))
+}
+
+fn name_of(passwd: &str, id: u32) -> Option<String> {
+    let id = id.to_string();
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == id).then(|| name.to_owned())
+    })
+}
+
 fn boot_id() -> Option<String> {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(text.trim().to_owned())
@@ -107,6 +129,13 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(identity.liveness(true), Liveness::Gone);
+    }
+
+    #[test]
+    fn a_user_number_has_its_name_from_the_user_database() {
+        let passwd = "root:x:0:0:root:/root:/bin/bash\nada:x:1000:1000::/home/ada:/bin/sh\nbroken\n";
+        assert_eq!(name_of(passwd, 1000).as_deref(), Some("ada"));
+        assert_eq!(name_of(passwd, 7), None);
     }
 
     #[test]

@@ -6,9 +6,12 @@ mod config;
 mod control;
 mod events;
 mod health;
+mod links;
 mod logs;
 mod output;
 mod progress;
+mod remember;
+mod resume;
 mod search;
 mod sessions;
 mod start;
@@ -55,6 +58,17 @@ enum Command {
     ArchiveSessions(archive::ArchiveArgs),
     /// Move archived sessions back
     RestoreSessions(archive::RestoreArgs),
+    /// Add a message to a session
+    AddMessage(remember::MessageArgs),
+    /// Record a test's result in a session
+    StoreTestResult(remember::TestArgs),
+    /// Keep the state of the work, to go on from later
+    Checkpoint(remember::CheckpointArgs),
+    /// Print a brief to go on from: last commands, unsolved errors, tests, to-dos
+    Resume(resume::ResumeArgs),
+    /// Link sessions
+    #[command(subcommand)]
+    Session(links::SessionCommand),
     /// Show every setting, its value and where it comes from
     Config(config::ConfigArgs),
     /// Show the server's log
@@ -116,6 +130,11 @@ fn run(command: Command, surroundings: Surroundings) -> Result<ExitCode> {
         Command::Search(args) => search::run(&args, &Context::new(surroundings)?),
         Command::ArchiveSessions(args) => archive::archive(&args, &Context::new(surroundings)?),
         Command::RestoreSessions(args) => archive::restore(&args, &Context::new(surroundings)?),
+        Command::AddMessage(args) => remember::message(&args, &Context::new(surroundings)?),
+        Command::StoreTestResult(args) => remember::test_result(&args, &Context::new(surroundings)?),
+        Command::Checkpoint(args) => remember::checkpoint(&args, &Context::new(surroundings)?),
+        Command::Resume(args) => resume::run(&args, &Context::new(surroundings)?),
+        Command::Session(command) => links::run(&command, &Context::new(surroundings)?),
         Command::Config(args) => config::run(&args, &surroundings),
         Command::Logs(args) => logs::run(&args, &Context::new(surroundings)?),
         Command::Completions { shell } => {

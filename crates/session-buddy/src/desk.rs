@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use oneiric::clock::Clock;
 use oneiric::fault::{Fault, FaultKind};
+use oneiric::settings::Surroundings;
 use oneiric_server::mcp::{Arguments, ToolError};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use session_store::Store;
+use session_store::remember::{Hand, Scribe};
 
-use crate::mcp::{events, health, search, sessions, upkeep};
+use crate::mcp::{events, health, links, remember, resume, search, sessions, upkeep};
 use crate::server::facts::Facts;
 use crate::server::meters::Meters;
 
@@ -37,6 +39,18 @@ pub enum Request {
     ArchiveSessions(upkeep::ArchiveSessions),
     /// `restore_sessions`
     RestoreSessions(upkeep::RestoreSessions),
+    /// `add_message`
+    AddMessage(remember::AddMessage),
+    /// `store_test_result`
+    StoreTestResult(remember::StoreTestResult),
+    /// `checkpoint`
+    Checkpoint(remember::MakeCheckpoint),
+    /// `resume_context`
+    ResumeContext(resume::ResumeContext),
+    /// `link_sessions`
+    LinkSessions(links::LinkSessions),
+    /// `session_links`
+    SessionLinks(links::SessionLinks),
     /// `health_check`
     HealthCheck,
 }
@@ -63,6 +77,12 @@ impl Request {
             "search" => Self::Search(plain(arguments)?.parse()?),
             "archive_sessions" => Self::ArchiveSessions(plain(arguments)?.parse()?),
             "restore_sessions" => Self::RestoreSessions(plain(arguments)?.parse()?),
+            "add_message" => Self::AddMessage(plain(arguments)?.parse()?),
+            "store_test_result" => Self::StoreTestResult(plain(arguments)?.parse()?),
+            "checkpoint" => Self::Checkpoint(plain(arguments)?.parse()?),
+            "resume_context" => Self::ResumeContext(plain(arguments)?.parse()?),
+            "link_sessions" => Self::LinkSessions(plain(arguments)?.parse()?),
+            "session_links" => Self::SessionLinks(plain(arguments)?.parse()?),
             "health_check" => {
                 plain(arguments)?.parse::<health::HealthCheck>()?;
                 Self::HealthCheck
@@ -96,13 +116,27 @@ pub struct Desk {
     clock: Arc<dyn Clock>,
     meters: Arc<Meters>,
     facts: Facts,
+    hand: Hand,
 }
 
 impl Desk {
     /// A desk over `shelf`.
     #[must_use]
     pub fn new(shelf: Arc<dyn Shelf>, clock: Arc<dyn Clock>, facts: Facts) -> Self {
-        Self { shelf, clock, meters: Arc::new(Meters::default()), facts }
+        Self {
+            shelf,
+            clock,
+            meters: Arc::new(Meters::default()),
+            facts,
+            hand: crate::hand::of_process(&Surroundings::default()),
+        }
+    }
+
+    /// Says whose hand writes what is added by hand.
+    #[must_use]
+    pub fn written_by(mut self, hand: Hand) -> Self {
+        self.hand = hand;
+        self
     }
 
     /// The store.
@@ -129,6 +163,10 @@ impl Desk {
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
         self.clock.as_ref()
+    }
+
+    fn scribe<'s>(&'s self, store: &'s dyn Store) -> Scribe<'s> {
+        Scribe::new(store, &self.hand, self.clock.now())
     }
 
     /// Answers `request`.
@@ -168,6 +206,12 @@ impl Desk {
             }
             Request::ArchiveSessions(input) => input.run(store.as_ref(), self.clock()),
             Request::RestoreSessions(input) => input.run(store.as_ref()),
+            Request::AddMessage(input) => input.run(&self.scribe(store.as_ref())),
+            Request::StoreTestResult(input) => input.run(&self.scribe(store.as_ref())),
+            Request::Checkpoint(input) => input.run(store.as_ref(), &self.scribe(store.as_ref())),
+            Request::ResumeContext(input) => input.run(store.as_ref()),
+            Request::LinkSessions(input) => input.run(store.as_ref(), self.clock.now()),
+            Request::SessionLinks(input) => input.run(store.as_ref()),
             Request::HealthCheck => to_value(&self.facts.report(self.shelf.as_ref())),
         }
     }

@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod desk;
+pub mod hand;
 pub mod mcp;
 pub mod server;
 pub mod settings;

@@ -4,6 +4,9 @@ pub mod events;
 pub mod health;
 pub mod library;
 pub mod prompts;
+pub mod links;
+pub mod remember;
+pub mod resume;
 pub mod search;
 pub mod sessions;
 pub mod upkeep;
@@ -13,6 +16,9 @@ use std::sync::Arc;
 use oneiric_server::mcp::{
     Arguments, Effect, Handler, Profile, ServerCard, ToolDescription, ToolError, ToolFuture, ToolSet,
 };
+
+use session_store::brief::Brief;
+use session_store::remember::Recorded;
 
 use crate::desk::{Desk, Request};
 
@@ -94,6 +100,38 @@ fn descriptions() -> Vec<ToolDescription> {
             Effect::Reads,
         )
         .in_profile(Profile::Minimal),
+        ToolDescription::of::<remember::AddMessage, Recorded>(
+            "add_message",
+            "Add a note to a session; a project's name opens one if none is active.",
+            Effect::AddsOnce,
+        ),
+        ToolDescription::of::<remember::MakeCheckpoint, remember::CheckpointMade>(
+            "checkpoint",
+            "Keep the state of the work, with git's, to go on from later.",
+            Effect::AddsOnce,
+        ),
+        ToolDescription::of::<resume::ResumeContext, Brief>(
+            "resume_context",
+            "A brief to go on from: last commands, unsolved errors, tests, to-dos, each line with its event id.",
+            Effect::Reads,
+        ),
+        ToolDescription::of::<remember::StoreTestResult, remember::TestStored>(
+            "store_test_result",
+            "Record a test's result in a session.",
+            Effect::AddsOnce,
+        ),
+        ToolDescription::of::<links::LinkSessions, links::Linked>(
+            "link_sessions",
+            "Say that a session continues, relates to or was caused by another.",
+            Effect::AddsOnce,
+        )
+        .in_profile(Profile::Full),
+        ToolDescription::of::<links::SessionLinks, links::LinkList>(
+            "session_links",
+            "Sessions that a session is linked to.",
+            Effect::Reads,
+        )
+        .in_profile(Profile::Full),
         ToolDescription::of::<health::HealthCheck, oneiric_server::health::Report>(
             "health_check",
             "State of the server and its parts.",

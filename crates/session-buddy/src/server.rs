@@ -71,7 +71,8 @@ impl Server {
     fn new(launch: Launch) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let shelf = Arc::new(archive::Later::new(launch.archive.clone(), Arc::clone(&clock)));
-        let desk = Desk::new(Arc::clone(&shelf) as Arc<dyn Shelf>, Arc::clone(&clock), launch.facts.clone());
+        let desk = Desk::new(Arc::clone(&shelf) as Arc<dyn Shelf>, Arc::clone(&clock), launch.facts.clone())
+            .written_by(launch.hand.clone());
         Self { launch, parent: Parent::now(), lifecycle: Lifecycle::new(), clock, shelf, desk: Arc::new(desk) }
     }
 

@@ -47,12 +47,7 @@ pub struct Brief {
 ///
 /// # Errors
 /// `NotFound` when no session has that id, `User` when `max_tokens` is out of range.
-pub fn compose(
-    store: &dyn Store,
-    id: &str,
-    now: Option<&RepositoryIdentity>,
-    max_tokens: usize,
-) -> Result<Brief> {
+pub fn compose(store: &dyn Store, id: &str, now: Option<&RepositoryIdentity>, max_tokens: usize) -> Result<Brief> {
     if !(MIN_TOKENS..=MAX_TOKENS).contains(&max_tokens) {
         return Err(Fault::user(format!("max_tokens must be {MIN_TOKENS} to {MAX_TOKENS}")));
     }
@@ -71,7 +66,3 @@ pub fn compose(
     let tokens = brief.len().div_ceil(BYTES_PER_TOKEN);
     Ok(Brief { session_id: session.session_id, brief, tokens, omitted })
 }
-
-#[cfg(test)]
-#[path = "brief/tests.rs"]
-mod tests;

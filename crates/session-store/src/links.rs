@@ -90,7 +90,14 @@ pub struct Link {
 ///
 /// # Errors
 /// `NotFound` when a session is not known, `User` when both are the same.
-pub fn set(store: &dyn Store, from: &str, to: &str, kind: LinkKind, present: bool, now: Timestamp) -> Result<(SessionId, SessionId, bool)> {
+pub fn set(
+    store: &dyn Store,
+    from: &str,
+    to: &str,
+    kind: LinkKind,
+    present: bool,
+    now: Timestamp,
+) -> Result<(SessionId, SessionId, bool)> {
     let (from, to) = (store.resolve(from)?, store.resolve(to)?);
     if from == to {
         return Err(Fault::user(format!("{from} cannot be linked to itself")));
@@ -135,10 +142,7 @@ pub fn set(store: &dyn Store, from: &str, to: &str, kind: LinkKind, present: boo
 /// `NotFound` when the session is not known.
 pub fn of(store: &dyn Store, session: &str) -> Result<Vec<Link>> {
     let id = store.resolve(session)?;
-    let filter = EventFilter {
-        session: Some(id.as_str().to_owned()),
-        event_type: Some(SESSION_LINK.to_owned()),
-    };
+    let filter = EventFilter { session: Some(id.as_str().to_owned()), event_type: Some(SESSION_LINK.to_owned()) };
     let mut links: Vec<Link> = Vec::new();
     for event in store.events(&filter, Page::first(MAX_LINKS))? {
         let text = |name: &str| event.data.get(name).and_then(Value::as_str);

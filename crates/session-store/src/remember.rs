@@ -178,7 +178,13 @@ impl<'s> Scribe<'s> {
         self.write(&session, EventType::CHECKPOINT, data, opened)
     }
 
-    fn write(&self, session: &Session, kind: &'static str, mut data: Map<String, Value>, opened: bool) -> Result<Recorded> {
+    fn write(
+        &self,
+        session: &Session,
+        kind: &'static str,
+        mut data: Map<String, Value>,
+        opened: bool,
+    ) -> Result<Recorded> {
         if session.status != SessionStatus::Active {
             data.insert(ASIDE.into(), true.into());
         }

@@ -17,6 +17,9 @@ use serde_json::{Map, Value};
 use super::output::{Screen, note};
 use crate::PRODUCT;
 use crate::desk::{Desk, Open, Request};
+use crate::mcp::links::{LinkSessions, SessionLinks};
+use crate::mcp::remember::{AddMessage, MakeCheckpoint, StoreTestResult};
+use crate::mcp::resume::ResumeContext;
 use crate::mcp::{events::ListEvents, search::Search, sessions::GetSession, sessions::ListSessions};
 use crate::server::access::Access;
 use crate::server::capture;
@@ -52,6 +55,12 @@ question!(ListSessions, "list_sessions", ListSessions);
 question!(GetSession, "get_session", GetSession);
 question!(ListEvents, "list_events", ListEvents);
 question!(Search, "search", Search);
+question!(AddMessage, "add_message", AddMessage);
+question!(StoreTestResult, "store_test_result", StoreTestResult);
+question!(MakeCheckpoint, "checkpoint", Checkpoint);
+question!(ResumeContext, "resume_context", ResumeContext);
+question!(LinkSessions, "link_sessions", LinkSessions);
+question!(SessionLinks, "session_links", SessionLinks);
 
 /// What every command needs.
 pub(super) struct Context {
@@ -153,7 +162,8 @@ impl Context {
         }
         capture::mark_stale(store.as_ref(), self.clock.as_ref());
         let facts = self.facts(spools);
-        Ok(Desk::new(Arc::new(Open(store)), Arc::clone(&self.clock), facts))
+        Ok(Desk::new(Arc::new(Open(store)), Arc::clone(&self.clock), facts)
+            .written_by(crate::hand::of_process(&self.surroundings)))
     }
 
     /// Facts of an installation whose server does not run.

@@ -87,6 +87,8 @@ pub struct Launch {
     pub arguments: Vec<String>,
     /// Facts for health.
     pub facts: Facts,
+    /// Whose hand writes what clients add.
+    pub hand: session_store::remember::Hand,
 }
 
 impl Launch {
@@ -120,6 +122,7 @@ impl Launch {
             mcp: !wishes.no_mcp,
             arguments: wishes.arguments,
             facts,
+            hand: crate::hand::of_process(surroundings),
         })
     }
 }

@@ -97,8 +97,11 @@ impl Gathered {
     fn command(&mut self, event: &EventRow) {
         let Some(command) = text(&event.data, "command") else { return };
         let exit_code = event.data.get("exit_code").and_then(Value::as_i64);
-        let outcome = text(&event.data, "outcome")
-            .unwrap_or(if exit_code.is_some_and(|code| code != 0) { "failed" } else { "completed" });
+        let outcome = text(&event.data, "outcome").unwrap_or(if exit_code.is_some_and(|code| code != 0) {
+            "failed"
+        } else {
+            "completed"
+        });
         let latest = self.judged.insert(command.trim().to_owned());
         if latest && matches!(outcome, "failed" | "unknown") && self.failures.len() < FAILURES {
             self.failures.push(ran(event, command, outcome, exit_code));
@@ -115,7 +118,8 @@ impl Gathered {
         if !mended && self.failures.len() < FAILURES {
             let mut failure = ran(event, command, "error", None);
             if failure.error.is_none() {
-                failure.error = ["message", "reason", "text"].iter().find_map(|name| text(&event.data, name)).map(str::to_owned);
+                failure.error =
+                    ["message", "reason", "text"].iter().find_map(|name| text(&event.data, name)).map(str::to_owned);
             }
             self.failures.push(failure);
         }

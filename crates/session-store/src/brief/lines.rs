@@ -131,7 +131,8 @@ fn head(page: &mut Page, session: &Session, found: &Gathered, now: Option<&Repos
 }
 
 fn state(git: &RepositoryIdentity) -> String {
-    let branch = git.branch.as_deref().map_or_else(|| "no branch".to_owned(), |name| format!("branch {}", short(name, 80)));
+    let branch =
+        git.branch.as_deref().map_or_else(|| "no branch".to_owned(), |name| format!("branch {}", short(name, 80)));
     let commit = git.commit.as_deref().map_or_else(|| "no commit".to_owned(), |hash| hash.chars().take(12).collect());
     let dirty = match git.dirty {
         Some(true) => ", uncommitted changes",

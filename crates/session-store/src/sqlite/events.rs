@@ -42,7 +42,7 @@ fn data(text: &str) -> Map<String, Value> {
 }
 
 /// The statement over the archive, when that is meant.
-fn in_table(sql: &'static str, archived: bool) -> Cow<'static, str> {
+pub(super) fn in_table(sql: &'static str, archived: bool) -> Cow<'static, str> {
     if archived { sql.replace("session_events", "archived_events").into() } else { sql.into() }
 }
 

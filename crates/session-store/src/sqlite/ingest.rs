@@ -246,8 +246,8 @@ impl<'c> Ingest<'c> {
     /// Marks sessions whose process is gone; gives back those that were still active.
     pub(super) fn abandon(&mut self, ids: &[(String, Timestamp)]) -> Result<Vec<String>, Failure> {
         let mut changed = Vec::new();
-        for id in ids {
-            if self.load(id)? && self.sessions.get_mut(id).is_some_and(|session| session.abandon(now)) {
+        for (id, now) in ids {
+            if self.load(id)? && self.sessions.get_mut(id).is_some_and(|session| session.abandon(*now)) {
                 changed.push(id.clone());
             }
         }

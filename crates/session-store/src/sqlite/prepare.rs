@@ -51,7 +51,9 @@ pub(super) enum Effect {
     None,
     Start(Box<SessionStart>),
     End(End),
-    Command { failed: bool },
+    Command {
+        failed: bool,
+    },
     Error,
     /// It was added to a session that had ended, and changes nothing of its life.
     Aside,

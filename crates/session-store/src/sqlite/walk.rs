@@ -3,8 +3,9 @@
 use oneiric::id::SessionId;
 use rusqlite::Connection;
 
-use super::events::event;
+use super::events::{event, in_table};
 use super::failure::Failure;
+use super::sessions;
 use crate::model::EventRow;
 
 /// Follows the index backwards; nothing is sorted.
@@ -18,7 +19,8 @@ pub(super) fn back(
     rows: usize,
     visit: &mut dyn FnMut(EventRow) -> bool,
 ) -> Result<(), Failure> {
-    let mut select = connection.prepare_cached(BACKWARDS)?;
+    let archived = sessions::archived(connection, session.as_str())?;
+    let mut select = connection.prepare_cached(&in_table(BACKWARDS, archived))?;
     let mut found = select.query((session.as_str(), i64::try_from(rows).unwrap_or(i64::MAX)))?;
     while let Some(row) = found.next()? {
         if !visit(event(row)?) {

@@ -17,6 +17,7 @@ mod archive;
 mod ingestion;
 mod life;
 mod queries;
+mod remember;
 mod search;
 mod totals;
 mod world;
