@@ -3,8 +3,8 @@
 pub mod events;
 pub mod health;
 pub mod library;
-pub mod prompts;
 pub mod links;
+pub mod prompts;
 pub mod remember;
 pub mod resume;
 pub mod search;

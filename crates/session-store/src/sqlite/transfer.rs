@@ -93,11 +93,7 @@ fn session(row: &Row<'_>) -> Result<SessionLine, Failure> {
 }
 
 /// Events in the order of their arrival. Their numbers are sorted here: a session's texts may be more than memory holds.
-fn events_of(
-    connection: &Connection,
-    id: &SessionId,
-    show: &mut dyn FnMut(Line) -> Told<()>,
-) -> Result<(), Failure> {
+fn events_of(connection: &Connection, id: &SessionId, show: &mut dyn FnMut(Line) -> Told<()>) -> Result<(), Failure> {
     let mut select = connection.prepare_cached("SELECT seq FROM session_events WHERE session_id = ?1")?;
     let mut numbers =
         select.query_map([id.as_str()], |row| row.get::<_, i64>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;

@@ -166,7 +166,10 @@ fn both_sides_see_a_link_once_and_may_take_it_away(world: &World) {
     assert!(links::set(store, "a1", "b1", LinkKind::Continues, false, at(6.0)).unwrap().2);
     assert!(links::of(store, "a1").unwrap().is_empty() && links::of(store, "b1").unwrap().is_empty());
     assert_eq!(links::set(store, "a1", "a1", LinkKind::Relates, true, at(7.0)).unwrap_err().kind(), FaultKind::User);
-    assert_eq!(links::set(store, "a1", "zz", LinkKind::Relates, true, at(7.0)).unwrap_err().kind(), FaultKind::NotFound);
+    assert_eq!(
+        links::set(store, "a1", "zz", LinkKind::Relates, true, at(7.0)).unwrap_err().kind(),
+        FaultKind::NotFound
+    );
 }
 
 fn failed(id: &str, seconds: f64, text: &str, error: &str) -> oneiric::event::Event {
@@ -218,7 +221,8 @@ fn a_brief_names_what_is_not_solved_and_cites_every_line(world: &World) {
 
 fn a_brief_keeps_to_its_budget_and_is_the_same_each_time(world: &World) {
     worked(world);
-    let many = (0..300).map(|n| command(&format!("m{n}"), 20.0 + f64::from(n), &format!("make step-{n} {}", "x".repeat(900))));
+    let many =
+        (0..300).map(|n| command(&format!("m{n}"), 20.0 + f64::from(n), &format!("make step-{n} {}", "x".repeat(900))));
     world.put("s1", many.collect());
     let store = world.store.as_ref();
     for budget in [MIN_TOKENS, 300, 1_000, 50_000] {
