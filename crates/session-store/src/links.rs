@@ -142,7 +142,11 @@ pub fn set(
 /// `NotFound` when the session is not known.
 pub fn of(store: &dyn Store, session: &str) -> Result<Vec<Link>> {
     let id = store.resolve(session)?;
-    let filter = EventFilter { session: Some(id.as_str().to_owned()), event_type: Some(SESSION_LINK.to_owned()) };
+    let filter = EventFilter {
+        session: Some(id.as_str().to_owned()),
+        event_type: Some(SESSION_LINK.to_owned()),
+        archived: false,
+    };
     let mut links: Vec<Link> = Vec::new();
     for event in store.events(&filter, Page::first(MAX_LINKS))? {
         let text = |name: &str| event.data.get(name).and_then(Value::as_str);

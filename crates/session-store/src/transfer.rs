@@ -28,8 +28,10 @@ pub const MAX_LINE_BYTES: usize = 2 * 1024 * 1024;
 pub struct Selection {
     /// These, by ids or unambiguous beginnings; none means all that the filter allows.
     pub sessions: Vec<String>,
-    /// What the others have to be.
+    /// What the others have to be; its `archived` is not looked at.
     pub filter: SessionFilter,
+    /// Archived sessions too. Those that are named are found in either place.
+    pub archived: bool,
 }
 
 /// The first line.

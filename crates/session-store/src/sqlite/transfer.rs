@@ -6,40 +6,49 @@ use oneiric::id::{EventId, SessionId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
-use super::events::event;
+use super::events::{event, in_table};
 use super::failure::Failure;
 use super::session_row::{time, whole};
 use super::sessions;
 use crate::model::{EventRow, SessionStatus};
 use crate::transfer::{EventLine, FORMAT, Header, Line, Selection, SessionLine, VERSION};
 
-/// A session without events is nothing that could be imported again.
-const WITH_EVENTS: &str = "(SELECT count(*) FROM session_events e WHERE e.session_id = s.session_id) AS events";
+const BY_NUMBER: &str = "SELECT event_id, session_id, event_type, timestamp, sequence, received_at, data FROM session_events WHERE seq = ?1";
+
+/// Sessions of one place, with the number of their events. A session without events is nothing that could be imported.
+fn place(sessions: &str, events: &str, archived: bool, condition: &str) -> String {
+    format!(
+        "SELECT s.session_id, s.component, s.status, s.start_time, s.end_time, {archived} AS archived,
+            (SELECT count(*) FROM {events} e WHERE e.session_id = s.session_id) AS events
+         FROM {sessions} s{condition}"
+    )
+}
 
 pub(super) fn export(
     connection: &Connection,
     selection: &Selection,
     show: &mut dyn FnMut(Line) -> Told<()>,
 ) -> Result<(), Failure> {
-    let (condition, values) = condition(connection, selection)?;
+    let (condition, mut values) = condition(connection, selection)?;
+    let mut places = place("sessions", "session_events", false, &condition);
+    if selection.archived || !selection.sessions.is_empty() {
+        places = format!("{places} UNION ALL {}", place("archived_sessions", "archived_events", true, &condition));
+        values.extend(values.clone());
+    }
     let (sessions, events) = connection.query_row(
-        &format!("SELECT count(*), coalesce(sum(events), 0) FROM (SELECT {WITH_EVENTS} FROM sessions s{condition}) WHERE events > 0"),
+        &format!("SELECT count(*), coalesce(sum(events), 0) FROM ({places}) WHERE events > 0"),
         params_from_iter(&values),
         |row| Ok((whole(row, 0)?, whole(row, 1)?)),
     )?;
     show(Line::Header(Header { format: FORMAT.to_owned(), version: VERSION, sessions, events }))?;
-    let mut select = connection.prepare(&format!(
-        "SELECT s.session_id, s.component, s.status, s.start_time, s.end_time, {WITH_EVENTS} FROM sessions s{condition}
-         ORDER BY s.start_time, s.session_id"
-    ))?;
+    let mut select =
+        connection.prepare(&format!("SELECT * FROM ({places}) WHERE events > 0 ORDER BY start_time, session_id"))?;
     let mut rows = select.query(params_from_iter(&values))?;
     while let Some(row) = rows.next()? {
         let line = session(row)?;
-        if line.events > 0 {
-            let id = line.session_id.clone();
-            show(Line::Session(line))?;
-            events_of(connection, &id, show)?;
-        }
+        let id = line.session_id.clone();
+        show(Line::Session(line))?;
+        events_of(connection, &id, row.get(5)?, show)?;
     }
     Ok(())
 }
@@ -88,20 +97,23 @@ fn session(row: &Row<'_>) -> Result<SessionLine, Failure> {
         status: SessionStatus::parse(&status).unwrap_or(SessionStatus::Active),
         start_time: time(row, 3)?.unwrap_or(oneiric::clock::Timestamp::from_micros(0)),
         end_time: time(row, 4)?,
-        events: whole(row, 5)?,
+        events: whole(row, 6)?,
     })
 }
 
 /// Events in the order of their arrival. Their numbers are sorted here: a session's texts may be more than memory holds.
-fn events_of(connection: &Connection, id: &SessionId, show: &mut dyn FnMut(Line) -> Told<()>) -> Result<(), Failure> {
-    let mut select = connection.prepare_cached("SELECT seq FROM session_events WHERE session_id = ?1")?;
+fn events_of(
+    connection: &Connection,
+    id: &SessionId,
+    archived: bool,
+    show: &mut dyn FnMut(Line) -> Told<()>,
+) -> Result<(), Failure> {
+    let mut select =
+        connection.prepare_cached(&in_table("SELECT seq FROM session_events WHERE session_id = ?1", archived))?;
     let mut numbers =
         select.query_map([id.as_str()], |row| row.get::<_, i64>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
     numbers.sort_unstable();
-    let mut select = connection.prepare_cached(
-        "SELECT event_id, session_id, event_type, timestamp, sequence, received_at, data FROM session_events
-         WHERE seq = ?1",
-    )?;
+    let mut select = connection.prepare_cached(&in_table(BY_NUMBER, archived))?;
     for number in numbers {
         show(Line::Event(line(select.query_row([number], event)?)?))?;
     }

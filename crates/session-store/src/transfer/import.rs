@@ -55,9 +55,8 @@ impl Report {
     /// Whether as much came as the first line promised.
     #[must_use]
     pub fn complete(&self) -> bool {
-        self.header.as_ref().is_none_or(|header| {
-            header.sessions == self.sessions && header.events <= self.stored + self.duplicates + self.rejected
-        })
+        let events = self.stored + self.duplicates;
+        self.header.as_ref().is_none_or(|header| header.sessions == self.sessions && header.events <= events)
     }
 }
 

@@ -20,4 +20,5 @@ mod queries;
 mod remember;
 mod search;
 mod totals;
+mod transfer;
 mod world;
