@@ -5,6 +5,7 @@ mod config;
 mod format;
 mod health;
 mod logs;
+mod man;
 mod mcp;
 pub(crate) mod repos;
 mod sessions;
@@ -58,10 +59,12 @@ enum Command {
     Logs(logs::Logs),
     /// Print shell completions
     Completions(completions::Completions),
+    /// Print the manual page, or write a page a command
+    Man(man::Man),
 }
 
 /// The commands that need no prefix in the shell, without `shell` itself.
-pub(crate) const COMMANDS: [(&str, &str); 12] = [
+pub(crate) const COMMANDS: [(&str, &str); 13] = [
     ("list-repos", "List repositories"),
     ("list-roles", "List roles"),
     ("show-role", "Show one role and the repositories that have it"),
@@ -73,6 +76,7 @@ pub(crate) const COMMANDS: [(&str, &str); 12] = [
     ("generate-token", "Make a token"),
     ("logs", "Show the log"),
     ("completions", "Print shell completions"),
+    ("man", "Print the manual page, or write a page a command"),
     ("help", "Explain a command's options"),
 ];
 
@@ -159,6 +163,7 @@ fn run(world: &Arc<World>, command: Command, caller: Caller, output: &Output) ->
         Command::Config(command) => command.run(world, output).map(|()| 0),
         Command::GenerateToken(command) => command.run(world, output).map(|()| 0),
         Command::Logs(command) => command.run(world, output).map(|()| 0),
+        Command::Man(command) => command.run(output).map(|()| 0),
         Command::Completions(command) => {
             command.run(output);
             Ok(0)

@@ -2,12 +2,14 @@
 
 mod archive;
 mod ask;
+mod backup;
 mod config;
 mod control;
 mod events;
 mod health;
 mod links;
 mod logs;
+mod man;
 mod output;
 mod progress;
 mod remember;
@@ -15,6 +17,8 @@ mod resume;
 mod search;
 mod sessions;
 mod start;
+mod sync;
+mod vacuum;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -69,10 +73,21 @@ enum Command {
     /// Link sessions
     #[command(subcommand)]
     Session(links::SessionCommand),
+    /// Make, list, check, restore and delete backups of the database
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    /// Give free space of the database back and merge its search index
+    Vacuum(vacuum::VacuumArgs),
+    /// Show whether and when sessions were sent to Akosha
+    SyncStatus(sync::StatusArgs),
+    /// Send sessions to Akosha now
+    SyncNow,
     /// Show every setting, its value and where it comes from
     Config(config::ConfigArgs),
     /// Show the server's log
     Logs(logs::LogsArgs),
+    /// Print the manual page, or write a page a command
+    Man(man::ManArgs),
     /// Print a completion script
     Completions {
         /// Shell to complete for
@@ -135,6 +150,11 @@ fn run(command: Command, surroundings: Surroundings) -> Result<ExitCode> {
         Command::Checkpoint(args) => remember::checkpoint(&args, &Context::new(surroundings)?),
         Command::Resume(args) => resume::run(&args, &Context::new(surroundings)?),
         Command::Session(command) => links::run(&command, &Context::new(surroundings)?),
+        Command::Backup(command) => backup::run(&command, &Context::new(surroundings)?),
+        Command::Vacuum(args) => vacuum::run(&args, &Context::new(surroundings)?),
+        Command::SyncStatus(args) => sync::status(&args, &Context::new(surroundings)?),
+        Command::SyncNow => sync::now(&Context::new(surroundings)?),
+        Command::Man(args) => man::run(&args),
         Command::Config(args) => config::run(&args, &surroundings),
         Command::Logs(args) => logs::run(&args, &Context::new(surroundings)?),
         Command::Completions { shell } => {
@@ -192,6 +212,8 @@ mod tests {
             "config",
             "logs --tail 50",
             "archive-sessions --days 30",
+            "sync-status",
+            "sync-now",
             "completions bash",
         ] {
             let words = std::iter::once("session-buddy").chain(line.split(' '));

@@ -122,6 +122,10 @@ static SPECS: &[Spec] = &[
         Kind::Choice(Profile::NAMES),
         "standard",
         "Tools in the list that MCP clients see: minimal, standard or full; every tool can be called whatever is listed",
+        "backup.keep_days",
+        Kind::Int { min: 0, max: 36_500 },
+        "30",
+        "Days that 'backup prune' keeps backups; the newest is always kept",
     ),
     spec("auth.enabled", Kind::Bool, "false", "Ask callers for a token; a secret alone turns this on"),
     named(

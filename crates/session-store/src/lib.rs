@@ -10,6 +10,7 @@ extern crate self as session_store;
 pub mod analysis;
 pub mod brief;
 pub mod links;
+pub mod backup;
 pub mod model;
 pub mod remember;
 pub mod search;

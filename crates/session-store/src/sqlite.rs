@@ -4,6 +4,7 @@
 //! never wait for it. Text search uses an FTS5 table of terms that were made by [`crate::analysis`].
 
 mod archive;
+pub mod compact;
 mod connection;
 mod counters;
 mod events;
@@ -14,6 +15,7 @@ mod prepare;
 mod search;
 mod session_row;
 mod sessions;
+pub mod snapshot;
 mod stale;
 mod transfer;
 mod upkeep;

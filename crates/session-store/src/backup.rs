@@ -1,0 +1,246 @@
+//! Backups: compressed copies of the database in a folder, each checked before it is believed.
+//!
+//! A backup is one gzip file, `sessions-20261122-193045.db.gz`, so that `gunzip` gives the database back. What it holds and
+//! the digest of its content stand in the gzip header's comment: nothing beside the file can get lost. Work in progress
+//! is in a folder `.partial-…` that its process holds a lock on, so that a kill leaves nothing that looks like a backup,
+//! and the next one sweeps it away.
+
+mod pack;
+mod workshop;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use oneiric::clock::{Clock, Timestamp};
+use oneiric::fault::{Fault, Result};
+use oneiric::paths::{ensure_private_dir, plain};
+use serde::{Deserialize, Serialize};
+
+use crate::sqlite::snapshot::{self, Content};
+use crate::upkeep::Progress;
+pub use pack::Label;
+use workshop::Workshop;
+
+/// Beginning of the names of all backups.
+const PREFIX: &str = "sessions-";
+/// What a restore kept of the database that it replaced.
+const SAFETY: &str = ".before-restore.db";
+
+/// A file in the folder of backups.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// When it was written.
+    pub written_at: Timestamp,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// What it says of itself; nothing when it was made by other means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+}
+
+/// The folder of backups.
+#[derive(Clone, Debug)]
+pub struct Backups {
+    folder: PathBuf,
+}
+
+impl Backups {
+    /// Backups in `folder`, which need not be there yet.
+    #[must_use]
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Makes a backup of `database`, while others write to it. It is checked before it gets its name.
+    ///
+    /// # Errors
+    /// `NotFound` without a database, `Unavailable` without space; no file with a backup's name is left then.
+    pub fn create(&self, database: &Path, clock: &dyn Clock, progress: Progress<'_>) -> Result<Entry> {
+        if !database.exists() {
+            return Err(Fault::not_found(format!("there is no database {}", database.display()))
+                .hint("nothing was recorded yet, or database.path names another file"));
+        }
+        ensure_private_dir(&self.folder).map_err(|error| unwritable(&self.folder, &error))?;
+        let workshop = Workshop::open(&self.folder)?;
+        let copy = workshop.path("sessions.db");
+        snapshot::copy(database, &copy, progress)?;
+        let content = snapshot::examine(&copy, &format!("the copy of {}", database.display()))?;
+        let packed = workshop.path("sessions.db.gz");
+        pack::pack(&copy, &packed, &content, clock.now())?;
+        let path = self.name(&packed, &format!("{PREFIX}{}", snapshot::stamp(clock)), ".db.gz")?;
+        self.entry(&path).ok_or_else(|| Fault::internal("a backup that was just made is not there"))
+    }
+
+    /// Gives a finished file its name, another one when that is taken.
+    fn name(&self, file: &Path, base: &str, end: &str) -> Result<PathBuf> {
+        for number in 1..1_000 {
+            let more = if number == 1 { String::new() } else { format!("-{number}") };
+            let path = self.folder.join(format!("{base}{more}{end}"));
+            match fs::hard_link(file, &path) {
+                Ok(()) => {
+                    let _ = fs::File::open(&self.folder).and_then(|folder| folder.sync_all());
+                    return Ok(path);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(unwritable(&path, &error)),
+            }
+        }
+        Err(Fault::conflict(format!("{base}{end} and a thousand like it are there already")))
+    }
+
+    /// All backups, the newest first. Also those that `cp` and `gzip` made.
+    ///
+    /// # Errors
+    /// `Unavailable` when the folder cannot be read.
+    pub fn list(&self) -> Result<Vec<Entry>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => {
+                return Err(Fault::unavailable(format!("cannot read {}: {}", self.folder.display(), plain(&error))));
+            }
+        };
+        let mut found: Vec<Entry> = entries.flatten().filter_map(|entry| self.entry(&entry.path())).collect();
+        found.sort_by(|a, b| b.written_at.cmp(&a.written_at).then_with(|| b.name.cmp(&a.name)));
+        Ok(found)
+    }
+
+    fn entry(&self, path: &Path) -> Option<Entry> {
+        let name = path.file_name()?.to_str()?.to_owned();
+        let ours = name.starts_with(PREFIX) && (name.ends_with(".db") || name.ends_with(".db.gz"));
+        let meta = fs::symlink_metadata(path).ok().filter(|meta| ours && meta.is_file())?;
+        let since = meta.modified().ok()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let written_at = Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
+        Some(Entry { name, written_at, bytes: meta.len(), label: pack::label(path) })
+    }
+
+    /// The file that `wanted` means: a path, a name in the folder, or `latest`.
+    ///
+    /// # Errors
+    /// `NotFound`, naming what there is.
+    pub fn find(&self, wanted: &str, cwd: &Path) -> Result<PathBuf> {
+        if wanted == "latest" {
+            let newest = self.list()?.into_iter().find(|entry| !entry.name.ends_with(SAFETY));
+            return newest.map(|entry| self.folder.join(entry.name)).ok_or_else(|| {
+                Fault::not_found(format!("there is no backup in {}", self.folder.display()))
+                    .hint("make one: session-buddy backup create")
+            });
+        }
+        let candidates = [cwd.join(wanted), self.folder.join(wanted), self.folder.join(format!("{wanted}.gz"))];
+        candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+            Fault::not_found(format!("there is no backup '{wanted}'"))
+                .hint("see which there are: session-buddy backup list")
+        })
+    }
+
+    /// Unpacks and checks one backup; what it holds.
+    ///
+    /// # Errors
+    /// `Unavailable` when it is damaged, `Config` when it is something else or of a newer version.
+    pub fn verify(&self, file: &Path) -> Result<Content> {
+        ensure_private_dir(&self.folder).map_err(|error| unwritable(&self.folder, &error))?;
+        let workshop = Workshop::open(&self.folder)?;
+        Self::unpacked(file, &workshop.path("sessions.db"))
+    }
+
+    fn unpacked(file: &Path, to: &Path) -> Result<Content> {
+        let shown = format!("the backup {}", file.display());
+        pack::unpack(file, to, &shown)?;
+        snapshot::examine(to, &shown)
+    }
+
+    /// Puts a backup in the place of `database`: the content, and the name under which the replaced one is kept.
+    ///
+    /// # Errors
+    /// As [`Backups::verify`]; nothing is changed then.
+    pub fn restore(&self, file: &Path, database: &Path, clock: &dyn Clock) -> Result<(Content, Option<PathBuf>)> {
+        ensure_private_dir(&self.folder).map_err(|error| unwritable(&self.folder, &error))?;
+        // Beside the database: names can change without copying only there.
+        let beside = database.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        ensure_private_dir_if_missing(beside)?;
+        let workshop = Workshop::open(beside)?;
+        let fresh = workshop.path("fresh.db");
+        let content = Self::unpacked(file, &fresh)?;
+        snapshot::bring_up_to_date(&fresh, &content)?;
+        let base = format!("{PREFIX}{}", snapshot::stamp(clock));
+        let mut name = None;
+        // Kept under its name before anything is replaced: a kill may leave one copy too many, never one too few.
+        snapshot::replace(database, &fresh, &workshop.path("kept.db"), &mut |kept| {
+            name = Some(self.keep(kept, &base)?);
+            Ok(())
+        })?;
+        Ok((content, name))
+    }
+
+    /// Moves what was replaced into the folder, which may be on another file system.
+    fn keep(&self, kept: &Path, base: &str) -> Result<PathBuf> {
+        let path = match self.name(kept, base, SAFETY) {
+            Ok(path) => path,
+            Err(_) => {
+                let workshop = Workshop::open(&self.folder)?;
+                let copy = workshop.path("kept.db");
+                fs::copy(kept, &copy).map_err(|error| unwritable(&copy, &error))?;
+                self.name(&copy, base, SAFETY)?
+            }
+        };
+        let log = snapshot::beside(kept, "-wal");
+        if log.exists() {
+            let to = snapshot::beside(&path, "-wal");
+            fs::copy(&log, &to).map_err(|error| unwritable(&to, &error))?;
+        }
+        Ok(path)
+    }
+
+    /// Deletes backups that were written longer than `keep` ago, but never the newest. Gives the deleted ones, or with
+    /// `dry_run` those that would be.
+    ///
+    /// # Errors
+    /// `Unavailable` when a file cannot be deleted.
+    pub fn prune(&self, keep: Duration, now: Timestamp, dry_run: bool) -> Result<Vec<Entry>> {
+        if !dry_run {
+            workshop::sweep(&self.folder);
+        }
+        let old: Vec<Entry> =
+            self.list()?.into_iter().skip(1).filter(|entry| entry.written_at < now.minus(keep)).collect();
+        for entry in old.iter().filter(|_| !dry_run) {
+            let path = self.folder.join(&entry.name);
+            fs::remove_file(&path).map_err(|error| {
+                Fault::unavailable(format!("cannot delete {}: {}", path.display(), plain(&error)))
+                    .hint("make the folder writable")
+            })?;
+        }
+        Ok(old)
+    }
+
+    /// Sweeps away what killed processes left in `folder`; how many leftovers there were.
+    pub fn sweep(folder: &Path) -> usize {
+        workshop::sweep(folder)
+    }
+
+    /// Leftovers of killed processes in `folder`.
+    #[must_use]
+    pub fn leftovers(folder: &Path) -> usize {
+        workshop::leftovers(folder).len()
+    }
+}
+
+fn ensure_private_dir_if_missing(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        return Ok(());
+    }
+    ensure_private_dir(folder).map_err(|error| unwritable(folder, &error))
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Fault {
+    Fault::unavailable(format!("cannot write {}: {}", path.display(), plain(error)))
+        .hint("make the folder writable and free some space")
+}

@@ -1,0 +1,103 @@
+//! Gives free space in the database file back, and merges what the search index gathered.
+
+use std::fs;
+use std::path::Path;
+
+use oneiric::fault::{Fault, Result};
+use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
+
+use super::connection::{Access, Place};
+use super::failure::Failure;
+use super::snapshot::beside;
+use crate::upkeep::Progress;
+
+/// Pages that one merge of the index writes: short transactions, so that capture gets its turn.
+const MERGE_PAGES: i64 = 500;
+/// Merges at most; each one halves what there is to do, about.
+const MERGES: u64 = 10_000;
+
+/// What was gained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gain {
+    /// Bytes of the database and its log before.
+    pub bytes_before: u64,
+    /// And after.
+    pub bytes_after: u64,
+}
+
+/// Merges the index, then writes the database anew without its free pages.
+///
+/// # Errors
+/// `Unavailable` without room for the second copy that this needs for a while; nothing is lost then.
+pub fn compact(path: &Path, progress: Progress<'_>) -> Result<Gain> {
+    let place = Place::File { path: path.to_path_buf(), access: Access::ReadWrite };
+    let bytes_before = size(path);
+    let done = (|| {
+        let connection = place.writer(None)?;
+        if connection.is_readonly("main")? {
+            return Err(super::failure::read_only(&path.display().to_string()).into());
+        }
+        room(path, bytes_before)?;
+        for index in indexes(&connection)? {
+            merge(&connection, &index, progress)?;
+        }
+        connection.execute_batch("VACUUM")?;
+        // While somebody reads, the log stays a little longer; that costs space, not content.
+        let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        Ok(())
+    })();
+    done.map_err(|failure: Failure| failure.tell(&place))?;
+    Ok(Gain { bytes_before, bytes_after: size(path) })
+}
+
+fn indexes(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL TABLE%fts5%'";
+    connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
+}
+
+fn merge(connection: &Connection, index: &str, progress: Progress<'_>) -> rusqlite::Result<()> {
+    let quoted = index.replace('"', "\"\"");
+    let mut step = connection.prepare(&format!("INSERT INTO \"{quoted}\"(\"{quoted}\", rank) VALUES ('merge', ?1)"))?;
+    // A negative number begins with all parts of the index, whatever their sizes.
+    let mut pages = -MERGE_PAGES;
+    for round in 0..MERGES {
+        let before = connection.total_changes();
+        step.execute([pages])?;
+        progress(round, MERGES);
+        // Fewer than two changes: there was nothing left to merge.
+        if connection.total_changes() - before < 2 {
+            break;
+        }
+        pages = MERGE_PAGES;
+    }
+    Ok(())
+}
+
+fn size(path: &Path) -> u64 {
+    [path.to_path_buf(), beside(path, "-wal")]
+        .iter()
+        .filter_map(|file| fs::metadata(file).ok())
+        .map(|meta| meta.len())
+        .sum()
+}
+
+/// Refuses when the second copy would fill the disk, which would keep events from being stored.
+fn room(path: &Path, bytes: u64) -> Result<()> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(stat) = rustix::fs::statvfs(folder) else { return Ok(()) };
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    // The new copy, and the log that it passes through.
+    let needed = bytes.saturating_mul(2);
+    if free < needed {
+        let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
+        return Err(Fault::unavailable(format!(
+            "compacting {} needs about {} MiB for a while, and {} MiB are free",
+            path.display(),
+            mib(needed),
+            mib(free)
+        ))
+        .hint("free some space, or archive and delete by retention first"));
+    }
+    Ok(())
+}
