@@ -14,6 +14,7 @@ mod output;
 mod progress;
 mod remember;
 mod resume;
+mod retention;
 mod search;
 mod sessions;
 mod start;
@@ -76,6 +77,9 @@ enum Command {
     /// Make, list, check, restore and delete backups of the database
     #[command(subcommand)]
     Backup(backup::BackupCommand),
+    /// Delete old sessions and events by the rules of retention.*
+    #[command(subcommand)]
+    Retention(retention::RetentionCommand),
     /// Give free space of the database back and merge its search index
     Vacuum(vacuum::VacuumArgs),
     /// Show whether and when sessions were sent to Akosha
@@ -151,6 +155,7 @@ fn run(command: Command, surroundings: Surroundings) -> Result<ExitCode> {
         Command::Resume(args) => resume::run(&args, &Context::new(surroundings)?),
         Command::Session(command) => links::run(&command, &Context::new(surroundings)?),
         Command::Backup(command) => backup::run(&command, &Context::new(surroundings)?),
+        Command::Retention(command) => retention::run(&command, &Context::new(surroundings)?),
         Command::Vacuum(args) => vacuum::run(&args, &Context::new(surroundings)?),
         Command::SyncStatus(args) => sync::status(&args, &Context::new(surroundings)?),
         Command::SyncNow => sync::now(&Context::new(surroundings)?),

@@ -127,6 +127,24 @@ static SPECS: &[Spec] = &[
         "30",
         "Days that 'backup prune' keeps backups; the newest is always kept",
     ),
+    spec(
+        "retention.days",
+        Kind::Int { min: 0, max: 36_500 },
+        "0",
+        "Days after which 'retention apply' deletes finished sessions; 0 keeps them",
+    ),
+    spec(
+        "retention.projects",
+        Kind::TextList,
+        "",
+        "The same by project, such as scratch=14; ledger=keep keeps all of that project",
+    ),
+    spec(
+        "retention.events",
+        Kind::TextList,
+        "",
+        "Days after which 'retention apply' deletes events of a type from finished sessions, such as command=90",
+    ),
     spec("auth.enabled", Kind::Bool, "false", "Ask callers for a token; a secret alone turns this on"),
     named(
         spec(

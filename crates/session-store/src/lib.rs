@@ -13,6 +13,7 @@ pub mod links;
 pub mod backup;
 pub mod model;
 pub mod remember;
+pub mod retention;
 pub mod search;
 pub mod sink;
 pub mod sqlite;

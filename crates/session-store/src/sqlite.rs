@@ -12,6 +12,7 @@ mod failure;
 mod ingest;
 mod migrations;
 mod prepare;
+mod retention;
 mod search;
 mod session_row;
 mod sessions;

@@ -8,6 +8,8 @@ use oneiric::fault::{Fault, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::retention::{Cursor, RetentionRules, RuleEffect};
+
 /// Events of one batch, about; a session is never parted.
 const BATCH_EVENTS: u64 = 2_000;
 /// Sessions of one batch.
@@ -76,6 +78,12 @@ pub trait Upkeep {
 
     /// Moves those of `ids` that are archived back, all in one transaction.
     fn restore(&self, ids: &[String]) -> Result<Amount>;
+
+    /// What each rule would delete now, if it were alone.
+    fn retention_preview(&self, rules: &RetentionRules, now: Timestamp) -> Result<Vec<RuleEffect>>;
+
+    /// Deletes one batch of what the rules mean, in one transaction; `None` when that was the last.
+    fn retention_step(&self, rules: &RetentionRules, now: Timestamp, at: Cursor) -> Result<(Amount, Option<Cursor>)>;
 }
 
 /// Told after each batch: sessions done, and sessions in all.

@@ -17,7 +17,7 @@ pub(super) const SESSION_COLUMNS: &str = "session_id, component, session_type, s
 pub(super) const EVENT_COLUMNS: &str = "seq, event_id, session_id, event_type, timestamp, data, sequence, received_at";
 
 /// A session is as old as its latest sign of life. `?1` is the bound.
-const OLD: &str = "status <> 'active' AND start_time < ?1 AND coalesce(end_time, start_time) < ?1
+pub(super) const OLD: &str = "status <> 'active' AND start_time < ?1 AND coalesce(end_time, start_time) < ?1
     AND coalesce(last_event_time, start_time) < ?1";
 
 pub(super) fn candidates(connection: &Connection, rule: &ArchiveRule) -> Result<Vec<Candidate>, Failure> {

@@ -157,7 +157,8 @@ fn prepare(event: &Event, redactor: &Redactor, terms: &mut Terms) -> Prepared {
     Ok((ready, redactions))
 }
 
-fn effect(event_type: &str, data: &Map<String, Value>) -> Result<Effect, String> {
+/// What an event does to its session.
+pub(super) fn effect(event_type: &str, data: &Map<String, Value>) -> Result<Effect, String> {
     Ok(match event_type {
         EventType::SESSION_START => Effect::Start(Box::new(start(data)?)),
         EventType::SESSION_END => Effect::End(end(data)?),

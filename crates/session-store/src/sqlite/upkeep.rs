@@ -1,8 +1,10 @@
 //! Upkeep of a SQLite store.
 
+use oneiric::clock::Timestamp;
 use oneiric::fault::Result;
 
-use super::{SqliteStore, archive};
+use super::{SqliteStore, archive, retention};
+use crate::retention::{Cursor, RetentionRules, RuleEffect};
 use crate::upkeep::{Amount, ArchiveRule, Candidate, RestoreRule, Upkeep};
 
 impl Upkeep for SqliteStore {
@@ -22,5 +24,14 @@ impl Upkeep for SqliteStore {
     fn restore(&self, ids: &[String]) -> Result<Amount> {
         let ids = ids.to_vec();
         self.write(|door| door.run(move |connection, _| archive::restore(connection, &ids)))
+    }
+
+    fn retention_preview(&self, rules: &RetentionRules, now: Timestamp) -> Result<Vec<RuleEffect>> {
+        self.read(|connection| retention::preview(connection, rules, now))
+    }
+
+    fn retention_step(&self, rules: &RetentionRules, now: Timestamp, at: Cursor) -> Result<(Amount, Option<Cursor>)> {
+        let rules = rules.clone();
+        self.write(|door| door.run(move |connection, _| retention::step(connection, &rules, now, at)))
     }
 }

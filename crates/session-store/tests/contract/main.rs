@@ -18,6 +18,7 @@ mod ingestion;
 mod life;
 mod queries;
 mod remember;
+mod retention;
 mod search;
 mod totals;
 mod transfer;

@@ -8,6 +8,7 @@ mod guide;
 mod http_input;
 mod kills;
 mod many_at_once;
+mod operation;
 mod sample;
 mod secrets;
 mod seed_lines;

@@ -1,0 +1,93 @@
+//! `retention preview|apply`.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use comfy_table::Cell;
+use oneiric::fault::{Fault, Result};
+use session_store::retention::{self, RetentionRules};
+
+use super::ask::Context;
+use super::backup::database;
+use super::output::{self, Format, cell, note};
+use super::progress::Progress;
+
+/// Rules by which old sessions and events are deleted
+#[derive(Debug, Subcommand)]
+pub(super) enum RetentionCommand {
+    /// Show what each rule of retention.* would delete now, and change nothing
+    Preview(RetentionArgs),
+    /// Delete what the rules of retention.* mean
+    Apply(RetentionArgs),
+}
+
+/// Arguments of both.
+#[derive(Debug, Args)]
+pub(super) struct RetentionArgs {
+    /// Shape of the output
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// The rules of the settings.
+///
+/// # Errors
+/// Configuration, naming the rule.
+fn rules(context: &Context) -> Result<RetentionRules> {
+    let days = u32::try_from(context.settings.int("retention.days")).unwrap_or(0);
+    let rules = RetentionRules::parse(
+        days,
+        &context.settings.list("retention.projects"),
+        &context.settings.list("retention.events"),
+    )?;
+    if rules.is_empty() {
+        return Err(Fault::config("no rule of retention is set, so nothing is ever deleted").hint(
+            "set retention.days, retention.projects (such as scratch=14) or retention.events (such as command=90)",
+        ));
+    }
+    Ok(rules)
+}
+
+/// Runs `retention …`.
+pub(super) fn run(command: &RetentionCommand, context: &Context) -> Result<ExitCode> {
+    let rules = rules(context)?;
+    database(context)?;
+    let store = context.own_desk()?.store()?;
+    match command {
+        RetentionCommand::Preview(args) => {
+            let effects = store.retention_preview(&rules, context.now())?;
+            match args.format {
+                Format::Json => output::emit_json(&effects),
+                Format::Csv => {
+                    let rows: Vec<Vec<String>> = effects
+                        .iter()
+                        .map(|one| vec![one.rule.clone(), one.sessions.to_string(), one.events.to_string()])
+                        .collect();
+                    output::emit(&output::csv(&["rule", "sessions", "events"], &rows))
+                }
+                Format::Table => {
+                    let rows =
+                        effects.iter().map(|one| vec![cell(&one.rule), Cell::new(one.sessions), Cell::new(one.events)]);
+                    note("Nothing is deleted by this; 'session-buddy retention apply' deletes it.");
+                    output::emit(&context.screen().table(&["Rule", "Sessions", "Events"], rows.collect()))
+                }
+            }
+        }
+        RetentionCommand::Apply(args) => {
+            let amount = {
+                let mut bar = Progress::new("Deleting", "events");
+                retention::apply(store.as_ref(), &rules, context.now(), &mut |done, all| bar.tell(done, all))?
+            };
+            match args.format {
+                Format::Json => output::emit_json(&amount),
+                Format::Csv => output::emit(&output::csv(
+                    &["sessions", "events"],
+                    &[vec![amount.sessions.to_string(), amount.events.to_string()]],
+                )),
+                Format::Table => {
+                    output::emit(&format!("Deleted {} sessions and {} events\n", amount.sessions, amount.events))
+                }
+            }
+        }
+    }
+}
