@@ -132,6 +132,18 @@ fn descriptions() -> Vec<ToolDescription> {
             Effect::Reads,
         )
         .in_profile(Profile::Full),
+        ToolDescription::of::<upkeep::ArchiveSessions, upkeep::Moved>(
+            "archive_sessions",
+            "Move finished sessions older than some days to the archive.",
+            Effect::AddsOnce,
+        )
+        .in_profile(Profile::Full),
+        ToolDescription::of::<upkeep::RestoreSessions, upkeep::Moved>(
+            "restore_sessions",
+            "Move archived sessions back.",
+            Effect::AddsOnce,
+        )
+        .in_profile(Profile::Full),
         ToolDescription::of::<health::HealthCheck, oneiric_server::health::Report>(
             "health_check",
             "State of the server and its parts.",

@@ -122,6 +122,8 @@ static SPECS: &[Spec] = &[
         Kind::Choice(Profile::NAMES),
         "standard",
         "Tools in the list that MCP clients see: minimal, standard or full; every tool can be called whatever is listed",
+    ),
+    spec(
         "backup.keep_days",
         Kind::Int { min: 0, max: 36_500 },
         "30",

@@ -8,9 +8,9 @@
 extern crate self as session_store;
 
 pub mod analysis;
+pub mod backup;
 pub mod brief;
 pub mod links;
-pub mod backup;
 pub mod model;
 pub mod remember;
 pub mod retention;
