@@ -5,6 +5,7 @@
 use oneiric::fault::{Fault, Result};
 
 use crate::analysis::{Analyser, Kind, stem};
+use crate::search::stop::is_stop;
 
 /// Longest query in bytes.
 pub const MAX_QUERY_BYTES: usize = 4096;
@@ -12,6 +13,9 @@ pub const MAX_QUERY_BYTES: usize = 4096;
 pub const MAX_QUERY_TERMS: usize = 48;
 /// Shortest beginning that `*` completes. Shorter ones would match a good part of everything.
 pub const MIN_PREFIX_CHARS: usize = 2;
+
+/// What stands after an apostrophe in English.
+const APOSTROPHE_RESTS: [&str; 7] = ["s", "t", "re", "ve", "ll", "d", "m"];
 
 /// A term of the query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +85,17 @@ impl Query {
         }
         let mut query = Self::default();
         let mut analyser = Analyser::default();
+        let mut aside = Vec::new();
         for piece in pieces(text) {
-            query.add(&mut analyser, piece);
+            if piece.is_aside(&mut analyser) {
+                aside.push(piece);
+            } else {
+                query.add(&mut analyser, piece);
+            }
+        }
+        if query.clauses.is_empty() {
+            // A query of nothing else means these words.
+            aside.into_iter().for_each(|piece| query.add(&mut analyser, piece));
         }
         if !query.clauses.is_empty() {
             return Ok(query);
@@ -108,7 +121,12 @@ impl Query {
     }
 
     fn add(&mut self, analyser: &mut Analyser, piece: Piece<'_>) {
-        let (words, pairs, wholes) = tokens(analyser, piece.text);
+        let (mut words, pairs, wholes) = tokens(analyser, piece.text);
+        if !piece.phrase && piece.text.contains(['\'', '’']) && words.len() > 1 {
+            // Of `Ada's`, only the name is looked for.
+            let first = words[0].start;
+            words.retain(|word| word.start == first || !APOSTROPHE_RESTS.contains(&word.surface.as_str()));
+        }
         let span = words.first().map(|first| first.start).zip(words.last().map(|last| last.end));
         let mut clauses = Vec::new();
         if piece.phrase {
@@ -210,6 +228,17 @@ struct Piece<'t> {
     excluded: bool,
 }
 
+impl Piece<'_> {
+    /// Whether it is nothing but words that a question is made of.
+    fn is_aside(&self, analyser: &mut Analyser) -> bool {
+        if self.phrase || self.prefix || self.excluded {
+            return false;
+        }
+        let (words, pairs, _) = tokens(analyser, self.text);
+        !words.is_empty() && pairs.is_empty() && words.iter().all(|word| is_stop(&word.surface))
+    }
+}
+
 /// Cuts a query at white space and quotation marks.
 fn pieces(text: &str) -> Vec<Piece<'_>> {
     let mut found = Vec::new();
@@ -274,8 +303,16 @@ mod tests {
     }
 
     #[test]
+    fn words_of_questions_are_left_out_unless_there_are_no_others_or_they_are_quoted() {
+        assert_eq!(shown("What's the name of Ada's dog?"), "name ada dog");
+        assert_eq!(shown("to be or not to be"), "not");
+        assert_eq!(shown("where is it"), "where is it");
+        assert_eq!(shown("\"to be\" \"the\""), "to>be the");
+    }
+
+    #[test]
     fn operators_of_query_languages_are_plain_text() {
-        assert_eq!(shown("foo AND (bar OR NEAR(baz)) ^x {col}: y"), "foo and bar or near+baz x col y");
+        assert_eq!(shown("foo AND (bar OR NEAR(baz)) ^x {col}: y"), "foo bar near+baz x col y");
         for text in ["", "   ", "\"\"", "* * *", "()!^{}", "🦀🦀", "\u{1b}\u{0}\n", "- -- \"", "-\"\""] {
             let fault = Query::parse(text).unwrap_err();
             assert!(fault.message().contains("no word"), "{text:?}: {fault}");

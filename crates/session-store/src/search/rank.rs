@@ -4,8 +4,8 @@ use crate::analysis::{Analyser, Kind, MAX_TERMS, Token};
 use crate::search::query::{Clause, Query};
 use crate::search::text::each_text;
 
-const K1: f64 = 1.2;
-const B: f64 = 0.75;
+pub(super) const K1: f64 = 1.2;
+pub(super) const B: f64 = 0.75;
 /// What a word counts that only shares the stem with the one in the query.
 const STEM_ONLY: f32 = 0.8;
 
@@ -29,6 +29,8 @@ pub struct Scored {
     pub complete: bool,
     /// Whether it holds anything of it and nothing that the query excludes.
     pub matches: bool,
+    /// Whether it holds something that the query excludes.
+    pub excluded: bool,
 }
 
 /// Scores texts against one query.
@@ -108,7 +110,19 @@ impl<'q> Ranker<'q> {
             score += self.weigh(whole, norm);
         }
         let matches = !excluded && score > 0.0;
-        Scored { score, complete: !excluded && held == query.clauses.len(), matches }
+        Scored { score, complete: !excluded && held == query.clauses.len(), matches, excluded }
+    }
+
+    /// For each term of the query: how often the text that was scored last holds it.
+    #[must_use]
+    pub fn frequencies(&self) -> &[f32] {
+        &self.found.frequency
+    }
+
+    /// Words of the text that was scored last.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.found.length
     }
 
     fn weigh(&self, term: usize, norm: f64) -> f64 {
@@ -186,7 +200,7 @@ impl<'q> Ranker<'q> {
 }
 
 /// A word that stands in several clauses counts once in all.
-fn clause_share(query: &Query, part: usize) -> f64 {
+pub(super) fn clause_share(query: &Query, part: usize) -> f64 {
     query.clauses.iter().flat_map(|clause| &clause.parts).filter(|&&other| other == part).count().max(1) as f64
 }
 

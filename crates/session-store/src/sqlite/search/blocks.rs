@@ -3,6 +3,7 @@
 use oneiric::clock::Timestamp;
 use rusqlite::Connection;
 
+use crate::model::SearchFilter;
 use crate::sqlite::failure::Failure;
 use crate::sqlite::ingest::BLOCK_BITS;
 
@@ -19,20 +20,18 @@ impl Range {
     }
 }
 
-/// The runs, newest first, that hold events between `since` and `until`; neighbours are joined.
-pub(super) fn ranges(
-    connection: &Connection,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-) -> Result<Vec<Range>, Failure> {
-    let newest: Option<i64> =
-        connection.prepare_cached("SELECT max(seq) FROM session_events")?.query_row([], |row| row.get(0))?;
-    let Some(newest) = newest else { return Ok(Vec::new()) };
+/// The runs, newest first, that hold events of the filter's time; neighbours are joined.
+pub(super) fn ranges(connection: &Connection, filter: &SearchFilter) -> Result<Vec<Range>, Failure> {
+    let (since, until) = (filter.since, filter.until);
+    let bound = |sql: &str| connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, Option<i64>>(0));
+    let (mut oldest, mut newest) =
+        (bound("SELECT min(seq) FROM session_events")?, bound("SELECT max(seq) FROM session_events")?);
+    if filter.archived {
+        oldest = oldest.into_iter().chain(bound("SELECT min(seq) FROM archived_events")?).min();
+        newest = newest.max(bound("SELECT max(seq) FROM archived_events")?);
+    }
+    let (Some(first), Some(newest)) = (oldest, newest) else { return Ok(Vec::new()) };
     if since.is_none() && until.is_none() {
-        let first: i64 = connection
-            .prepare_cached("SELECT min(seq) FROM session_events")?
-            .query_row([], |row| row.get::<_, Option<i64>>(0))?
-            .unwrap_or(1);
         return Ok(vec![Range { first, last: newest }]);
     }
     let mut select = connection.prepare_cached(

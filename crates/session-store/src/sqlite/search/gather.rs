@@ -1,0 +1,162 @@
+//! Which events may answer: asked of the index, newest first and bounded.
+
+use std::collections::HashSet;
+
+use rusqlite::OptionalExtension;
+
+use super::blocks::Range;
+use super::read::{Candidate, in_time};
+use super::{Search, expression};
+use crate::model::Candidates;
+use crate::sqlite::failure::Failure;
+use crate::sqlite::session_row::time;
+
+/// Matches of all words that are ranked; of more, the newest.
+const RANKED: usize = 1_500;
+/// Matches of the rarest words, about, from which on the other words are looked for in the texts: reading so few texts
+/// costs less than walking through all places of a common word.
+const FEW: f64 = 300.0;
+/// Matches of single words that are ranked to fill an answer up: beside events that hold all words, and without any.
+const FILLED_BESIDE: usize = 300;
+const FILLED: usize = 1_000;
+/// Matches that are looked at, when most of them lie outside the filter's time.
+const VISITED: usize = 30_000;
+/// Events of a session that a search within it reads.
+const SESSION_EVENTS: usize = 20_000;
+
+/// Candidates, newest first.
+#[derive(Default)]
+struct Gathered {
+    seqs: Vec<i64>,
+    /// Whether there are more.
+    bounded: bool,
+    /// Rows that were looked at.
+    visited: usize,
+    /// Events, matching or not, from the newest to where gathering ended.
+    passed: i64,
+}
+
+impl Search<'_> {
+    /// Events that hold all words, as the index says.
+    pub(super) fn all_words(&mut self) -> Result<(Vec<Candidate>, Candidates), Failure> {
+        let mut asked = self.asked(FEW);
+        let mut gathered = self.holding(&asked)?;
+        let (mut ranked, mut read) = self.read(&gathered.seqs, false)?;
+        let most = self.asked(f64::NEG_INFINITY);
+        if asked != most && (gathered.bounded || read < gathered.seqs.len()) {
+            // The words are less evenly spread than was expected, or the texts are long.
+            asked = most;
+            gathered = self.holding(&asked)?;
+            self.bytes = 0;
+            (ranked, read) = self.read(&gathered.seqs, false)?;
+        }
+        let complete = ranked.iter().filter(|one| one.scored.complete).count();
+        if !gathered.bounded && read == gathered.seqs.len() {
+            return Ok((ranked, Candidates::Exact { count: complete as u64 }));
+        }
+        // Where the index could not decide, count what the texts decided.
+        let counted = if asked.contains(&false) { complete } else { gathered.seqs.len() };
+        let total: i64 = self.ranges.iter().map(Range::length).sum();
+        let about = counted as f64 / gathered.passed.max(1) as f64 * total as f64;
+        let about = (about.round() as u64).max(counted as u64);
+        Ok((ranked, Candidates::Newest { ranked: read as u64, about }))
+    }
+
+    /// The newest events that hold the clauses that are `asked` for.
+    fn holding(&self, asked: &[bool]) -> Result<Gathered, Failure> {
+        let matching = expression::all(self.query, self.filter, asked);
+        self.newest(matching.as_deref(), RANKED, &HashSet::new())
+    }
+
+    /// Which clauses the index is asked for: the rarest first, until about `few` events are left. Never common prefixes:
+    /// the index would gather all their matches before it gives the first.
+    fn asked(&self, few: f64) -> Vec<bool> {
+        let clauses = &self.query.clauses;
+        let events = |index: usize| {
+            let parts = clauses[index].parts.iter().map(|&part| self.frequencies[part]).fold(self.documents, f64::min);
+            parts + clauses[index].whole.map_or(0.0, |whole| self.frequencies[whole])
+        };
+        let mut order: Vec<usize> = (0..clauses.len()).collect();
+        order.sort_by(|a, b| events(*a).total_cmp(&events(*b)));
+        let mut asked = vec![false; clauses.len()];
+        let mut expected = self.documents;
+        for index in order {
+            if expected > few && !clauses[index].parts.iter().any(|&part| self.common[part]) {
+                asked[index] = true;
+                expected *= events(index) / self.documents;
+            }
+        }
+        asked
+    }
+
+    /// Events that hold some of the words: the rarest words first, because they say most. Those that are `known`
+    /// already are left out.
+    pub(super) fn any_word(&mut self, known: &[Candidate], many: bool) -> Result<Vec<Candidate>, Failure> {
+        let mut words: Vec<usize> = self.query.clauses.iter().flat_map(|clause| clause.parts.iter().copied()).collect();
+        words.sort_unstable();
+        words.dedup();
+        words.retain(|word| !self.common[*word]);
+        words.sort_by(|a, b| self.frequencies[*a].total_cmp(&self.frequencies[*b]));
+        let wanted = if many { FILLED } else { FILLED_BESIDE };
+        let mut seqs: Vec<i64> = Vec::new();
+        let mut taken: HashSet<i64> = known.iter().map(|one| one.seq).collect();
+        for (index, word) in words.iter().enumerate() {
+            // Each word gets its share, and what the words before it left.
+            let room = (wanted - seqs.len()) / (words.len() - index);
+            let matching = expression::any(&self.query.terms[*word], self.query, self.filter);
+            let gathered = self.newest(matching.as_deref(), room, &taken)?;
+            taken.extend(&gathered.seqs);
+            seqs.extend(gathered.seqs);
+        }
+        // Near rows share pages.
+        seqs.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(self.read(&seqs, false)?.0)
+    }
+
+    /// The newest events that match and lie in the filter's time, but for those that are `known`.
+    fn newest(&self, matching: Option<&str>, wanted: usize, known: &HashSet<i64>) -> Result<Gathered, Failure> {
+        let sql = if matching.is_some() { expression::NEWEST } else { expression::NEWEST_OF_ALL };
+        let mut select = self.connection.prepare_cached(sql)?;
+        let mut time_of =
+            self.connection.prepare_cached(&self.over("SELECT timestamp FROM session_events WHERE seq = ?1"))?;
+        let timed = self.filter.since.is_some() || self.filter.until.is_some();
+        let mut gathered = Gathered::default();
+        for range in &self.ranges {
+            let mut rows = select.query((matching, range.first, range.last, i64::MAX))?;
+            while let Some(row) = rows.next()? {
+                let seq: i64 = row.get(0)?;
+                gathered.visited += 1;
+                if gathered.seqs.len() == wanted || gathered.visited > VISITED {
+                    gathered.bounded = true;
+                    gathered.passed += range.last - seq;
+                    return Ok(gathered);
+                }
+                let admitted = !known.contains(&seq)
+                    && (!timed
+                        || time_of.query_row([seq], |row| Ok(in_time(self.filter, time(row, 0)?))).optional()?
+                            == Some(true));
+                if admitted {
+                    gathered.seqs.push(seq);
+                }
+            }
+            gathered.passed += range.length();
+        }
+        Ok(gathered)
+    }
+
+    /// Events of one session: they are few, and read as they are.
+    pub(super) fn within(&mut self, session: &str) -> Result<(Vec<Candidate>, Candidates), Failure> {
+        let mut seqs = self.order(session, SESSION_EVENTS + 1)?;
+        seqs.reverse();
+        let bounded = seqs.len() > SESSION_EVENTS;
+        let (ranked, read) = self.read(&seqs[..seqs.len().min(SESSION_EVENTS)], false)?;
+        let complete = ranked.iter().filter(|one| one.scored.complete).count() as u64;
+        let all = bounded || read < seqs.len();
+        let candidates = if all {
+            Candidates::Newest { ranked: complete, about: complete }
+        } else {
+            Candidates::Exact { count: complete }
+        };
+        Ok((ranked, candidates))
+    }
+}

@@ -1,0 +1,199 @@
+//! Candidates: events whose texts were read and scored, and what is shown of the best.
+
+use std::borrow::Cow;
+
+use oneiric::clock::Timestamp;
+use rusqlite::OptionalExtension;
+
+use super::Search;
+use crate::model::{SearchFilter, SearchHit};
+use crate::search::excerpt::excerpt;
+use crate::search::rank::Scored;
+use crate::sqlite::failure::Failure;
+use crate::sqlite::session_row::time;
+
+/// Text of all candidates together, so that long outputs do not make a search slow.
+const RANKED_BYTES: usize = 4 * 1024 * 1024;
+
+/// An event that may answer.
+pub(super) struct Candidate {
+    pub(super) seq: i64,
+    /// Its session's place in [`Search::sessions`].
+    pub(super) session: usize,
+    pub(super) scored: Scored,
+    /// By term of the query: how often it holds it.
+    pub(super) frequencies: Box<[f32]>,
+    /// Its words.
+    pub(super) length: usize,
+    /// How near its meaning is, when that is known.
+    pub(super) cosine: Option<f32>,
+    /// What it is worth in the end.
+    pub(super) rank: f64,
+}
+
+/// A session of candidates.
+pub(super) struct Known {
+    pub(super) id: String,
+    /// What its row says, once it was read; `Some(None)` when there is no such row where the filter looks.
+    pub(super) owner: Option<Option<Owner>>,
+}
+
+/// What a search needs of a session's row.
+#[derive(Clone)]
+pub(super) struct Owner {
+    pub(super) component: String,
+    pub(super) session_type: String,
+    pub(super) project: Option<String>,
+    pub(super) events: f64,
+    pub(super) began: Option<Timestamp>,
+}
+
+impl Search<'_> {
+    /// `sql` over the archive too, when the filter lets it in.
+    pub(super) fn over(&self, sql: &'static str) -> Cow<'static, str> {
+        if !self.filter.archived {
+            return sql.into();
+        }
+        let archive =
+            sql.replace("session_events", "archived_events").replace("FROM sessions", "FROM archived_sessions");
+        format!("{sql} UNION ALL {archive}").into()
+    }
+
+    /// Scores events by their texts; says how many were read before the bound on bytes. Events that hold none of the
+    /// words are kept only when `all` are wanted.
+    pub(super) fn read(&mut self, seqs: &[i64], all: bool) -> Result<(Vec<Candidate>, usize), Failure> {
+        let mut select = self.connection.prepare_cached(
+            &self.over("SELECT data, timestamp, session_id, event_type FROM session_events WHERE seq = ?1"),
+        )?;
+        let narrowed = *self.filter != SearchFilter::default();
+        let mut found = Vec::with_capacity(seqs.len());
+        for (read, &seq) in seqs.iter().enumerate() {
+            let mut rows = select.query([seq])?;
+            // An event that was archived, or deleted by other means, is still in the index.
+            let Some(row) = rows.next()? else { continue };
+            let session = self.known(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?);
+            if narrowed {
+                let at = time(row, 1)?;
+                let event_type = row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?;
+                if !self.admits(at, session, event_type)? {
+                    continue;
+                }
+            }
+            let Some(data) = row.get_ref(0)?.as_str_or_null().map_err(rusqlite::Error::from)? else { continue };
+            if self.bytes > RANKED_BYTES {
+                return Ok((found, read));
+            }
+            self.bytes += data.len();
+            let scored = self.ranker.score(data);
+            if scored.matches || (all && !scored.excluded) {
+                found.push(Candidate {
+                    seq,
+                    session,
+                    scored,
+                    frequencies: self.ranker.frequencies().into(),
+                    length: self.ranker.length(),
+                    cosine: None,
+                    rank: scored.score,
+                });
+            }
+        }
+        Ok((found, seqs.len()))
+    }
+
+    /// The place of a session in [`Search::sessions`].
+    fn known(&mut self, id: &str) -> usize {
+        if let Some(&at) = self.places.get(id) {
+            return at;
+        }
+        self.sessions.push(Known { id: id.to_owned(), owner: None });
+        self.places.insert(id.to_owned(), self.sessions.len() - 1);
+        self.sessions.len() - 1
+    }
+
+    /// Whether the filter lets an event pass; the index knows it only nearly.
+    fn admits(&mut self, at: Option<Timestamp>, session: usize, event_type: &str) -> Result<bool, Failure> {
+        let filter = self.filter;
+        if !in_time(filter, at) || filter.event_type.as_deref().is_some_and(|wanted| wanted != event_type) {
+            return Ok(false);
+        }
+        if self.only.is_some_and(|only| only != self.sessions[session].id) {
+            return Ok(false);
+        }
+        if filter.project.is_none() && filter.component.is_none() && filter.session_type.is_none() {
+            return Ok(true);
+        }
+        let Some(owner) = self.owner(session)? else { return Ok(false) };
+        Ok(filter.component.as_ref().is_none_or(|wanted| *wanted == owner.component)
+            && filter.session_type.as_ref().is_none_or(|wanted| *wanted == owner.session_type)
+            && filter.project.is_none_or_equals(owner.project.as_deref()))
+    }
+
+    /// What a session's row says.
+    pub(super) fn owner(&mut self, session: usize) -> Result<Option<Owner>, Failure> {
+        if let Some(known) = &self.sessions[session].owner {
+            return Ok(known.clone());
+        }
+        let sql = self.over(
+            "SELECT component, session_type, project, event_count, start_time FROM sessions WHERE session_id = ?1",
+        );
+        let found = self
+            .connection
+            .prepare_cached(&sql)?
+            .query_row([&self.sessions[session].id], |row| {
+                Ok(Owner {
+                    component: row.get(0)?,
+                    session_type: row.get(1)?,
+                    project: row.get(2)?,
+                    events: row.get::<_, i64>(3)? as f64,
+                    began: time(row, 4)?,
+                })
+            })
+            .optional()?;
+        self.sessions[session].owner = Some(found.clone());
+        Ok(found)
+    }
+
+    /// What is shown of the best.
+    pub(super) fn hits<'r>(&mut self, best: impl Iterator<Item = &'r Candidate>) -> Result<Vec<SearchHit>, Failure> {
+        let mut select = self.connection.prepare_cached(
+            &self.over("SELECT event_id, event_type, timestamp, data FROM session_events WHERE seq = ?1"),
+        )?;
+        let mut hits = Vec::new();
+        for one in best {
+            let mut rows = select.query([one.seq])?;
+            let Some(row) = rows.next()? else { continue };
+            let owner = self.owner(one.session)?;
+            let data: String = row.get(3)?;
+            let excerpt = excerpt(&mut self.ranker, &data);
+            hits.push(SearchHit {
+                session_id: self.sessions[one.session].id.clone(),
+                event_id: row.get(0)?,
+                event_type: row.get(1)?,
+                timestamp: time(row, 2)?.unwrap_or(Timestamp::from_micros(0)),
+                component: owner.as_ref().map_or_else(String::new, |owner| owner.component.clone()),
+                project: owner.and_then(|owner| owner.project),
+                excerpt: excerpt.text,
+                matches: excerpt.matches,
+                score: (one.rank * 1000.0).round() / 1000.0,
+                complete: one.scored.complete,
+            });
+        }
+        Ok(hits)
+    }
+}
+
+pub(super) fn in_time(filter: &SearchFilter, at: Option<Timestamp>) -> bool {
+    filter.since.is_none_or(|since| at.is_some_and(|at| at >= since))
+        && filter.until.is_none_or(|until| at.is_some_and(|at| at < until))
+}
+
+trait WantedOrAny {
+    /// Whether nothing is wanted, or exactly this.
+    fn is_none_or_equals(&self, value: Option<&str>) -> bool;
+}
+
+impl WantedOrAny for Option<String> {
+    fn is_none_or_equals(&self, value: Option<&str>) -> bool {
+        self.as_deref().is_none_or(|wanted| Some(wanted) == value)
+    }
+}
