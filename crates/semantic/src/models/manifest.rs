@@ -1,0 +1,83 @@
+//! What a model's folder says about itself.
+
+use std::fs;
+use std::path::Path;
+
+use oneiric::fault::{Fault, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{MANIFEST, TOKENIZER, WEIGHTS};
+use crate::embedder::ModelIdentity;
+
+/// The command that mends a missing or damaged model.
+const MEND: &str = "get it: session-buddy models pull, or session-buddy models import PATH";
+
+/// `model.json`: written when a model comes in, after everything in it has been checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Name of the model and of its folder.
+    pub name: String,
+    /// Hex SHA-256 of the weights.
+    pub digest: String,
+    /// Hex SHA-256 of the tokenizer.
+    pub tokenizer_digest: String,
+    /// Length of its vectors.
+    pub dimensions: usize,
+    /// Attention heads of a layer.
+    pub heads: usize,
+    /// Word pieces that it sees at once, with the two around every text.
+    pub window: usize,
+    /// Bytes of the weights.
+    pub bytes: u64,
+}
+
+impl Manifest {
+    /// What vectors of this model are kept under.
+    #[must_use]
+    pub fn identity(&self) -> ModelIdentity {
+        ModelIdentity { name: self.name.clone(), digest: self.digest.clone(), dimensions: self.dimensions }
+    }
+}
+
+/// The manifest of the model `name` below `models`, with its files there and as large as they were.
+///
+/// # Errors
+/// `User` for a name that cannot be a folder's, `NotFound` when there is no such model, `Unavailable` when it is damaged.
+pub fn find(models: &Path, name: &str) -> Result<Manifest> {
+    check_name(name)?;
+    let folder = models.join(name);
+    let text = match fs::read(folder.join(MANIFEST)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Fault::not_found(format!("the model {name} is not in {}", models.display())).hint(MEND));
+        }
+        Err(error) => return Err(damaged(&folder, &oneiric::paths::plain(&error))),
+    };
+    let manifest: Manifest =
+        serde_json::from_slice(&text).map_err(|error| damaged(&folder, &format!("{MANIFEST}: {error}")))?;
+    if manifest.name != name || manifest.heads == 0 || manifest.window < 8 || manifest.dimensions == 0 {
+        return Err(damaged(&folder, &format!("{MANIFEST} describes no model of this name")));
+    }
+    let length = fs::metadata(folder.join(WEIGHTS)).map_or(0, |meta| meta.len());
+    if length != manifest.bytes {
+        return Err(damaged(&folder, &format!("{WEIGHTS} has {length} of {} bytes", manifest.bytes)));
+    }
+    if !folder.join(TOKENIZER).is_file() {
+        return Err(damaged(&folder, &format!("{TOKENIZER} is missing")));
+    }
+    Ok(manifest)
+}
+
+/// Names are folder names: no path, nothing hidden.
+pub(super) fn check_name(name: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(plain) {
+        return Err(Fault::user(format!("{name:?} cannot be a model's name"))
+            .hint("use letters, digits, dots and dashes, such as all-MiniLM-L6-v2"));
+    }
+    Ok(())
+}
+
+fn damaged(folder: &Path, why: &str) -> Fault {
+    Fault::unavailable(format!("the model in {} is damaged: {why}", folder.display())).hint(MEND)
+}
