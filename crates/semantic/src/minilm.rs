@@ -133,7 +133,7 @@ impl Loaded {
             while let Some(pass) = passes.get(next.fetch_add(1, Ordering::Relaxed)) {
                 done.push((pass.start, self.encoder.run(&ids[pass.clone()], &mut work)?));
             }
-            Ok(done)
+            Ok::<_, Fault>(done)
         };
         let mut done = thread::scope(|scope| {
             let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();

@@ -158,8 +158,7 @@ fn gelu(x: f32) -> f32 {
     // Abramowitz and Stegun 7.1.26: 1 - erf(z) = (a1 t + .. + a5 t^5) e^(-z^2), t = 1 / (1 + p z), for z >= 0.
     let z = x.abs() * FRAC_1_SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * z);
-    let series =
-        t * (0.254_829_6 + t * (-0.284_496_72 + t * (1.421_413_8 + t * (-1.453_152_1 + t * 1.061_405_4))));
+    let series = t * (0.254_829_6 + t * (-0.284_496_72 + t * (1.421_413_8 + t * (-1.453_152_1 + t * 1.061_405_4))));
     let half_tail = 0.5 * series * exp(-z * z);
     x * if x < 0.0 { half_tail } else { 1.0 - half_tail }
 }

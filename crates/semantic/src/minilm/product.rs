@@ -60,8 +60,7 @@ mod tests {
             Linear::new(&weights, inputs, outputs).apply(&x, &mut y);
             for row in 0..rows {
                 for output in 0..outputs {
-                    let right: f32 =
-                        (0..inputs).map(|i| x[row * inputs + i] * weights[output * inputs + i]).sum();
+                    let right: f32 = (0..inputs).map(|i| x[row * inputs + i] * weights[output * inputs + i]).sum();
                     assert!((y[row * outputs + output] - right).abs() < 1e-3);
                 }
             }

@@ -81,3 +81,8 @@ pub(super) fn check_name(name: &str) -> Result<()> {
 fn damaged(folder: &Path, why: &str) -> Fault {
     Fault::unavailable(format!("the model in {} is damaged: {why}", folder.display())).hint(MEND)
 }
+
+pub(super) fn write_error(path: &Path, error: &std::io::Error) -> Fault {
+    Fault::unavailable(format!("cannot write {}: {}", path.display(), oneiric::paths::plain(error)))
+        .hint("make room or the folder writable")
+}
