@@ -7,6 +7,7 @@ pub mod facts;
 pub mod figures;
 pub mod launch;
 pub mod meters;
+pub mod visitors;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use oneiric::run_file::{self, RunFile, ServerInfo};
 use oneiric::secret::Secret;
 use oneiric_server::http::{Auth, BindRequest, Gate, Listener, REQUEST_LIMIT, Site, bind, router, serve};
 use oneiric_server::lifecycle::{Lifecycle, Parent, Signals};
-use oneiric_server::mcp::{Endpoint, Fixture, serve_stdio};
+use oneiric_server::mcp::{Endpoint, Fixture, Handler, serve_stdio};
 use oneiric_server::stdin::{Pieces, client_may_be_there, pieces};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,7 @@ use crate::mcp::Tools;
 use crate::{PRODUCT, VERSION};
 use figures::Figures;
 use launch::{Launch, Transport};
+use visitors::{FrontDoor, Visitors};
 
 /// Longest time that the end may take.
 const END_LIMIT: Duration = Duration::from_secs(8);
@@ -47,7 +49,7 @@ pub fn run(launch: Launch) -> Result<()> {
         .enable_all()
         .build()
         .map_err(|error| Fault::unavailable(format!("cannot start threads: {error}")))?;
-    let ended = runtime.block_on(Server::new(launch).run());
+    let ended = runtime.block_on(async { Server::new(launch).run().await });
     runtime.shutdown_timeout(Duration::from_millis(500));
     ended
 }
@@ -59,6 +61,7 @@ struct Server {
     clock: Arc<dyn Clock>,
     shelf: Arc<archive::Later>,
     desk: Arc<Desk>,
+    visitors: Arc<Visitors>,
 }
 
 /// An HTTP door that is open.
@@ -73,7 +76,22 @@ impl Server {
         let shelf = Arc::new(archive::Later::new(launch.archive.clone(), Arc::clone(&clock)));
         let desk = Desk::new(Arc::clone(&shelf) as Arc<dyn Shelf>, Arc::clone(&clock), launch.facts.clone())
             .written_by(launch.hand.clone());
-        Self { launch, parent: Parent::now(), lifecycle: Lifecycle::new(), clock, shelf, desk: Arc::new(desk) }
+        let desk = Arc::new(desk);
+        let lifecycle = Lifecycle::new();
+        let visitors = Visitors::new(launch.visits.clone(), Arc::clone(&desk), lifecycle.clone());
+        Self { launch, parent: Parent::now(), lifecycle, clock, shelf, desk, visitors }
+    }
+
+    /// The protocol over the desk; clients that stay are announced to the visitors.
+    fn handler(&self) -> Handler {
+        let reception = FrontDoor(Arc::clone(&self.visitors));
+        Tools::handler(Arc::clone(&self.desk), self.launch.profile).with_reception(Arc::new(reception))
+    }
+
+    /// Ends the sessions of clients that are still there.
+    async fn all_go(&self, reason: &'static str) {
+        let visitors = Arc::clone(&self.visitors);
+        let _ = tokio::task::spawn_blocking(move || visitors.all_go(reason)).await;
     }
 
     async fn run(self) -> Result<()> {
@@ -99,6 +117,7 @@ impl Server {
         let reason = signals.next().await;
         tracing::info!(reason, "ending");
         door.closing.cancel();
+        self.all_go(reason).await;
         self.lifecycle.end();
         self.lifecycle.finished(END_LIMIT).await;
         drop(door.run_file);
@@ -115,17 +134,14 @@ impl Server {
     /// The client on standard input, to its end.
     async fn client(&self, input: Pieces, mut signals: Signals) -> Result<()> {
         self.desk.facts().serving("standard input and output");
-        let served = serve_stdio(
-            Tools::handler(Arc::clone(&self.desk), self.launch.profile),
-            input,
-            tokio::io::stdout(),
-            self.lifecycle.token(),
-        );
-        tokio::select! {
-            () = served => tracing::info!(reason = "end of input", "ending"),
-            reason = signals.next() => tracing::info!(reason, "ending"),
-            () = self.parent.gone() => tracing::info!(reason = "parent is gone", "ending"),
-        }
+        let served = serve_stdio(self.handler(), input, tokio::io::stdout(), self.lifecycle.token());
+        let reason = tokio::select! {
+            () = served => "end of input",
+            reason = signals.next() => reason,
+            () = self.parent.gone() => "parent is gone",
+        };
+        tracing::info!(reason, "ending");
+        self.all_go(reason).await;
         Ok(())
     }
 
@@ -222,7 +238,7 @@ impl Server {
             None => Auth::off(),
         };
         let closing = self.lifecycle.token().child_token();
-        let handler = Tools::handler(Arc::clone(&self.desk), launch.profile);
+        let handler = self.handler();
         let figures = Arc::new(Figures::new(Arc::clone(&self.desk)));
         let site = Site {
             endpoint: launch.mcp.then(|| match launch.fixture {

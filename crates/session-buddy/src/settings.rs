@@ -170,14 +170,9 @@ static SPECS: &[Spec] = &[
         "session_tracking.auto_init",
         Kind::Bool,
         "true",
-        "Open a session for a client in a git repository (not done by this version)",
+        "Open a session for an MCP client that connects from a git repository",
     ),
-    spec(
-        "session_tracking.auto_cleanup",
-        Kind::Bool,
-        "true",
-        "End that session when the client goes (not done by this version)",
-    ),
+    spec("session_tracking.auto_cleanup", Kind::Bool, "true", "End that session when the client goes"),
     named(
         spec(
             "semantic_search.enabled",

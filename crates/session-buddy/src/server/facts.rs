@@ -124,12 +124,11 @@ fn optional(settings: &Settings) -> Vec<Part> {
         said("Crackerjack", "crackerjack.enabled", ""),
         said("Akosha sync", "akosha.enabled", ""),
     ];
-    if settings.bool("session_tracking.auto_init") {
-        parts.push(said(
-            "Automatic sessions of MCP clients",
-            "session_tracking.auto_init",
-            "; clients call track_session_start",
-        ));
-    }
+    parts.push(if settings.bool("session_tracking.auto_init") {
+        let ends = if settings.bool("session_tracking.auto_cleanup") { "end with their clients" } else { "stay open" };
+        Part::ok("Sessions of MCP clients", "automatic", format!("in git repositories; they {ends}"))
+    } else {
+        Part::off("Sessions of MCP clients", "session_tracking_auto_init = false; clients call track_session_start")
+    });
     parts
 }

@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 
+use oneiric::event::UserIdentity;
 use oneiric::fault::{Fault, Result};
 use oneiric::paths::{Home, expand_tilde};
+use oneiric::process::username;
 use oneiric::settings::{Settings, Surroundings};
 use oneiric_server::mcp::Profile;
 
 use super::access::Access;
 use super::archive::Archive;
 use super::facts::Facts;
+use super::visitors::Own;
 use crate::settings::CATALOG;
 
 /// Whether sessions are kept on disk.
@@ -77,6 +80,8 @@ pub struct Launch {
     pub archive: Archive,
     /// Spools to take events from; `None` when none may be emptied.
     pub spools: Option<Vec<PathBuf>>,
+    /// Whose the sessions of MCP clients are, and whether they open and end by themselves.
+    pub visits: Own,
     /// Tools that MCP clients see in the list.
     pub profile: Profile,
     /// Whether the conformance suite's tools are served too.
@@ -117,6 +122,15 @@ impl Launch {
             access,
             archive: if mode == Mode::Lite { Archive::Memory } else { archive(settings)? },
             spools,
+            visits: Own {
+                cwd: surroundings.cwd.clone(),
+                user: UserIdentity {
+                    username: username(&surroundings.vars),
+                    home: surroundings.user_home.to_string_lossy().into_owned(),
+                },
+                opens: settings.bool("session_tracking.auto_init"),
+                ends: settings.bool("session_tracking.auto_cleanup"),
+            },
             profile: Profile::parse(settings.text("mcp.tool_profile")).unwrap_or_default(),
             fixture: false,
             mcp: !wishes.no_mcp,
