@@ -10,6 +10,7 @@ mod health;
 mod links;
 mod logs;
 mod man;
+mod mcp_config;
 mod output;
 mod progress;
 mod remember;
@@ -109,6 +110,8 @@ enum McpCommand {
     Restart(start::StartArgs),
     /// Show whether the server and its parts work
     Health(health::HealthArgs),
+    /// Print or write the entry by which an MCP client finds this server
+    Config(mcp_config::McpConfigArgs),
     /// Serve the protocol's conformance suite
     #[command(hide = true)]
     ConformanceFixture(start::StartArgs),
@@ -137,6 +140,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command, surroundings: Surroundings) -> Result<ExitCode> {
     match command {
         Command::Start(args) | Command::Mcp(McpCommand::Start(args)) => start::run(&args, surroundings),
+        Command::Mcp(McpCommand::Config(args)) => mcp_config::run(&args, &Context::new(surroundings)?),
         Command::Mcp(McpCommand::ConformanceFixture(args)) => start::run_fixture(&args, surroundings),
         Command::Mcp(McpCommand::Stop) => control::stop(&surroundings),
         Command::Mcp(McpCommand::Restart(args)) => control::restart(&args, &surroundings),

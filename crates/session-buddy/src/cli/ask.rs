@@ -175,7 +175,7 @@ impl Context {
 }
 
 /// An address that can be connected to, for one that was listened on.
-fn reachable(address: &str) -> String {
+pub(super) fn reachable(address: &str) -> String {
     match address.parse::<SocketAddr>() {
         Ok(mut socket) if socket.ip().is_unspecified() => {
             socket.set_ip(if socket.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
