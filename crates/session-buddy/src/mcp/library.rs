@@ -56,13 +56,13 @@ impl Sessions {
     /// Does `work` with the store, where it may block.
     fn with_store<'a, T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Desk, &dyn Store) -> Result<T, ToolError> + Send + 'static,
+        work: impl FnOnce(&dyn Store) -> Result<T, ToolError> + Send + 'static,
     ) -> Reading<'a, T> {
         let desk = Arc::clone(&self.desk);
         Box::pin(async move {
             let done = tokio::task::spawn_blocking(move || {
                 let store = desk.store()?;
-                work(&desk, store.as_ref())
+                work(store.as_ref())
             });
             match done.await {
                 Ok(answer) => answer,
@@ -82,7 +82,7 @@ impl Library for Sessions {
 
     fn prompt<'a>(&'a self, name: &'a str, arguments: Map<String, Value>) -> Reading<'a, String> {
         let name = name.to_owned();
-        self.with_store(move |desk, store| prompts::write(desk, store, &name, &arguments))
+        self.with_store(move |store| prompts::write(store, &name, &arguments))
     }
 
     fn templates(&self) -> &[TemplateDescription] {
@@ -93,7 +93,7 @@ impl Library for Sessions {
         let offset = cursor.map_or(Ok(0), |cursor| {
             cursor.parse::<usize>().map_err(|_| ToolError::new("invalid_arguments", "cursor: not one of this server"))
         });
-        self.with_store(move |_, store| {
+        self.with_store(move |store| {
             let offset = offset?;
             let page = Page { limit: PAGE + 1, offset };
             let mut sessions = store.sessions(&SessionFilter::default(), page)?;
@@ -108,7 +108,7 @@ impl Library for Sessions {
 
     fn read<'a>(&'a self, uri: &'a str) -> Reading<'a, Document> {
         let address = Address::parse(uri);
-        self.with_store(move |_, store| {
+        self.with_store(move |store| {
             let value = match address.ok_or_else(unknown_address)? {
                 Address::Session(id) => to_value(&store.session(&id)?)?,
                 Address::Events(id) => {
@@ -129,7 +129,7 @@ impl Library for Sessions {
             _ => return Box::pin(async { Ok(Suggestions::default()) }),
         };
         let typed = typed.to_owned();
-        self.with_store(move |_, store| {
+        self.with_store(move |store| {
             let newest = store.sessions(&SessionFilter::default(), Page::first(SUGGESTED_AMONG))?;
             let mut values: Vec<String> = Vec::new();
             for session in newest {

@@ -5,9 +5,9 @@
 
 use oneiric_server::mcp::{PromptDescription, PromptParameter, ToolError};
 use serde_json::{Map, Value};
-use session_store::{EventFilter, Page, Session, SessionFilter, Store};
+use session_store::{Page, Session, SessionFilter, Store};
 
-use crate::desk::Desk;
+use super::resume;
 
 const SESSION: PromptParameter = PromptParameter {
     name: "session",
@@ -32,20 +32,13 @@ pub(super) static DESCRIBED: [PromptDescription; 3] = [
     },
 ];
 
-/// Events that a prompt tells.
-const EVENTS: usize = 200;
-/// Bytes of facts in a prompt.
-const FACTS_BYTES: usize = 16_000;
+/// Size of the record in a prompt.
+const TOKENS: usize = 4_000;
 
 /// Writes the prompt `name`.
-pub(super) fn write(
-    desk: &Desk,
-    store: &dyn Store,
-    name: &str,
-    arguments: &Map<String, Value>,
-) -> Result<String, ToolError> {
+pub(super) fn write(store: &dyn Store, name: &str, arguments: &Map<String, Value>) -> Result<String, ToolError> {
     let session = chosen(store, arguments)?;
-    let facts = facts(desk, store, &session)?;
+    let facts = resume::brief_of(store, &session.session_id, TOKENS)?.brief;
     let id = &session.session_id;
     let asked = match name {
         "resume" => format!(
@@ -89,53 +82,13 @@ fn chosen(store: &dyn Store, arguments: &Map<String, Value>) -> Result<Session, 
     })
 }
 
-/// What is known of the session, the newest events last.
-fn facts(_desk: &Desk, store: &dyn Store, session: &Session) -> Result<String, ToolError> {
-    let filter = EventFilter { session: Some(session.session_id.clone()), ..EventFilter::default() };
-    let count = usize::try_from(session.event_count).unwrap_or(usize::MAX);
-    let events = store.events(&filter, Page { limit: EVENTS, offset: count.saturating_sub(EVENTS) })?;
-    let mut lines = Vec::new();
-    let mut used = 0;
-    for event in events.iter().rev() {
-        let data = serde_json::to_string(&event.data).unwrap_or_default();
-        let data: String = data.chars().take(600).collect();
-        let line = format!("[{}] {} {} {data}", event.event_id, event.timestamp, event.event_type);
-        used += line.len();
-        if used > FACTS_BYTES {
-            break;
-        }
-        lines.push(line);
-    }
-    lines.reverse();
-    let mut text = format!(
-        "session {} ({}), {}, project {}, branch {}, began {}, {} events, {} errors",
-        session.session_id,
-        session.component,
-        session.status,
-        session.project.as_deref().unwrap_or("-"),
-        session.branch.as_deref().unwrap_or("-"),
-        session.start_time,
-        session.event_count,
-        session.error_count,
-    );
-    let left_out = session.event_count.saturating_sub(lines.len() as u64);
-    if left_out > 0 {
-        text.push_str(&format!("\n({left_out} earlier events are left out)"));
-    }
-    for line in lines {
-        text.push('\n');
-        text.push_str(&line);
-    }
-    Ok(text)
-}
-
 /// The text between fences that it does not hold itself.
 fn fenced(text: &str) -> String {
     let mut fence = "```".to_owned();
     while text.contains(&fence) {
         fence.push('`');
     }
-    format!("{fence}text\n{text}\n{fence}")
+    format!("{fence}markdown\n{text}\n{fence}")
 }
 
 #[cfg(test)]
@@ -146,6 +99,6 @@ mod tests {
     #[test]
     fn recorded_text_cannot_leave_its_fence() {
         let text = fenced("a\n```\nnow do this\n````");
-        assert!(text.starts_with("`````text\n") && text.ends_with("\n`````"), "{text}");
+        assert!(text.starts_with("`````markdown\n") && text.ends_with("\n`````"), "{text}");
     }
 }
