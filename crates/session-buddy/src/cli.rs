@@ -1,8 +1,10 @@
 //! The command line: a file a command. Data goes to standard output, everything else to standard error.
 
+mod analytics;
 mod archive;
 mod ask;
 mod backup;
+mod charts;
 mod config;
 mod control;
 mod events;
@@ -21,6 +23,7 @@ mod sessions;
 mod start;
 mod sync;
 mod vacuum;
+mod transfer;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -87,6 +90,12 @@ enum Command {
     SyncStatus(sync::StatusArgs),
     /// Send sessions to Akosha now
     SyncNow,
+    /// Write sessions with their events as lines of JSON
+    Export(transfer::ExportArgs),
+    /// Read sessions that 'export' wrote; what is known already stays as it is
+    Import(transfer::ImportArgs),
+    /// Show figures over recorded sessions
+    Analytics(analytics::AnalyticsArgs),
     /// Show every setting, its value and where it comes from
     Config(config::ConfigArgs),
     /// Show the server's log
@@ -164,6 +173,9 @@ fn run(command: Command, surroundings: Surroundings) -> Result<ExitCode> {
         Command::SyncStatus(args) => sync::status(&args, &Context::new(surroundings)?),
         Command::SyncNow => sync::now(&Context::new(surroundings)?),
         Command::Man(args) => man::run(&args),
+        Command::Export(args) => transfer::export(&args, &Context::new(surroundings)?),
+        Command::Import(args) => transfer::import(&args, &Context::new(surroundings)?),
+        Command::Analytics(args) => analytics::run(&args, &Context::new(surroundings)?),
         Command::Config(args) => config::run(&args, &surroundings),
         Command::Logs(args) => logs::run(&args, &Context::new(surroundings)?),
         Command::Completions { shell } => {
@@ -218,6 +230,9 @@ mod tests {
             "list-events",
             "list-events --session-id abc123",
             "search workflow --search-type text",
+            "analytics sessions",
+            "analytics sessions --range 30d",
+            "add-message --session my-project Manual",
             "config",
             "logs --tail 50",
             "archive-sessions --days 30",

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use session_store::Store;
 use session_store::remember::{Hand, Scribe};
 
-use crate::mcp::{events, health, links, remember, resume, search, sessions, upkeep};
+use crate::mcp::{analytics, events, health, links, remember, resume, search, sessions, upkeep};
 use crate::server::facts::Facts;
 use crate::server::meters::Meters;
 
@@ -51,6 +51,8 @@ pub enum Request {
     LinkSessions(links::LinkSessions),
     /// `session_links`
     SessionLinks(links::SessionLinks),
+    /// `analytics_sessions`
+    AnalyticsSessions(analytics::AnalyticsSessions),
     /// `health_check`
     HealthCheck,
 }
@@ -77,6 +79,7 @@ impl Request {
             "search" => Self::Search(plain(arguments)?.parse()?),
             "archive_sessions" => Self::ArchiveSessions(plain(arguments)?.parse()?),
             "restore_sessions" => Self::RestoreSessions(plain(arguments)?.parse()?),
+            "analytics_sessions" => Self::AnalyticsSessions(plain(arguments)?.parse()?),
             "add_message" => Self::AddMessage(plain(arguments)?.parse()?),
             "store_test_result" => Self::StoreTestResult(plain(arguments)?.parse()?),
             "checkpoint" => Self::Checkpoint(plain(arguments)?.parse()?),
@@ -206,6 +209,7 @@ impl Desk {
             }
             Request::ArchiveSessions(input) => input.run(store.as_ref(), self.clock()),
             Request::RestoreSessions(input) => input.run(store.as_ref()),
+            Request::AnalyticsSessions(input) => input.run(store.as_ref(), self.clock.now()),
             Request::AddMessage(input) => input.run(&self.scribe(store.as_ref())),
             Request::StoreTestResult(input) => input.run(&self.scribe(store.as_ref())),
             Request::Checkpoint(input) => input.run(store.as_ref(), &self.scribe(store.as_ref())),

@@ -1,5 +1,6 @@
 //! The MCP door: which tools there are, what they take and answer.
 
+pub mod analytics;
 pub mod events;
 pub mod health;
 pub mod library;
@@ -144,6 +145,11 @@ fn descriptions() -> Vec<ToolDescription> {
             Effect::AddsOnce,
         )
         .in_profile(Profile::Full),
+        ToolDescription::of::<analytics::AnalyticsSessions, analytics::AnalyticsShape>(
+            "analytics_sessions",
+            "Figures over recent sessions: totals, durations, by component and day (UTC).",
+            Effect::Reads,
+        ),
         ToolDescription::of::<health::HealthCheck, oneiric_server::health::Report>(
             "health_check",
             "State of the server and its parts.",

@@ -3,6 +3,7 @@
 //! One writer thread a process commits what waits together ([`writer`]); readers have connections of their own and
 //! never wait for it. Text search uses an FTS5 table of terms that were made by [`crate::analysis`].
 
+mod analytics;
 mod archive;
 pub mod compact;
 mod connection;
@@ -32,6 +33,7 @@ use oneiric::fault::Result;
 use oneiric::id::SessionId;
 use oneiric::redact::Redactor;
 
+use crate::analytics::{Analytics, Range};
 use crate::model::{
     Counts, EventFilter, EventRow, Page, SearchAnswer, SearchRequest, Session, SessionFilter, StoreInfo,
 };
@@ -217,6 +219,10 @@ impl Store for SqliteStore {
         }
         let ids = sessions.iter().map(|(id, at)| (id.as_str().to_owned(), *at)).collect();
         self.write(|door| door.mark_stale(ids)).map(|_| ())
+    }
+
+    fn analytics(&self, range: &Range) -> Result<Analytics> {
+        self.read(|connection| analytics::analytics(connection, range))
     }
 
     fn export(&self, selection: &Selection, show: &mut dyn FnMut(Line) -> Result<()>) -> Result<()> {

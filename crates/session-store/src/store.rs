@@ -6,6 +6,7 @@ use oneiric::fault::Result;
 use oneiric::id::SessionId;
 use oneiric::process::{Liveness, ProcessIdentity};
 
+use crate::analytics::{Analytics, Range};
 use crate::model::{
     Counts, EventFilter, EventRow, Page, SearchAnswer, SearchRequest, Session, SessionFilter, StoreInfo,
 };
@@ -61,6 +62,9 @@ pub trait Store: Upkeep + Send + Sync {
     /// Gives these sessions, while they are active, the status `stale` and the time as their end: for sessions that came from
     /// a store that had found their processes gone.
     fn abandon(&self, sessions: &[(SessionId, Timestamp)]) -> Result<()>;
+
+    /// Figures over the sessions of a range; they cost what the range holds.
+    fn analytics(&self, range: &Range) -> Result<Analytics>;
 
     /// Shows whole sessions, the oldest first, in one snapshot; ends with the first error of `show`.
     fn export(&self, selection: &Selection, show: &mut dyn FnMut(Line) -> Result<()>) -> Result<()>;

@@ -13,10 +13,12 @@ use oneiric_client::{Peer, PeerError, TokenSource};
 use oneiric_server::mcp::ToolError;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use session_store::Store;
 
 use super::output::{Screen, note};
 use crate::PRODUCT;
 use crate::desk::{Desk, Open, Request};
+use crate::mcp::analytics::AnalyticsSessions;
 use crate::mcp::links::{LinkSessions, SessionLinks};
 use crate::mcp::remember::{AddMessage, MakeCheckpoint, StoreTestResult};
 use crate::mcp::resume::ResumeContext;
@@ -55,6 +57,7 @@ question!(ListSessions, "list_sessions", ListSessions);
 question!(GetSession, "get_session", GetSession);
 question!(ListEvents, "list_events", ListEvents);
 question!(Search, "search", Search);
+question!(AnalyticsSessions, "analytics_sessions", AnalyticsSessions);
 question!(AddMessage, "add_message", AddMessage);
 question!(StoreTestResult, "store_test_result", StoreTestResult);
 question!(MakeCheckpoint, "checkpoint", Checkpoint);
@@ -164,6 +167,20 @@ impl Context {
         let facts = self.facts(spools);
         Ok(Desk::new(Arc::new(Open(store)), Arc::clone(&self.clock), facts)
             .written_by(crate::hand::of_process(&self.surroundings)))
+    }
+
+    /// The store itself, for work that is too large for one answer of the server. Several processes may use one database.
+    ///
+    /// # Errors
+    /// Unavailable while a server keeps its sessions in its memory; else as [`Context::own_desk`].
+    pub(super) fn own_store(&self, command: &str) -> Result<Arc<dyn Store>> {
+        if self.server().is_some_and(|info| info.database == "memory") {
+            return Err(Fault::unavailable(format!(
+                "{command} needs a database, and the running server keeps its sessions in memory"
+            ))
+            .hint("stop it, or start it in standard mode: session-buddy mcp stop"));
+        }
+        self.own_desk()?.store()
     }
 
     /// Facts of an installation whose server does not run.

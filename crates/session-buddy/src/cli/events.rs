@@ -87,7 +87,7 @@ fn as_table(events: &[EventRow], screen: Screen, of_all: bool) -> String {
 /// What happened, in a line.
 fn summary(data: &Map<String, Value>) -> String {
     let text = |key: &str| data.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let what = ["command", "message", "text", "error", "reason"].into_iter().find_map(text);
+    let what = ["command", "message", "text", "note", "error", "reason"].into_iter().find_map(text);
     let full = match (what, text("error")) {
         (Some(what), Some(error)) if what != error => format!("{what}: {error}"),
         (Some(what), _) => what.to_owned(),

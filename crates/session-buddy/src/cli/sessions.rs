@@ -10,10 +10,12 @@ use oneiric::fault::Result;
 use oneiric::moment;
 use oneiric::repository;
 use serde_json::Value;
+use session_store::links::Link;
 use session_store::{Session, SessionStatus};
 
 use super::ask::{Context, read};
 use super::output::{self, Format, cell, note, plain};
+use crate::mcp::links::{LinkList, SessionLinks};
 use crate::mcp::sessions::{GetSession, ListSessions, SessionLine, SessionList};
 use oneiric::clock::{Timestamp, clock_time};
 
@@ -206,11 +208,15 @@ pub(super) fn get(args: &GetArgs, context: &Context) -> Result<ExitCode> {
             let line: SessionLine = read(answer)?;
             output::emit(&as_csv(&[line]))
         }
-        Format::Table => output::emit(&as_text(&read(answer)?, context)),
+        Format::Table => {
+            let session: Session = read(answer)?;
+            let links: LinkList = read(context.ask(SessionLinks { session_id: session.session_id.clone() })?)?;
+            output::emit(&as_text(&session, &links.links, context))
+        }
     }
 }
 
-fn as_text(session: &Session, context: &Context) -> String {
+fn as_text(session: &Session, links: &[Link], context: &Context) -> String {
     let line = SessionLine::from(session.clone());
     let mut rows: Vec<(&str, String)> = vec![
         ("Session ID", session.session_id.clone()),
@@ -240,7 +246,10 @@ fn as_text(session: &Session, context: &Context) -> String {
     add("User", session.username.clone());
     add("Host", session.hostname.clone());
     add("Archived", session.archived_at.map(Timestamp::local));
-    add("Process", session.pid.map(|pid| pid.to_string()));
+    add("Process", session.pid.filter(|pid| *pid != 0).map(|pid| pid.to_string()));
+    for link in links {
+        rows.push(("Link", format!("{} {}", link.relation, link.session_id)));
+    }
     let mut text = String::new();
     for (name, value) in rows {
         text.push_str(&format!("{:<12} {}\n", format!("{name}:"), plain(&value)));

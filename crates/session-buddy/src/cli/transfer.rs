@@ -1,0 +1,209 @@
+//! `export` and `import`.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use oneiric::fault::{Fault, Result};
+use oneiric::moment;
+use oneiric::paths::{plain, private_file};
+use session_store::transfer::{Import, Line, Report, Selection, Trouble};
+use session_store::{SessionFilter, Store};
+
+use super::ask::Context;
+use super::output::note;
+use super::progress::Progress;
+
+/// Lines that were not taken and are told one by one.
+const TOLD: u64 = 50;
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// Only this session, by its id or a beginning of it; may be repeated
+    #[arg(long = "session", value_name = "ID")]
+    sessions: Vec<String>,
+    /// Only this project
+    #[arg(long)]
+    project: Option<String>,
+    /// Only this component
+    #[arg(long)]
+    component: Option<String>,
+    /// Started at or after: 24h, 7d, 2026-11-22 or a time stamp
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Started before
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Archived sessions too
+    #[arg(long)]
+    archived: bool,
+    /// Write to this file (0600) instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace the file when it exists
+    #[arg(long, requires = "output")]
+    force: bool,
+}
+
+/// Runs `export`.
+pub(super) fn export(args: &ExportArgs, context: &Context) -> Result<ExitCode> {
+    let now = context.now();
+    let moment = |text: &Option<String>| text.as_deref().map(|text| moment::parse(text, now)).transpose();
+    let selection = Selection {
+        sessions: args.sessions.clone(),
+        filter: SessionFilter {
+            project: args.project.clone(),
+            component: args.component.clone(),
+            since: moment(&args.since)?,
+            until: moment(&args.until)?,
+            ..SessionFilter::default()
+        },
+        archived: args.archived,
+    };
+    let store = context.own_store("export")?;
+    match &args.output {
+        None => {
+            let written = write(store.as_ref(), &selection, &mut BufWriter::new(std::io::stdout().lock()));
+            match written {
+                Ok(_) => Ok(ExitCode::SUCCESS),
+                Err(Broken::Pipe) => Ok(ExitCode::SUCCESS),
+                Err(Broken::Fault(fault)) => Err(fault),
+            }
+        }
+        Some(path) => {
+            let (sessions, events) =
+                to_file(store.as_ref(), &selection, &context.surroundings.cwd.join(path), args.force)?;
+            note(&format!("Exported {sessions} sessions with {events} events to {}", path.display()));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Why an export ended early.
+enum Broken {
+    /// The reader left, which is its right.
+    Pipe,
+    Fault(Fault),
+}
+
+/// Writes the lines; gives sessions and events.
+fn write(store: &dyn Store, selection: &Selection, out: &mut dyn Write) -> Result<(u64, u64), Broken> {
+    let (mut sessions, mut events, mut all) = (0, 0, 0);
+    let mut gone = false;
+    let mut progress = Progress::new("Exporting", "events");
+    let mut failed = |error: &std::io::Error| {
+        gone = error.kind() == ErrorKind::BrokenPipe;
+        Fault::unavailable(format!("cannot write the export: {}", plain(error)))
+    };
+    let shown = store.export(selection, &mut |line| {
+        let text = line.text().map_err(|error| Fault::internal(format!("cannot write JSON: {error}")))?;
+        match &line {
+            Line::Header(header) => all = header.events,
+            Line::Session(_) => sessions += 1,
+            Line::Event(_) => events += 1,
+        }
+        progress.tell(events, all);
+        out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).map_err(|error| failed(&error))
+    });
+    match shown.and_then(|()| out.flush().map_err(|error| failed(&error))) {
+        Ok(()) => Ok((sessions, events)),
+        Err(_) if gone => Err(Broken::Pipe),
+        Err(fault) => Err(Broken::Fault(fault)),
+    }
+}
+
+/// Writes a file that is whole or not there: under another name first.
+fn to_file(store: &dyn Store, selection: &Selection, path: &Path, force: bool) -> Result<(u64, u64)> {
+    let refused =
+        |error: &std::io::Error| Fault::unavailable(format!("cannot write {}: {}", path.display(), plain(error)));
+    if path.exists() && !force {
+        return Err(Fault::conflict(format!("{} exists", path.display())).hint("name another file, or add --force"));
+    }
+    let Some(name) = path.file_name().filter(|_| !path.is_dir()) else {
+        return Err(Fault::user(format!("{} is no file", path.display())));
+    };
+    let part = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
+    let done = (|| {
+        let file =
+            private_file().write(true).create(true).truncate(true).open(&part).map_err(|error| refused(&error))?;
+        let mut out = BufWriter::new(file);
+        let counts = match write(store, selection, &mut out) {
+            Ok(counts) => counts,
+            Err(Broken::Fault(fault)) => return Err(fault),
+            Err(Broken::Pipe) => return Err(Fault::unavailable(format!("cannot write {}", path.display()))),
+        };
+        let file = out.into_inner().map_err(|error| refused(error.error()))?;
+        file.sync_all().and_then(|()| std::fs::rename(&part, path)).map_err(|error| refused(&error))?;
+        Ok(counts)
+    })();
+    if done.is_err() {
+        let _ = std::fs::remove_file(&part);
+    }
+    done
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub(super) struct ImportArgs {
+    /// A file that 'export' wrote; - reads standard input
+    file: PathBuf,
+}
+
+/// Runs `import`.
+pub(super) fn import(args: &ImportArgs, context: &Context) -> Result<ExitCode> {
+    let (mut input, size): (Box<dyn BufRead>, u64) = if args.file.as_os_str() == "-" {
+        (Box::new(BufReader::new(std::io::stdin())), 0)
+    } else {
+        let path = context.surroundings.cwd.join(&args.file);
+        let file = File::open(&path).map_err(|error| refused(&path, &error))?;
+        let meta = file.metadata().map_err(|error| refused(&path, &error))?;
+        if meta.is_dir() {
+            return Err(Fault::user(format!("{} is a folder", path.display())).hint("name a file that 'export' wrote"));
+        }
+        (Box::new(BufReader::with_capacity(256 * 1024, file)), meta.len())
+    };
+    let store = context.own_store("import")?;
+    let mut rejected = 0;
+    let mut told = |trouble: Trouble| {
+        rejected += 1;
+        if rejected <= TOLD {
+            note(&format!("line {}: {}", trouble.line, super::output::plain(&trouble.reason)));
+        }
+    };
+    let mut progress = Progress::new("Importing", "bytes");
+    let report = Import::new(store.as_ref(), &mut told)
+        .run(input.as_mut(), &mut |so_far| progress.tell(so_far.bytes, size.max(so_far.bytes)))?;
+    drop(progress);
+    summary(&report)
+}
+
+fn refused(path: &Path, error: &std::io::Error) -> Fault {
+    let message = format!("cannot read {}: {}", path.display(), plain(error));
+    if error.kind() == ErrorKind::NotFound { Fault::not_found(message) } else { Fault::unavailable(message) }
+}
+
+fn summary(report: &Report) -> Result<ExitCode> {
+    if report.rejected > TOLD {
+        note(&format!("… and {} more lines", report.rejected - TOLD));
+    }
+    let text = format!(
+        "{} sessions, {} events stored, {} known already, {} lines rejected\n",
+        report.sessions, report.stored, report.duplicates, report.rejected
+    );
+    let done = super::output::emit(&text)?;
+    if report.rejected > 0 {
+        return Err(Fault::user(format!("{} lines could not be taken", report.rejected))
+            .hint("the others are stored; mend the lines above and import again"));
+    }
+    if !report.complete() {
+        return Err(Fault::user("the export ends before all that its first line promises")
+            .hint("what came is stored; import the whole file to add the rest"));
+    }
+    if report.header.is_none() && report.sessions == 0 {
+        return Err(Fault::user("this is no export of Session-Buddy").hint("write one with 'session-buddy export'"));
+    }
+    Ok(done)
+}

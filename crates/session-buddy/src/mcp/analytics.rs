@@ -1,0 +1,51 @@
+//! `analytics_sessions`: figures over the sessions of the last days.
+
+use oneiric::clock::Timestamp;
+use oneiric_server::mcp::ToolError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use session_store::Store;
+use session_store::analytics::Range;
+
+use crate::desk::to_value;
+
+const fn default_days() -> u64 {
+    7
+}
+
+/// Arguments of `analytics_sessions`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnalyticsSessions {
+    #[serde(default = "default_days")]
+    #[schemars(range(min = 1, max = 3660))]
+    pub(crate) range_days: u64,
+    #[serde(default)]
+    pub(crate) component: Option<String>,
+    #[serde(default)]
+    pub(crate) project: Option<String>,
+    /// Tell what failed
+    #[serde(default)]
+    pub(crate) errors: bool,
+}
+
+/// The answer, as far as its schema tells.
+#[derive(Debug, Serialize, JsonSchema)]
+#[allow(missing_docs, reason = "the fields of `session_store::analytics::Analytics` of the same names")]
+pub struct AnalyticsShape {
+    pub totals: Map<String, Value>,
+    pub active_now: u64,
+    pub failure_rate: f64,
+    pub durations: Map<String, Value>,
+    pub by_component: Vec<Value>,
+    pub by_day: Vec<Value>,
+}
+
+impl AnalyticsSessions {
+    pub(crate) fn run(self, store: &dyn Store, now: Timestamp) -> Result<Value, ToolError> {
+        let range = Range::last(self.range_days, now)?;
+        let component = self.component.filter(|component| component != "*");
+        to_value(&store.analytics(&Range { component, project: self.project, errors: self.errors, ..range })?)
+    }
+}

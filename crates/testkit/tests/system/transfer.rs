@@ -1,0 +1,170 @@
+//! Export and import over the real program: round trips, `kill -9`, hostile files.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use testkit::{Server, TestHome, soon};
+
+/// An export that was written by hand: many sessions with a start, commands and an end.
+fn written(sessions: usize, events: usize) -> String {
+    let mut text = format!(
+        r#"{{"kind":"header","format":"session-buddy-export","version":1,"sessions":{sessions},"events":{}}}"#,
+        sessions * (events + 2)
+    );
+    text.push('\n');
+    for session in 0..sessions {
+        let time = |second: usize| {
+            format!(
+                "2026-11-{:02}T{:02}:{:02}:{:02}Z",
+                1 + session % 20,
+                session / 20 % 24,
+                second / 60 % 60,
+                second % 60
+            )
+        };
+        let mut line = |event: &str, kind: &str, at: usize, data: &str| {
+            writeln!(text, r#"{{"kind":"event","session_id":"s{session:05}","event_id":"{event}","event_type":"{kind}","timestamp":"{}","data":{data}}}"#, time(at)).unwrap();
+        };
+        let start = r#"{"event_version":"1.0","component_name":"mahavishnu","session_type":"admin_shell","pid":1,"user":{"username":"ada","home":"/h"},"hostname":"elsewhere","environment":{"platform":"linux","cwd":"/w"},"project":"p"}"#;
+        line(&format!("s{session}.start"), "session_start", 0, start);
+        for number in 0..events {
+            let data =
+                format!(r#"{{"command":"make step-{number} of {session}","exit_code":0,"outcome":"completed"}}"#);
+            line(&format!("s{session}.{number}"), "command", number + 1, &data);
+        }
+        line(&format!("s{session}.end"), "session_end", events + 1, r#"{"status":"ended"}"#);
+    }
+    with_session_lines(&text, events + 2)
+}
+
+/// Puts the line of each session in front of its first event.
+fn with_session_lines(text: &str, events: usize) -> String {
+    let mut whole = String::with_capacity(text.len());
+    for line in text.lines() {
+        if line.contains("session_start") {
+            let session = &line[line.find("\"session_id\":\"").unwrap() + 14..][..6];
+            let at = &line[line.find("\"timestamp\":\"").unwrap() + 13..][..20];
+            writeln!(whole, r#"{{"kind":"session","session_id":"{session}","status":"ended","start_time":"{at}","events":{events}}}"#).unwrap();
+        }
+        whole.push_str(line);
+        whole.push('\n');
+    }
+    whole
+}
+
+fn export(home: &TestHome) -> String {
+    home.session_buddy(["export", "--archived"]).run().expect_success().stdout.clone()
+}
+
+fn file(home: &TestHome, name: &str, text: &str) -> PathBuf {
+    let path = home.work().join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn import(home: &TestHome, path: &Path) -> testkit::Finished {
+    home.session_buddy(["import", &path.to_string_lossy()]).run()
+}
+
+#[test]
+fn what_a_shell_did_goes_to_another_home_and_back_the_same() {
+    let home = TestHome::new();
+    home.mahavishnu(["shell", "-c", "ps(); print('ä 你好'); nosuch()"]).run();
+    home.session_buddy(["add-message", "--session", "other", "a note"]).run().expect_success();
+    let path = home.work().join("all.jsonl");
+    let name = path.to_string_lossy().into_owned();
+    home.session_buddy(["export", "--output", &name]).run().expect_success();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    home.session_buddy(["export", "--output", &name])
+        .run()
+        .expect_code(5)
+        .expect_one_clear_line(&["exists", "--force"]);
+    let other = TestHome::new();
+    import(&other, &path).expect_success();
+    assert_eq!(export(&other), fs::read_to_string(&path).unwrap());
+    let again = import(&other, &path);
+    assert!(again.expect_success().stdout.contains(" 0 events stored"), "{again}");
+    assert_eq!(export(&other), fs::read_to_string(&path).unwrap());
+    // A pipe from one home to the other does the same.
+    let third = TestHome::new();
+    third.session_buddy(["import", "-"]).stdin(fs::read(&path).unwrap()).run().expect_success();
+    assert_eq!(export(&third), export(&home));
+}
+
+#[test]
+fn an_import_that_was_killed_is_made_whole_by_running_it_again() {
+    let source = TestHome::new();
+    let path = file(&source, "many.jsonl", &written(300, 100));
+    import(&source, &path).expect_success();
+    let whole = export(&source);
+    let home = TestHome::new();
+    let log = home.session_buddy_home().join("sessions.db-wal");
+    let mut seen = 0;
+    for _ in 0..3 {
+        let mut running = home.session_buddy(["import", &path.to_string_lossy()]).spawn_without_input();
+        // The log grows when a part was stored: then it dies.
+        soon("a part of the import", || {
+            let size = fs::metadata(&log).map_or(0, |meta| meta.len());
+            let grown = size > seen + 100_000 || running.has_ended();
+            if grown {
+                seen = size;
+            }
+            grown
+        });
+        running.kill();
+    }
+    let done = import(&home, &path);
+    assert!(done.expect_success().stdout.contains("300 sessions"), "{done}");
+    assert_eq!(export(&home), whole);
+}
+
+#[test]
+fn hostile_lines_are_told_by_number_and_the_good_ones_stored() {
+    let home = TestHome::new();
+    let good = written(2, 3);
+    let mut mixed = String::new();
+    for line in good.lines() {
+        mixed.push_str(line);
+        mixed.push_str("\n{\"kind\":\"event\",\u{1b}[31m\n");
+    }
+    let done = import(&home, &file(&home, "mixed.jsonl", &mixed));
+    done.expect_code(2).expect_no_internals();
+    assert!(done.stderr.contains("line 2: ") && done.stderr.contains("the others are stored"), "{done}");
+    assert!(!done.stderr.contains('\u{1b}'), "{done}");
+    assert!(done.stdout.contains("2 sessions, 10 events stored, 0 known already, 13 lines rejected"), "{done}");
+    for (name, text) in [
+        ("empty.jsonl", String::new()),
+        ("foreign.csv", "a,b\n1,2\n".to_owned()),
+        ("bytes.bin", "\u{0}\u{1}\n".repeat(200)),
+    ] {
+        let done = import(&home, &file(&home, name, &text));
+        done.expect_code(2).expect_no_internals();
+        assert!(done.stderr.lines().count() < 60, "{done}");
+    }
+    import(&home, &home.work().join("missing.jsonl")).expect_code(4).expect_one_clear_line(&["missing.jsonl"]);
+    import(&home, &home.work()).expect_code(2).expect_one_clear_line(&["is a folder"]);
+    let cut = &good[..good.len() * 2 / 3];
+    let cut = &cut[..=cut.rfind('\n').unwrap()];
+    let other = TestHome::new();
+    let done = import(&other, &file(&other, "cut.jsonl", cut));
+    assert!(done.expect_code(2).stderr.contains("ends before all"), "{done}");
+}
+
+#[test]
+fn sessions_in_the_memory_of_a_server_are_not_exported_from_an_empty_file() {
+    let home = TestHome::new();
+    let server = Server::start_with(&home, &["start", "--mode=lite"]);
+    home.session_buddy(["export"]).run().expect_code(6).expect_one_clear_line(&["memory"]);
+    server.stop();
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let home = TestHome::new();
+    import(&home, &file(&home, "many.jsonl", &written(20, 200))).expect_success();
+    let done = home.sh("session-buddy export | head -1").run();
+    assert!(done.expect_success().stdout.contains("\"kind\":\"header\""), "{done}");
+    assert!(done.stderr.is_empty(), "{done}");
+}
