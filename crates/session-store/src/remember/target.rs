@@ -94,7 +94,8 @@ fn open(scribe: &Scribe<'_>, project: &str, here: &Here) -> Result<Session> {
         event_id: EventId::generate(scribe.now),
         event_type: EventType::known(EventType::SESSION_START),
         timestamp: scribe.now,
-        sequence: Some(0),
+        // None, as what follows: a number would sort it behind what is written in the same moment.
+        sequence: None,
         data,
     };
     scribe.put(EventBatch { session_id: session_id.clone(), events: vec![event] })?;

@@ -13,6 +13,7 @@ macro_rules! on_every_store {
     };
 }
 
+mod analytics;
 mod archive;
 mod ingestion;
 mod life;

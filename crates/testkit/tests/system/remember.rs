@@ -127,12 +127,13 @@ fn links_are_seen_from_both_sides_and_in_the_session() {
 fn the_seeds_test_result_is_stored_by_the_tool() {
     let home = TestHome::new();
     let server = Server::start(&home);
-    let opened = server.tool("add_message", json!({ "session_id": "web", "text": "begin" }));
+    let tool = |name: &str, arguments: Value| server.tool(name, arguments)["structuredContent"].clone();
+    let opened = tool("add_message", json!({ "session_id": "web", "text": "begin" }));
     let session = opened["session_id"].as_str().unwrap().to_owned();
     let arguments = json!({ "session_id": session, "test_file": "test_auth.py", "result": "passed", "coverage": 95, "duration_ms": 1234 });
-    let stored = server.tool("store_test_result", arguments);
+    let stored = tool("store_test_result", arguments);
     assert_eq!(stored["stored"], json!(true), "{stored}");
-    let brief = server.tool("resume_context", json!({ "session_id": session, "max_tokens": 500 }));
+    let brief = tool("resume_context", json!({ "session_id": session, "max_tokens": 500 }));
     assert!(brief["brief"].as_str().unwrap().contains("test_auth.py passed, 95% covered"), "{brief}");
     server.stop();
 }
