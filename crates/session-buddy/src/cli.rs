@@ -22,8 +22,8 @@ mod search;
 mod sessions;
 mod start;
 mod sync;
-mod vacuum;
 mod transfer;
+mod vacuum;
 
 use std::io::Write;
 use std::process::ExitCode;

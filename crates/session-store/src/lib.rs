@@ -8,8 +8,8 @@
 extern crate self as session_store;
 
 pub mod analysis;
-pub mod backup;
 pub mod analytics;
+pub mod backup;
 pub mod brief;
 pub mod links;
 pub mod model;
