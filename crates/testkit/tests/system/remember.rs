@@ -51,7 +51,7 @@ fn a_message_that_cannot_be_stored_says_why_in_one_line() {
 fn what_a_shell_did_can_be_gone_on_from_with_every_line_cited() {
     let home = TestHome::new();
     let tree = git::repository(&home, "shop");
-    home.mahavishnu(["shell", "-c", "print(1); nosuchthing()"]).cwd(&tree).run();
+    let _ = home.mahavishnu(["shell", "-c", "print(1); nosuchthing()"]).cwd(&tree).run();
     let session = id(&home.sessions(&[])[0]);
     let checkpoint = [
         "checkpoint",

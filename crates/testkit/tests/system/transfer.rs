@@ -71,7 +71,7 @@ fn import(home: &TestHome, path: &Path) -> testkit::Finished {
 #[test]
 fn what_a_shell_did_goes_to_another_home_and_back_the_same() {
     let home = TestHome::new();
-    home.mahavishnu(["shell", "-c", "ps(); print('ä 你好'); nosuch()"]).run();
+    let _ = home.mahavishnu(["shell", "-c", "ps(); print('ä 你好'); nosuch()"]).run();
     home.session_buddy(["add-message", "--session", "other", "a note"]).run().expect_success();
     let path = home.work().join("all.jsonl");
     let name = path.to_string_lossy().into_owned();
