@@ -7,6 +7,7 @@ mod backup;
 mod charts;
 mod config;
 mod control;
+mod doctor;
 mod events;
 mod health;
 mod links;
@@ -78,6 +79,8 @@ enum Command {
     /// Link sessions
     #[command(subcommand)]
     Session(links::SessionCommand),
+    /// Look for what is wrong with the home, the database and the spools, and mend it
+    Doctor(doctor::DoctorArgs),
     /// Make, list, check, restore and delete backups of the database
     #[command(subcommand)]
     Backup(backup::BackupCommand),
@@ -169,6 +172,7 @@ fn run(command: Command, surroundings: Surroundings) -> Result<ExitCode> {
         Command::Session(command) => links::run(&command, &Context::new(surroundings)?),
         Command::Backup(command) => backup::run(&command, &Context::new(surroundings)?),
         Command::Retention(command) => retention::run(&command, &Context::new(surroundings)?),
+        Command::Doctor(args) => doctor::run(&args, &Context::new(surroundings)?),
         Command::Vacuum(args) => vacuum::run(&args, &Context::new(surroundings)?),
         Command::SyncStatus(args) => sync::status(&args, &Context::new(surroundings)?),
         Command::SyncNow => sync::now(&Context::new(surroundings)?),

@@ -5,6 +5,7 @@
 
 mod analytics;
 mod archive;
+pub mod checkup;
 pub mod compact;
 mod connection;
 mod counters;

@@ -249,3 +249,50 @@ fn a_server_with_its_sessions_in_memory_archives_them_and_has_no_file_to_back_up
     assert_eq!(home.sessions(&[]).len(), 1);
     home.session_buddy(["backup", "create"]).run().expect_code(5).expect_one_clear_line(&["memory"]);
 }
+
+#[test]
+fn doctor_finds_what_is_wrong_and_mends_what_is_safe() {
+    let home = home_with_sessions(3);
+    // Rows that were added by hand are in no index and no total.
+    let found = home.session_buddy(["doctor"]).run();
+    found.expect_code(1);
+    for part in ["✗ Search index", "! Totals", "! Backups: there is none", "doctor --fix"] {
+        assert!(found.stdout.contains(part), "'{part}' is missing: {found}");
+    }
+    home.sh("chmod 755 ~/.session-buddy").run().expect_success();
+    let mended = home.session_buddy(["doctor", "--fix", "--deep"]).run();
+    mended.expect_success();
+    for part in ["mended: Home", "mended: Search index", "mended: Totals"] {
+        assert!(mended.stdout.contains(part), "'{part}' is missing: {mended}");
+    }
+    home.session_buddy(["backup", "create"]).run().expect_success();
+    let report = home.session_buddy(["doctor", "--json"]).run().expect_success().json();
+    let states: Vec<_> = report.as_array().unwrap().iter().map(|finding| finding["state"].clone()).collect();
+    assert!(states.iter().all(|state| state == "ok"), "{report}");
+    let hits = home.session_buddy(["search", "cargo", "--format", "json"]).run().expect_success().json().to_string();
+    assert!(hits.contains("old-0002"), "what was added by hand is found now: {hits}");
+    fs::write(home.database(), b"no database any more").unwrap();
+    let broken = home.session_buddy(["doctor"]).run();
+    broken.expect_code(1);
+    assert!(broken.stdout.contains("✗ Database") && broken.stdout.contains("damaged"), "{broken}");
+    home.session_buddy(["backup", "restore", "latest"]).run().expect_success();
+    assert_eq!(home.sessions(&[]).len(), 4);
+}
+
+#[test]
+fn retention_previews_and_deletes_by_the_rules_of_the_settings_only() {
+    let mut home = home_with_sessions(3);
+    home.session_buddy(["retention", "apply"])
+        .run()
+        .expect_code(3)
+        .expect_one_clear_line(&["no rule", "retention.days"]);
+    home.set_var("SESSION_BUDDY_RETENTION__PROJECTS", "engine=30");
+    let preview = home.session_buddy(["retention", "preview", "--format", "json"]).run().expect_success().json();
+    assert_eq!(preview, json!([{ "rule": "retention.projects engine=30", "sessions": 3, "events": 12 }]));
+    assert_eq!(home.sessions(&[]).len(), 4);
+    let done = home.session_buddy(["retention", "apply"]).run();
+    assert!(done.expect_success().stdout.contains("Deleted 3 sessions and 12 events"), "{done}");
+    assert_eq!(home.sessions(&[]).len(), 1);
+    home.set_var("SESSION_BUDDY_RETENTION__PROJECTS", "engine");
+    home.session_buddy(["retention", "preview"]).run().expect_code(3).expect_one_clear_line(&["engine", "name=days"]);
+}

@@ -1,0 +1,213 @@
+//! Looks whether a database is sound beyond being readable, and mends what can be made anew from its rows.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use oneiric::clock::Timestamp;
+use oneiric::fault::Result;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use super::connection::{Access, Place};
+use super::counters;
+use super::failure::Failure;
+use super::prepare::Terms;
+use super::session_row::{SCOPE_COMPONENT, SCOPE_EVENT_TYPE, SCOPE_PROJECT, SCOPE_SESSION_TYPE, scope, time, whole};
+use crate::upkeep::Progress;
+
+/// Events that are looked for in the index: the newest, and as many from everywhere.
+const SAMPLE: i64 = 100;
+/// Events that one transaction of rebuilding the index takes.
+const BATCH: i64 = 1_000;
+const ALL_EVENTS: &str = "(SELECT seq, session_id, event_type, data FROM session_events
+    UNION ALL SELECT seq, session_id, event_type, data FROM archived_events)";
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checkup {
+    /// What SQLite says of the file's structure, when it is not sound.
+    pub damage: Option<String>,
+    /// Totals that differ from what they count: name, kept, counted.
+    pub miscounted: Vec<(String, u64, u64)>,
+    /// Events that were looked for in the search index, and those that it does not know.
+    pub sampled: u64,
+    /// Those of `sampled` that the index does not know.
+    pub unindexed: u64,
+    /// The latest time of any session's event.
+    pub latest: Option<Timestamp>,
+}
+
+fn place(path: &Path) -> Place {
+    Place::File { path: path.to_path_buf(), access: Access::ReadWrite }
+}
+
+/// Examines the database at `path`, with every index entry when `deep`.
+///
+/// # Errors
+/// `Unavailable` when it cannot be read.
+pub fn look(path: &Path, deep: bool) -> Result<Checkup> {
+    let place = place(path);
+    let looked = (|| {
+        let connection = place.reader()?;
+        let check = if deep { "PRAGMA integrity_check(1)" } else { "PRAGMA quick_check(1)" };
+        let answer: String = connection.query_row(check, [], |row| row.get(0))?;
+        if answer != "ok" {
+            return Ok(Checkup { damage: answer.lines().next().map(str::to_owned), ..Checkup::default() });
+        }
+        let snapshot = connection.unchecked_transaction()?;
+        let (sampled, unindexed) = sample(&snapshot)?;
+        let latest = "SELECT max(last_event_time) FROM sessions";
+        let latest = snapshot.query_row(latest, [], |row| time(row, 0))?;
+        Ok(Checkup { damage: None, miscounted: miscounted(&snapshot)?, sampled, unindexed, latest })
+    })();
+    looked.map_err(|failure: Failure| failure.tell(&place))
+}
+
+fn miscounted(connection: &Connection) -> Result<Vec<(String, u64, u64)>, Failure> {
+    let mut wrong = Vec::new();
+    for (name, what, tables) in [
+        (counters::SESSIONS, "sessions", &["sessions", "archived_sessions"][..]),
+        (counters::EVENTS, "events", &["session_events", "archived_events"]),
+        (counters::ARCHIVED_SESSIONS, "archived sessions", &["archived_sessions"]),
+        (counters::ARCHIVED_EVENTS, "archived events", &["archived_events"]),
+    ] {
+        let kept = counters::value(connection, name)?.max(0.0) as u64;
+        let mut counted = 0;
+        for table in tables {
+            counted += connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| whole(row, 0))?;
+        }
+        if kept != counted {
+            wrong.push((what.to_owned(), kept, counted));
+        }
+    }
+    Ok(wrong)
+}
+
+/// How many of some events the index does not know.
+fn sample(connection: &Connection) -> Result<(u64, u64), Failure> {
+    let sql = "SELECT seq, event_type FROM (SELECT seq, event_type FROM session_events ORDER BY seq DESC LIMIT ?1)
+        UNION SELECT seq, event_type FROM (SELECT seq, event_type FROM session_events
+            WHERE seq % max(1, (SELECT count(*) / ?1 FROM session_events)) = 0 LIMIT ?1)";
+    let mut select = connection.prepare(sql)?;
+    let mut known = connection.prepare("SELECT 1 FROM event_search WHERE event_search MATCH ?1 AND rowid = ?2")?;
+    let (mut sampled, mut unknown) = (0, 0);
+    let mut rows = select.query([SAMPLE])?;
+    while let Some(row) = rows.next()? {
+        let (seq, event_type): (i64, String) = (row.get(0)?, row.get(1)?);
+        sampled += 1;
+        unknown += u64::from(!known.exists((format!("\"{}\"", scope(SCOPE_EVENT_TYPE, &event_type)), seq))?);
+    }
+    Ok((sampled, unknown))
+}
+
+/// Counts sessions and events again.
+///
+/// # Errors
+/// What the store says.
+pub fn recount(path: &Path) -> Result<()> {
+    let place = place(path);
+    let done = (|| {
+        let mut connection = place.writer(None)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(
+            "DELETE FROM counters WHERE name IN ('sessions', 'events', 'archived_sessions', 'archived_events');
+             INSERT INTO counters (name, component, label, value)
+                SELECT 'sessions', component, status, count(*) FROM
+                    (SELECT component, status FROM sessions UNION ALL SELECT component, status FROM archived_sessions)
+                GROUP BY component, status;
+             INSERT INTO counters (name, component, label, value)
+                SELECT 'events', '', event_type, count(*) FROM
+                    (SELECT event_type FROM session_events UNION ALL SELECT event_type FROM archived_events)
+                GROUP BY event_type;
+             INSERT INTO counters (name, component, label, value)
+                SELECT 'archived_sessions', '', '', count(*) FROM archived_sessions
+                UNION ALL SELECT 'archived_events', '', '', count(*) FROM archived_events;",
+        )?;
+        transaction.commit()?;
+        Ok(())
+    })();
+    done.map_err(|failure: Failure| failure.tell(&place))
+}
+
+/// Makes the search index anew beside the old one, in short transactions, and puts it in the old one's place at once.
+/// How many events it holds.
+///
+/// # Errors
+/// What the store says; the old index is as it was then.
+pub fn rebuild_index(path: &Path, progress: Progress<'_>) -> Result<u64> {
+    let place = place(path);
+    let done = (|| {
+        let mut connection = place.writer(None)?;
+        connection.execute_batch(
+            "DROP TABLE IF EXISTS event_search_fresh;
+             CREATE VIRTUAL TABLE event_search_fresh USING fts5(
+                terms, content = '', columnsize = 0, detail = none, tokenize = 'ascii'
+             );",
+        )?;
+        let all = connection.query_row(&format!("SELECT count(*) FROM {ALL_EVENTS}"), [], |row| whole(row, 0))?;
+        let (mut terms, mut scopes) = (Terms::default(), HashMap::new());
+        let (mut last, mut total) = (0, 0);
+        loop {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let (seq, count) = index_batch(&transaction, last, &mut terms, &mut scopes)?;
+            total += count;
+            if count < BATCH as u64 {
+                // Nothing is behind it, and nothing can come before this ends.
+                transaction
+                    .execute_batch("DROP TABLE event_search; ALTER TABLE event_search_fresh RENAME TO event_search;")?;
+                transaction.commit()?;
+                return Ok(total);
+            }
+            transaction.commit()?;
+            last = seq;
+            progress(total, all.max(total));
+        }
+    })();
+    done.map_err(|failure: Failure| failure.tell(&place))
+}
+
+fn index_batch(
+    connection: &Connection,
+    after: i64,
+    terms: &mut Terms,
+    scopes: &mut HashMap<String, String>,
+) -> Result<(i64, u64), Failure> {
+    let sql =
+        format!("SELECT seq, session_id, event_type, data FROM {ALL_EVENTS} WHERE seq > ?1 ORDER BY seq LIMIT ?2");
+    let mut select = connection.prepare_cached(&sql)?;
+    let mut insert = connection.prepare_cached("INSERT INTO event_search_fresh (rowid, terms) VALUES (?1, ?2)")?;
+    let mut rows = select.query([after, BATCH])?;
+    let (mut last, mut count) = (after, 0);
+    while let Some(row) = rows.next()? {
+        last = row.get(0)?;
+        count += 1;
+        let (session, event_type): (String, String) = (row.get(1)?, row.get(2)?);
+        let data: Option<String> = row.get(3)?;
+        if !scopes.contains_key(&session) {
+            let terms = scope_of(connection, &session)?;
+            scopes.insert(session.clone(), terms);
+        }
+        let of_session = scopes.get(&session).map(String::as_str).unwrap_or_default();
+        let line = format!(
+            "{} {} {of_session}",
+            terms.of(data.as_deref().unwrap_or_default()).0,
+            scope(SCOPE_EVENT_TYPE, &event_type)
+        );
+        insert.execute((last, line))?;
+    }
+    Ok((last, count))
+}
+
+fn scope_of(connection: &Connection, session: &str) -> Result<String, Failure> {
+    for table in ["sessions", "archived_sessions"] {
+        let sql = format!("SELECT component, session_type, project FROM {table} WHERE session_id = ?1");
+        let found: Option<(String, String, Option<String>)> = connection
+            .prepare_cached(&sql)?
+            .query_row([session], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        if let Some((component, kind, project)) = found {
+            let project = project.map(|project| format!(" {}", scope(SCOPE_PROJECT, &project))).unwrap_or_default();
+            return Ok(format!("{} {}{project}", scope(SCOPE_COMPONENT, &component), scope(SCOPE_SESSION_TYPE, &kind)));
+        }
+    }
+    Ok(String::new())
+}
