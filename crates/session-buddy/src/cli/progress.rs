@@ -45,7 +45,7 @@ impl Progress {
 }
 
 fn line(what: &str, unit: &str, done: u64, all: u64) -> String {
-    let share = if all == 0 { BAR } else { (BAR * done.min(all)) / all };
+    let share = (BAR * done.min(all)).checked_div(all).unwrap_or(BAR);
     let bar: String = (0..BAR).map(|at| if at < share { '█' } else { '░' }).collect();
     format!("{what} {bar} {done} of {all} {unit}")
 }

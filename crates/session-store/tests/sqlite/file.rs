@@ -167,3 +167,18 @@ fn what_was_stored_is_there_after_opening_again() {
     assert_eq!(store.counts().unwrap().events_total(), 1);
     assert_eq!(put(&store, "s", vec![event("e", "message", 0, json!({ "text": "needle" }))]).unwrap().duplicates, 1);
 }
+
+#[test]
+fn the_archives_tables_have_the_columns_of_the_live_ones() {
+    let room = Room::new();
+    drop(room.open());
+    let raw = room.raw();
+    let columns = |table: &str| -> Vec<String> {
+        let mut select = raw.prepare("SELECT name FROM pragma_table_info(?1)").unwrap();
+        select.query_map([table], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let mut sessions = columns("sessions");
+    sessions.push("archived_at".into());
+    assert_eq!(columns("archived_sessions"), sessions);
+    assert_eq!(columns("archived_events"), columns("session_events"));
+}
