@@ -8,6 +8,7 @@ mod charts;
 mod config;
 mod control;
 mod doctor;
+mod eval;
 mod events;
 mod health;
 mod links;
@@ -99,6 +100,8 @@ enum Command {
     Import(transfer::ImportArgs),
     /// Show figures over recorded sessions
     Analytics(analytics::AnalyticsArgs),
+    /// Measure how well searches find what they should, on data with known answers
+    Eval(eval::EvalArgs),
     /// Show every setting, its value and where it comes from
     Config(config::ConfigArgs),
     /// Show the server's log
@@ -180,6 +183,7 @@ fn run(command: Command, surroundings: Surroundings) -> Result<ExitCode> {
         Command::Export(args) => transfer::export(&args, &Context::new(surroundings)?),
         Command::Import(args) => transfer::import(&args, &Context::new(surroundings)?),
         Command::Analytics(args) => analytics::run(&args, &Context::new(surroundings)?),
+        Command::Eval(args) => eval::run(&args, &Context::new(surroundings)?),
         Command::Config(args) => config::run(&args, &surroundings),
         Command::Logs(args) => logs::run(&args, &Context::new(surroundings)?),
         Command::Completions { shell } => {

@@ -11,6 +11,7 @@ pub mod analysis;
 pub mod analytics;
 pub mod backup;
 pub mod brief;
+pub mod evaluation;
 pub mod links;
 pub mod model;
 pub mod remember;

@@ -42,6 +42,15 @@ pub enum By {
     Session,
 }
 
+impl By {
+    pub(crate) const fn granularity(self) -> Granularity {
+        match self {
+            Self::Event => Granularity::Event,
+            Self::Session => Granularity::Session,
+        }
+    }
+}
+
 /// What a search is narrowed to.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -128,10 +137,7 @@ impl Search {
             query: self.query,
             filter,
             mode: self.search_type.map_or(SearchMode::Text, SearchType::mode),
-            by: match self.by {
-                By::Event => Granularity::Event,
-                By::Session => Granularity::Session,
-            },
+            by: self.by.granularity(),
             limit: self.limit,
         };
         let mut answer = store.search(&request, None)?;

@@ -55,6 +55,13 @@ impl DatePart {
     }
 }
 
+/// The month that `word`, in small letters, names or abbreviates to three letters.
+#[must_use]
+pub fn month(word: &str) -> Option<u8> {
+    let at = MONTHS.iter().position(|month| *month == word || (word.len() == 3 && month.starts_with(word)))?;
+    u8::try_from(at + 1).ok()
+}
+
 /// The terms of `query` that are parts of dates. A number is a day only beside a month.
 #[must_use]
 pub fn parts(query: &Query) -> Vec<(usize, DatePart)> {

@@ -17,6 +17,9 @@ use crate::sqlite::failure::Failure;
 
 /// Words of one query that are mended.
 const MENDED: usize = 3;
+/// Words of a query up to which one that nothing holds is worth looking for as a part of others: of more words, the
+/// others answer.
+const FEW_WORDS: usize = 2;
 /// Matches of a slip that are counted, to choose the commonest.
 const COUNTED: i64 = 64;
 /// Newest events whose words are looked into, and bytes of them.
@@ -37,12 +40,13 @@ pub(super) fn mend(
         .filter(|&part| !query.terms[part].prefix && frequencies.events[part] == 0.0)
         .take(MENDED)
         .collect();
+    let few = query.clauses.len() <= FEW_WORDS;
     let mut notes = Vec::new();
     let mut words = None;
     for part in lost {
         let written = query.terms[part].surface.clone();
         let mut meant = by_slip(connection, &written)?;
-        if meant.is_none() && written.chars().count() >= MIN_PART_CHARS {
+        if meant.is_none() && few && written.chars().count() >= MIN_PART_CHARS {
             if words.is_none() {
                 words = Some(newest_words(connection)?);
             }

@@ -1,0 +1,188 @@
+//! `eval`: how well searches find what they should, on data with known answers.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use oneiric::clock::SystemClock;
+use oneiric::fault::{Fault, Result};
+use serde_json::json;
+use session_store::evaluation::dataset::Dataset;
+use session_store::evaluation::figures::{Figures, Row};
+use session_store::evaluation::{self, DEPTH, MakeMeaning};
+use session_store::sqlite::{Options, SqliteStore};
+use session_store::{Granularity, SearchMode, Store};
+
+use super::ask::Context;
+use super::output::{self, Format, cell, note};
+use super::progress::Progress;
+use crate::mcp::search::By;
+
+/// Which ways of searching are measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Ways {
+    /// Each of them
+    #[default]
+    All,
+    /// By words and by meaning
+    Hybrid,
+    /// By meaning
+    Semantic,
+    /// By words
+    Text,
+}
+
+/// Arguments of `eval`.
+#[derive(Debug, Args)]
+pub(super) struct EvalArgs {
+    /// Files of sessions and questions as lines of JSON, or folders with such files (*.jsonl)
+    #[arg(required = true, value_name = "DIR|FILE")]
+    data: Vec<PathBuf>,
+    /// What has to be found: the event, or its session
+    #[arg(long, value_enum, default_value = "session")]
+    by: By,
+    /// How to search
+    #[arg(long, value_enum, default_value_t)]
+    search_type: Ways,
+    /// Shape of the output
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Runs `eval`.
+pub(super) fn run(args: &EvalArgs, context: &Context) -> Result<ExitCode> {
+    let dataset = load(&args.data)?;
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::in_memory(Options::new(Arc::new(SystemClock)))?);
+    let mut progress = Progress::new("Storing", "sessions");
+    evaluation::store(&dataset, store.as_ref(), &mut |done| progress.tell(done as u64, dataset.sessions.len() as u64))?;
+    drop(progress);
+    let modes: &[SearchMode] = match args.search_type {
+        Ways::All => &[SearchMode::Text, SearchMode::Semantic, SearchMode::Hybrid],
+        Ways::Hybrid => &[SearchMode::Hybrid],
+        Ways::Semantic => &[SearchMode::Semantic],
+        Ways::Text => &[SearchMode::Text],
+    };
+    let sense = if modes == [SearchMode::Text] { None } else { sense(context, &store)? };
+    let by = args.by.granularity();
+    let mut measured = Vec::new();
+    for &mode in modes {
+        let make = sense.as_ref().map(|sense| sense.make.as_ref() as MakeMeaning<'_>);
+        let mut progress = Progress::new("Asking", "questions");
+        let all = dataset.questions.len() as u64;
+        let figures = evaluation::ask(&dataset, store.as_ref(), (mode, by), make, &SystemClock, &mut |done| {
+            progress.tell(done as u64, all);
+        })?;
+        drop(progress);
+        if figures.mode != mode {
+            let why = figures.note.as_deref().unwrap_or("text search answered");
+            note(&format!("Note: not measured: {} search ({why})", name(mode)));
+            continue;
+        }
+        measured.push(figures);
+    }
+    let model = sense.map(|sense| sense.model);
+    show(args, context, &dataset, &measured, model.as_deref(), by)
+}
+
+/// What searches by meaning need.
+struct Sense {
+    /// Name, dimensions and digest.
+    model: String,
+    make: Box<dyn Fn(&session_store::SearchRequest) -> Result<Box<dyn session_store::search::meaning::Meaning>>>,
+}
+
+/// Embeds all events of `store` with the model of the settings; `None` without one, which is said.
+fn sense(_context: &Context, _store: &Arc<dyn Store>) -> Result<Option<Sense>> {
+    Ok(None)
+}
+
+fn load(paths: &[PathBuf]) -> Result<Dataset> {
+    let mut dataset = Dataset::default();
+    for path in paths {
+        let mut files = vec![path.clone()];
+        if path.is_dir() {
+            let entries = std::fs::read_dir(path).map_err(|error| unreadable(path, &error))?;
+            files = entries
+                .filter_map(|entry| Some(entry.ok()?.path()))
+                .filter(|file| file.extension().is_some_and(|extension| extension == "jsonl"))
+                .collect();
+            files.sort();
+        }
+        for file in files {
+            let opened = File::open(&file).map_err(|error| unreadable(&file, &error))?;
+            dataset.read(BufReader::new(opened), &file.display().to_string())?;
+        }
+    }
+    if dataset.sessions.is_empty() || dataset.questions.is_empty() {
+        return Err(Fault::user(format!(
+            "{} sessions and {} questions: both are needed",
+            dataset.sessions.len(),
+            dataset.questions.len()
+        ))
+        .hint("give the folder that holds both files, or each of them"));
+    }
+    Ok(dataset)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
+    let what = format!("cannot read {}: {error}", path.display());
+    if error.kind() == std::io::ErrorKind::NotFound { Fault::not_found(what) } else { Fault::user(what) }
+}
+
+const fn name(mode: SearchMode) -> &'static str {
+    match mode {
+        SearchMode::Text => "text",
+        SearchMode::Semantic => "semantic",
+        SearchMode::Hybrid => "hybrid",
+    }
+}
+
+const HEADERS: [&str; 10] =
+    ["Mode", "Category", "Questions", "hit@1", "hit@5", "recall@10", "MRR", "nDCG@10", "p50 ms", "p95 ms"];
+
+fn show(
+    args: &EvalArgs,
+    context: &Context,
+    dataset: &Dataset,
+    measured: &[Figures],
+    model: Option<&str>,
+    by: Granularity,
+) -> Result<ExitCode> {
+    let granularity = match by {
+        Granularity::Event => "event",
+        Granularity::Session => "session",
+    };
+    if args.format == Format::Json {
+        return output::emit_json(&json!({
+            "by": granularity, "pool": "conversation", "depth": DEPTH, "model": model,
+            "sessions": dataset.sessions.len(), "events": dataset.turns(), "questions": dataset.questions.len(),
+            "figures": measured,
+        }));
+    }
+    let rows: Vec<Vec<String>> =
+        measured.iter().flat_map(|figures| figures.rows.iter().map(|row| line(figures.mode, row))).collect();
+    if args.format == Format::Csv {
+        let headers =
+            ["mode", "category", "questions", "hit_1", "hit_5", "recall_10", "mrr", "ndcg_10", "p50_ms", "p95_ms"];
+        return output::emit(&output::csv(&headers, &rows));
+    }
+    let cells = rows.iter().map(|row| row.iter().map(|text| cell(text)).collect()).collect();
+    output::emit(&format!(
+        "{} questions on {} sessions with {} events; found by {granularity}, each conversation its own pool; model: {}\n{}",
+        dataset.questions.len(),
+        dataset.sessions.len(),
+        dataset.turns(),
+        model.unwrap_or("none"),
+        context.screen().table(&HEADERS, cells)
+    ))
+}
+
+fn line(mode: SearchMode, row: &Row) -> Vec<String> {
+    let mut texts = vec![name(mode).to_owned(), row.category.clone(), row.questions.to_string()];
+    texts.extend([row.hit_1, row.hit_5, row.recall_10, row.mrr, row.ndcg_10].map(|share| format!("{share:.3}")));
+    texts.extend([row.p50_ms, row.p95_ms].map(|time| format!("{time:.1}")));
+    texts
+}
