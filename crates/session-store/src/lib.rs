@@ -16,17 +16,21 @@ pub mod links;
 pub mod model;
 pub mod remember;
 pub mod retention;
+pub mod scope;
 pub mod search;
 pub mod sink;
 pub mod sqlite;
 mod store;
 pub mod transfer;
 pub mod upkeep;
+pub mod vectors;
 
 pub use model::{
     Candidates, Counts, DurationHistogram, EventFilter, EventRow, Granularity, Page, SearchAnswer, SearchFilter,
     SearchHit, SearchMode, SearchRequest, Session, SessionFilter, SessionStatus, StoreInfo,
 };
+pub use scope::Scope;
 pub use sink::StoreSink;
 pub use store::{Judge, Store, Unknown};
 pub use upkeep::Upkeep;
+pub use vectors::Vectors;

@@ -15,6 +15,7 @@ mod ingest;
 mod migrations;
 mod prepare;
 mod retention;
+mod scope;
 mod search;
 mod session_row;
 mod sessions;
@@ -22,6 +23,7 @@ pub mod snapshot;
 mod stale;
 mod transfer;
 mod upkeep;
+mod vectors;
 mod walk;
 mod writer;
 
@@ -46,6 +48,7 @@ use writer::Writer;
 
 pub use connection::busy_waits;
 pub use migrations::SCHEMA_VERSION;
+pub use vectors::SqliteVectors;
 
 /// What a store needs from outside.
 #[derive(Clone)]

@@ -10,6 +10,7 @@ use crate::analytics::{Analytics, Range};
 use crate::model::{
     Counts, EventFilter, EventRow, Page, SearchAnswer, SearchRequest, Session, SessionFilter, StoreInfo,
 };
+use crate::scope::Scope;
 use crate::search::meaning::Meaning;
 use crate::transfer::{Line, Selection};
 use crate::upkeep::Upkeep;
@@ -27,7 +28,7 @@ pub enum Unknown {
 pub type Judge<'a> = &'a dyn Fn(&ProcessIdentity, &str) -> Liveness;
 
 /// Keeps sessions and events. Calls block; what is acknowledged is on disk.
-pub trait Store: Upkeep + Send + Sync {
+pub trait Store: Scope + Upkeep + Send + Sync {
     /// Stores batches, each event once (by `event_id`), redacted. Receipts are in the order of the batches.
     fn ingest(&self, batches: &[EventBatch], unknown: Unknown) -> Result<Vec<BatchReceipt>>;
 

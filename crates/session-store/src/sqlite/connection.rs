@@ -182,10 +182,15 @@ pub(super) fn open_file(path: &Path, options: &Options) -> Result<(Place, Connec
     Ok((place, connection))
 }
 
+/// A new database in memory that several connections share, while one of them is open.
+pub(super) fn memory_place(name: &str) -> Place {
+    let number = MEMORY_NAMES.fetch_add(1, Ordering::Relaxed);
+    Place::Memory(format!("file:/{name}-{number}?vfs=memdb"))
+}
+
 /// A new database that the connections of this store share.
 pub(super) fn open_memory(options: &Options) -> Result<(Place, Connection)> {
-    let number = MEMORY_NAMES.fetch_add(1, Ordering::Relaxed);
-    let place = Place::Memory(format!("file:/session-store-{number}?vfs=memdb"));
+    let place = memory_place("session-store");
     let opened = (|| {
         // The reader keeps the database alive; the first writer may go.
         let mut reader = place.connect()?;

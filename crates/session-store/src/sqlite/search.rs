@@ -10,6 +10,7 @@ mod frequency;
 mod gather;
 mod mend;
 mod read;
+pub(super) mod scope;
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};

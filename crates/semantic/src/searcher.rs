@@ -1,0 +1,213 @@
+//! Answers what lies near a query: the model and the vectors behind one door, for every search of a process.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use oneiric::fault::{Fault, Result};
+use session_store::search::meaning::{Meaning, Near};
+use session_store::vectors::{Generation, VectorModel, Vectors};
+use session_store::{SearchFilter, Store};
+
+use crate::embedder::{Embedder, ModelIdentity};
+use crate::held::{Held, SHAPE};
+use crate::nearest::Question;
+
+/// Events that are looked for while the words are still searched, before it is known how many are wanted.
+const AHEAD: usize = 200;
+
+/// Gives models. May load one, and keep it for some time.
+pub trait Models: Send + Sync {
+    /// The model that new vectors are made with.
+    ///
+    /// # Errors
+    /// Why there is none, with the command that mends it.
+    fn chosen(&self) -> Result<Arc<dyn Embedder>>;
+
+    /// The model of this name and digest, which may be an earlier choice.
+    ///
+    /// # Errors
+    /// `NotFound` when it is not on this machine any more.
+    fn named(&self, name: &str, digest: &str) -> Result<Arc<dyn Embedder>>;
+}
+
+/// Whose vectors a model makes.
+#[must_use]
+pub(crate) fn vector_model(identity: &ModelIdentity) -> VectorModel {
+    VectorModel {
+        name: identity.name.clone(),
+        digest: identity.digest.clone(),
+        dimensions: identity.dimensions,
+        shape: SHAPE,
+    }
+}
+
+/// Searches by meaning.
+pub struct Searcher {
+    vectors: Arc<dyn Vectors>,
+    models: Arc<dyn Models>,
+    held: RwLock<Option<Arc<RwLock<Held>>>>,
+}
+
+impl Searcher {
+    /// A searcher; nothing is read yet.
+    #[must_use]
+    pub fn new(vectors: Arc<dyn Vectors>, models: Arc<dyn Models>) -> Self {
+        Self { vectors, models, held: RwLock::new(None) }
+    }
+
+    /// The meaning of `query` within `filter`. Begins to work at once, in the background.
+    ///
+    /// # Errors
+    /// Why words alone must answer: no model, or no vectors yet.
+    pub fn meaning(
+        self: &Arc<Self>,
+        store: Arc<dyn Store>,
+        filter: &SearchFilter,
+        query: &str,
+    ) -> Result<Box<dyn Meaning>> {
+        let generation = self.active()?;
+        let embedder = self.models.named(&generation.model.name, &generation.model.digest)?;
+        let asked = Asked { searcher: Arc::clone(self), store, filter: filter.clone(), generation };
+        let query = query.to_owned();
+        let begun = std::thread::Builder::new()
+            .name("meaning".to_owned())
+            .spawn(move || asked.begin(embedder.as_ref(), &query))
+            .map_err(|error| Fault::unavailable(format!("cannot start a thread: {error}")))?;
+        Ok(Box::new(Pending { state: Mutex::new(State::Working(begun)) }))
+    }
+
+    /// The generation that searches ask.
+    fn active(&self) -> Result<Generation> {
+        let active = self.vectors.generations()?.into_iter().find(|one| one.active);
+        match active.filter(|one| one.entries > 0) {
+            Some(active) if active.model.shape == SHAPE => Ok(active),
+            _ => Err(Fault::unavailable("no vectors have been made yet")
+                .hint("a running server makes them in the background: session-buddy start")),
+        }
+    }
+
+    /// The generation in memory, as new as the one on disk.
+    fn held(&self, generation: &Generation) -> Result<Arc<RwLock<Held>>> {
+        let known = self.held.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(held) = known {
+            let state = held.read().unwrap_or_else(PoisonError::into_inner);
+            if state.is_of(generation) {
+                if !state.is_complete(generation) {
+                    drop(state);
+                    held.write().unwrap_or_else(PoisonError::into_inner).read(self.vectors.as_ref())?;
+                } else {
+                    drop(state);
+                }
+                return Ok(held);
+            }
+        }
+        let mut slot = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = slot.as_ref()
+            && held.read().unwrap_or_else(PoisonError::into_inner).is_of(generation)
+        {
+            return Ok(Arc::clone(held));
+        }
+        // The old one goes first, so that both are never in memory, unless a search still uses it.
+        *slot = None;
+        let held = Arc::new(RwLock::new(Held::load(self.vectors.as_ref(), generation)?));
+        *slot = Some(Arc::clone(&held));
+        Ok(held)
+    }
+
+    /// Gives up what is held in memory; the next search reads it again.
+    pub fn rest(&self) {
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// A search under way.
+struct Asked {
+    searcher: Arc<Searcher>,
+    store: Arc<dyn Store>,
+    filter: SearchFilter,
+    generation: Generation,
+}
+
+impl Asked {
+    fn begin(self, embedder: &dyn Embedder, query: &str) -> Result<Begun> {
+        let identity = embedder.identity();
+        if vector_model(identity) != self.generation.model {
+            return Err(Fault::unavailable(format!(
+                "the vectors are of {}, which is not the model of that name here",
+                self.generation.model.name
+            ))
+            .hint("a running server makes new ones in the background"));
+        }
+        let vector = embedder.embed_query(query)?;
+        let held = self.searcher.held(&self.generation)?;
+        let mut begun = Begun { asked: self, held, vector, ahead: Vec::new() };
+        begun.ahead = begun.question(|question| question.nearest(AHEAD))?;
+        Ok(begun)
+    }
+}
+
+/// A search whose query is embedded.
+struct Begun {
+    asked: Asked,
+    held: Arc<RwLock<Held>>,
+    vector: Vec<f32>,
+    /// The nearest [`AHEAD`].
+    ahead: Vec<Near>,
+}
+
+impl Begun {
+    fn question<T>(&self, ask: impl FnOnce(&Question<'_>) -> Result<T>) -> Result<T> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let query = held.query(&self.vector);
+        ask(&Question {
+            held: &held,
+            vectors: self.asked.searcher.vectors.as_ref(),
+            store: self.asked.store.as_ref(),
+            filter: &self.asked.filter,
+            query: &query,
+        })
+    }
+}
+
+enum State {
+    Working(JoinHandle<Result<Begun>>),
+    Done(Result<Begun>),
+    /// Between the two, never seen from outside.
+    Taken,
+}
+
+struct Pending {
+    state: Mutex<State>,
+}
+
+impl Pending {
+    fn with<T>(&self, work: impl FnOnce(&Begun) -> Result<T>) -> Result<T> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = match std::mem::replace(&mut *state, State::Taken) {
+            State::Working(thread) => State::Done(
+                thread.join().unwrap_or_else(|_| Err(Fault::internal("the search by meaning ended unexpectedly"))),
+            ),
+            done => done,
+        };
+        match &*state {
+            State::Done(Ok(begun)) => work(begun),
+            State::Done(Err(fault)) => Err(fault.clone()),
+            State::Working(_) | State::Taken => Err(Fault::internal("a search by meaning was lost")),
+        }
+    }
+}
+
+impl Meaning for Pending {
+    fn nearest(&self, limit: usize) -> Result<Vec<Near>> {
+        self.with(|begun| {
+            if limit <= AHEAD {
+                return Ok(begun.ahead.iter().take(limit).copied().collect());
+            }
+            begun.question(|question| question.nearest(limit))
+        })
+    }
+
+    fn of(&self, seqs: &[i64]) -> Result<Vec<Near>> {
+        self.with(|begun| begun.question(|question| question.of(seqs)))
+    }
+}
