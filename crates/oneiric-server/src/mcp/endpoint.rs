@@ -59,10 +59,16 @@ impl Endpoint {
                 return refused.into_response();
             }
             // `GET` listens to a transport session, `DELETE` ends it.
-            return match has_session(request.headers()) {
+            let ends = request.method() == Method::DELETE;
+            let mut answer = match has_session(request.headers()) {
                 true => self.doors.in_session(request).await,
                 false => self.doors.alone(request).await,
             };
+            if ends && answer.status() == StatusCode::ACCEPTED {
+                // Some clients take "accepted" for a failure; the session is closed by now.
+                *answer.status_mut() = StatusCode::NO_CONTENT;
+            }
+            return answer;
         }
         let (parts, body) = request.into_parts();
         let bytes = match read_body(body, MAX_BODY_BYTES).await {

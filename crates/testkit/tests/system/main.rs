@@ -17,4 +17,5 @@ mod sessions;
 mod start_and_stop;
 mod stdio;
 mod transfer;
+mod visitors;
 mod without_server;
