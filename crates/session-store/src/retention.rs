@@ -7,7 +7,7 @@ use oneiric::event::EventType;
 use oneiric::fault::{Fault, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::upkeep::{Amount, Progress, Upkeep};
+use crate::upkeep::{Amount, Progress, REST, Upkeep};
 
 /// Most days that a rule can name.
 const MAX_DAYS: u32 = 36_500;
@@ -111,6 +111,9 @@ pub fn apply(
         total += amount;
         cursor = next;
         progress(total.events, expected.max(total.events));
+        if amount != Amount::default() {
+            std::thread::sleep(REST);
+        }
     }
     Ok(total)
 }

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::retention::{Cursor, RetentionRules, RuleEffect};
 
 /// Events of one batch, about; a session is never parted.
-const BATCH_EVENTS: u64 = 2_000;
+const BATCH_EVENTS: u64 = 1_000;
+/// Rest between two batches: longer than the time after which a waiting process looks at the lock again.
+pub(crate) const REST: std::time::Duration = std::time::Duration::from_millis(5);
 /// Sessions of one batch.
 const BATCH_SESSIONS: usize = 200;
 
@@ -130,6 +132,9 @@ fn in_batches(
         let ids: Vec<String> = batch.iter().map(|one| one.session_id.clone()).collect();
         total += step(&ids)?;
         rest = later;
+        if !rest.is_empty() {
+            std::thread::sleep(REST);
+        }
         progress((candidates.len() - rest.len()) as u64, candidates.len() as u64);
     }
     Ok(total)

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use oneiric::fault::{Fault, Result};
 use rusqlite::Connection;
@@ -16,6 +17,10 @@ use crate::upkeep::Progress;
 const MERGE_PAGES: i64 = 500;
 /// Merges at most; each one halves what there is to do, about.
 const MERGES: u64 = 10_000;
+
+/// Tries to make the log part of the file, and the pause between them.
+const SHORTENINGS: usize = 20;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What was gained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +48,14 @@ pub fn compact(path: &Path, progress: Progress<'_>) -> Result<Gain> {
             merge(&connection, &index, progress)?;
         }
         connection.execute_batch("VACUUM")?;
-        // While somebody reads, the log stays a little longer; that costs space, not content.
-        let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        for _ in 0..SHORTENINGS {
+            // The first column says whether somebody who reads stood in the way; then the log stays a little longer.
+            let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            if busy == 0 {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+        }
         Ok(())
     })();
     done.map_err(|failure: Failure| failure.tell(&place))?;
