@@ -1,6 +1,7 @@
 //! Writes `docs/reference/` from what the programs say of themselves, so that it cannot disagree with them.
 
 mod commands;
+mod http_api;
 mod metrics;
 mod settings;
 mod tools;
@@ -48,6 +49,7 @@ fn pages(built: &Built) -> Result<Vec<Page>> {
         Page { name: "commands.md", text: commands::page(built, &sandbox)? },
         Page { name: "settings.md", text: settings::page(built, &sandbox)? },
         Page { name: "mcp-tools.md", text: tools::page(built, &sandbox)? },
+        Page { name: "http-api.md", text: http_api::page(built, &sandbox)? },
         Page { name: "metrics.md", text: metrics::page(built, &sandbox)? },
     ])
 }

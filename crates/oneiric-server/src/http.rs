@@ -1,4 +1,4 @@
-//! HTTP: `/mcp`, `/health`, `/metrics`, and what guards them.
+//! HTTP: `/mcp`, `/api/v1`, `/health`, `/metrics`, and what guards them.
 
 mod auth;
 pub(crate) mod body;
@@ -28,6 +28,7 @@ pub use listener::{BindRequest, Holder, Listener, bind, holder};
 use crate::health::HealthSource;
 use crate::mcp::{Endpoint, json as json_response};
 use crate::metrics::MetricsSource;
+use crate::rest::{Api, Problem};
 
 /// Longest time a request may take.
 pub const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -37,6 +38,8 @@ pub const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 pub struct Site {
     /// MCP; `None` when this server does not offer it.
     pub endpoint: Option<Endpoint>,
+    /// REST; `None` when this server does not offer it.
+    pub api: Option<Api>,
     /// Who may call.
     pub auth: Auth,
     /// Which hosts and origins may.
@@ -55,11 +58,17 @@ pub fn router(site: Site) -> Router {
     if let Some(endpoint) = site.endpoint.clone() {
         router = router.route("/mcp", any(move |request: Request| async move { endpoint.handle(request).await }));
     }
+    if let Some(api) = &site.api {
+        router = router.merge(api.router());
+    }
     router
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .fallback(|| async {
-            refusal(StatusCode::NOT_FOUND, "no such page; there are /health, /metrics and, unless MCP is off, /mcp")
+            refusal(
+                StatusCode::NOT_FOUND,
+                "no such page; there are /health, /metrics, /api/v1 and, unless MCP is off, /mcp",
+            )
         })
         .layer(middleware::from_fn_with_state(site.clone(), guard))
         .with_state(site)
@@ -84,16 +93,21 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
 }
 
 async fn guard(State(site): State<Site>, request: Request, next: Next) -> Response<Body> {
+    let rest = request.uri().path().starts_with("/api");
+    let refusal = |status: StatusCode, code: &str, message: &str| {
+        if rest { Problem::new(status, code, message).into_response() } else { refusal(status, message) }
+    };
     if let Err(reason) = site.gate.check(request.uri(), request.headers()) {
         tracing::warn!(%reason, "request refused");
         return refusal(
             StatusCode::FORBIDDEN,
+            "forbidden",
             &format!("403 Forbidden: {reason}; add it to server.allowed_hosts if it is meant"),
         );
     }
     match tokio::time::timeout(site.limit, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => refusal(StatusCode::GATEWAY_TIMEOUT, "the request took too long and was given up"),
+        Err(_) => refusal(StatusCode::GATEWAY_TIMEOUT, "timeout", "the request took too long and was given up"),
     }
 }
 

@@ -9,4 +9,5 @@ pub mod http;
 pub mod lifecycle;
 pub mod mcp;
 pub mod metrics;
+pub mod rest;
 pub mod stdin;

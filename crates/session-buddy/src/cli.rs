@@ -25,12 +25,13 @@ mod sessions;
 mod start;
 mod sync;
 mod transfer;
+mod token;
 mod vacuum;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use oneiric::fault::Result;
 use oneiric::settings::Surroundings;
 
@@ -44,6 +45,9 @@ use ask::Context;
                         4 not found, 5 conflict, 6 unavailable."
 )]
 pub struct Cli {
+    /// Act with this token's rights, where auth is on; also SESSION_BUDDY_TOKEN
+    #[arg(long, global = true, value_name = "TOKEN")]
+    token: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -102,6 +106,8 @@ enum Command {
     Analytics(analytics::AnalyticsArgs),
     /// Measure how well searches find what they should, on data with known answers
     Eval(eval::EvalArgs),
+    /// Make a token for callers, signed with the server's secret
+    GenerateToken(token::TokenArgs),
     /// Show every setting, its value and where it comes from
     Config(config::ConfigArgs),
     /// Show the server's log
@@ -135,15 +141,19 @@ enum McpCommand {
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches().and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Fails only when nobody reads.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match run(cli.command, Surroundings::from_process()) {
+    let mut surroundings = Surroundings::from_process();
+    surroundings.args.extend(cli.token.map(|token| ("token".to_owned(), token)));
+    let permitted = token::permit(matches.subcommand_name().unwrap_or_default(), &surroundings);
+    match permitted.and_then(|()| run(cli.command, surroundings)) {
         Ok(code) => code,
         Err(fault) => {
             let _ = writeln!(std::io::stderr(), "error: {fault}");
@@ -184,6 +194,7 @@ fn run(command: Command, surroundings: Surroundings) -> Result<ExitCode> {
         Command::Import(args) => transfer::import(&args, &Context::new(surroundings)?),
         Command::Analytics(args) => analytics::run(&args, &Context::new(surroundings)?),
         Command::Eval(args) => eval::run(&args, &Context::new(surroundings)?),
+        Command::GenerateToken(args) => token::run(&args, &Context::new(surroundings)?),
         Command::Config(args) => config::run(&args, &surroundings),
         Command::Logs(args) => logs::run(&args, &Context::new(surroundings)?),
         Command::Completions { shell } => {
@@ -241,6 +252,9 @@ mod tests {
             "analytics sessions",
             "analytics sessions --range 30d",
             "add-message --session my-project Manual",
+            "list-sessions --token abc",
+            "generate-token",
+            "generate-token --scopes read,write --expires 8h --audience mahavishnu",
             "config",
             "logs --tail 50",
             "archive-sessions --days 30",

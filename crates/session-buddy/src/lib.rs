@@ -8,6 +8,7 @@ pub mod cli;
 pub mod desk;
 pub mod hand;
 pub mod mcp;
+pub mod rest;
 pub mod server;
 pub mod settings;
 

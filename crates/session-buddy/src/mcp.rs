@@ -1,6 +1,7 @@
 //! The MCP door: which tools there are, what they take and answer.
 
 pub mod analytics;
+mod cursor;
 pub mod events;
 pub mod health;
 pub mod library;

@@ -23,11 +23,12 @@ use oneiric::secret::Secret;
 use oneiric_server::http::{Auth, BindRequest, Gate, Listener, REQUEST_LIMIT, Site, bind, router, serve};
 use oneiric_server::lifecycle::{Lifecycle, Parent, Signals};
 use oneiric_server::mcp::{Endpoint, Fixture, Handler, serve_stdio};
+use oneiric_server::rest::Api;
 use oneiric_server::stdin::{Pieces, client_may_be_there, pieces};
 use tokio_util::sync::CancellationToken;
 
 use crate::desk::{Desk, Shelf};
-use crate::mcp::Tools;
+use crate::mcp::{CARD, Tools};
 use crate::{PRODUCT, VERSION};
 use figures::Figures;
 use launch::{Launch, Transport};
@@ -232,13 +233,14 @@ impl Server {
         self.desk.facts().serving(&format!("http://{address}"));
         let auth = match &launch.access {
             Some(access) => {
-                let audit = AuditLog::in_dir(launch.home.logs(), Arc::clone(&self.clock));
-                Auth::required(Arc::new(access.judge(Arc::clone(&self.clock))), Arc::new(audit))
+                access.door(Arc::clone(&self.clock), AuditLog::in_dir(launch.home.logs(), Arc::clone(&self.clock)))
             }
             None => Auth::off(),
         };
         let closing = self.lifecycle.token().child_token();
         let handler = self.handler();
+        let tools = Arc::new(Tools::new(Arc::clone(&self.desk)));
+        let api = Api::new(CARD, tools, crate::rest::ROUTES, auth.clone(), Arc::clone(&self.clock));
         let figures = Arc::new(Figures::new(Arc::clone(&self.desk)));
         let site = Site {
             endpoint: launch.mcp.then(|| match launch.fixture {
@@ -249,6 +251,7 @@ impl Server {
                     closing.clone(),
                 ),
             }),
+            api: Some(api),
             auth,
             gate: Gate::new(&launch.host, !address.ip().is_loopback(), &launch.allowed_hosts),
             health: Arc::clone(&figures) as Arc<dyn oneiric_server::health::HealthSource>,

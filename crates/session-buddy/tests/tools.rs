@@ -43,6 +43,7 @@ impl Server {
             Endpoint::new(Tools::handler(Arc::clone(&desk), Profile::default()), Auth::off(), CancellationToken::new());
         let site = Site {
             endpoint: Some(endpoint),
+            api: None,
             auth: Auth::off(),
             gate: Gate::new("127.0.0.1", false, &[]),
             health: Arc::clone(&figures) as Arc<dyn oneiric_server::health::HealthSource>,

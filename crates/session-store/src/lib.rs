@@ -26,8 +26,8 @@ pub mod upkeep;
 pub mod vectors;
 
 pub use model::{
-    Candidates, Counts, DurationHistogram, EventFilter, EventRow, Granularity, Page, SearchAnswer, SearchFilter,
-    SearchHit, SearchMode, SearchRequest, Session, SessionFilter, SessionStatus, StoreInfo,
+    Candidates, Counts, DurationHistogram, EventFilter, EventPlace, EventRow, Granularity, Page, SearchAnswer,
+    SearchFilter, SearchHit, SearchMode, SearchRequest, Session, SessionFilter, SessionPlace, SessionStatus, StoreInfo,
 };
 pub use scope::Scope;
 pub use sink::StoreSink;

@@ -145,7 +145,7 @@ pub fn of(store: &dyn Store, session: &str) -> Result<Vec<Link>> {
     let filter = EventFilter {
         session: Some(id.as_str().to_owned()),
         event_type: Some(SESSION_LINK.to_owned()),
-        archived: false,
+        ..EventFilter::default()
     };
     let mut links: Vec<Link> = Vec::new();
     for event in store.events(&filter, Page::first(MAX_LINKS))? {

@@ -182,6 +182,29 @@ pub struct SessionFilter {
     /// Those in the archive, instead of the others.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub archived: bool,
+    /// Those that come after this place in the list.
+    #[serde(skip)]
+    pub after: Option<SessionPlace>,
+}
+
+/// A session's place in a list. It stays where it is when sessions are added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionPlace {
+    /// Its start.
+    pub start_time: Timestamp,
+    /// Its id, for those that started at the same time.
+    pub session_id: String,
+}
+
+/// An event's place in any list. It stays where it is when events are added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventPlace {
+    /// When it happened.
+    pub timestamp: Timestamp,
+    /// Place among events of the same time.
+    pub sequence: Option<u64>,
+    /// Place among all arrivals.
+    pub seq: i64,
 }
 
 /// Which events. Empty fields allow all.
@@ -197,6 +220,9 @@ pub struct EventFilter {
     /// When no session is named: those in the archive, instead of the others. A named session is found in either.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub archived: bool,
+    /// Those that come after this place in the list.
+    #[serde(skip)]
+    pub after: Option<EventPlace>,
 }
 
 /// A part of a list.

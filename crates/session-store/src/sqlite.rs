@@ -38,7 +38,7 @@ use oneiric::redact::Redactor;
 
 use crate::analytics::{Analytics, Range};
 use crate::model::{
-    Counts, EventFilter, EventRow, Page, SearchAnswer, SearchRequest, Session, SessionFilter, StoreInfo,
+    Counts, EventFilter, EventPlace, EventRow, Page, SearchAnswer, SearchRequest, Session, SessionFilter, StoreInfo,
 };
 use crate::search::meaning::Meaning;
 use crate::store::{Judge, Store, Unknown};
@@ -194,6 +194,10 @@ impl Store for SqliteStore {
 
     fn walk_back(&self, session: &SessionId, rows: usize, visit: &mut dyn FnMut(EventRow) -> bool) -> Result<()> {
         self.read(|connection| walk::back(connection, session, rows, visit))
+    }
+
+    fn place(&self, event_id: &str) -> Result<Option<EventPlace>> {
+        self.read(|connection| events::place(connection, event_id))
     }
 
     fn search(&self, request: &SearchRequest, meaning: Option<&dyn Meaning>) -> Result<SearchAnswer> {

@@ -8,7 +8,7 @@ use oneiric::process::{Liveness, ProcessIdentity};
 
 use crate::analytics::{Analytics, Range};
 use crate::model::{
-    Counts, EventFilter, EventRow, Page, SearchAnswer, SearchRequest, Session, SessionFilter, StoreInfo,
+    Counts, EventFilter, EventPlace, EventRow, Page, SearchAnswer, SearchRequest, Session, SessionFilter, StoreInfo,
 };
 use crate::scope::Scope;
 use crate::search::meaning::Meaning;
@@ -49,6 +49,9 @@ pub trait Store: Scope + Upkeep + Send + Sync {
 
     /// Shows the latest events of a session, newest first, until `visit` says `false` or `rows` were shown.
     fn walk_back(&self, session: &SessionId, rows: usize, visit: &mut dyn FnMut(EventRow) -> bool) -> Result<()>;
+
+    /// Where an event stands, so that a list can go on behind it.
+    fn place(&self, event_id: &str) -> Result<Option<EventPlace>>;
 
     /// Finds events or sessions by words, by `meaning` when it is given and asked for, or by both; the best hits first.
     fn search(&self, request: &SearchRequest, meaning: Option<&dyn Meaning>) -> Result<SearchAnswer>;

@@ -17,6 +17,7 @@ use oneiric_server::health::{HealthSource, Part, Report};
 use oneiric_server::http::{Auth, Caller, Gate, Site, TokenJudge};
 use oneiric_server::mcp::{Arguments, Effect, Endpoint, Handler, ServerCard, ToolDescription, ToolFuture, ToolSet};
 use oneiric_server::metrics::{Exposition, MetricsSource};
+use oneiric_server::rest::{Api, Route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -94,14 +95,25 @@ pub fn names() -> Auth {
     Auth::required(Arc::new(Names), Arc::new(AuditLog::nowhere(Arc::new(SystemClock))))
 }
 
+fn card() -> ServerCard {
+    ServerCard { name: "sample", version: "1.0", instructions: "A sample." }
+}
+
+pub const ROUTES: &[Route] = &[
+    Route::get("/echo/{text}", "echo", "echo", "Says the same"),
+    Route::get("/echo", "echo", "echo_query", "Says the same"),
+    Route::post("/echo", "echo", "echo_body", "Says the same"),
+    Route::post("/fail", "fail", "fail", "Fails"),
+];
+
 pub fn handler() -> Handler {
-    let card = ServerCard { name: "sample", version: "1.0", instructions: "A sample." };
-    Handler::new(card, Arc::new(Sample::new()))
+    Handler::new(card(), Arc::new(Sample::new()))
 }
 
 pub fn site_with(auth: Auth) -> Site {
     Site {
         endpoint: Some(Endpoint::new(handler(), auth.clone(), CancellationToken::new())),
+        api: Some(Api::new(card(), Arc::new(Sample::new()), ROUTES, auth.clone(), Arc::new(SystemClock))),
         auth,
         gate: Gate::new("127.0.0.1", false, &[]),
         health: Arc::new(Facts),

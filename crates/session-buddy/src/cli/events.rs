@@ -45,13 +45,14 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> Result<ExitCode> {
         event_type: args.event_type.clone(),
         limit: args.limit,
         offset: args.offset,
+        cursor: None,
         archived: args.archived,
     };
     let answer = context.ask(question)?;
     if args.format == Format::Json {
         return output::emit_json(answer.get("events").unwrap_or(&Value::Null));
     }
-    let EventList { events } = read(answer)?;
+    let EventList { events, .. } = read(answer)?;
     if args.format == Format::Csv {
         return output::emit(&as_csv(&events));
     }

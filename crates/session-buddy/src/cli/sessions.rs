@@ -88,7 +88,7 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> Result<ExitCode> {
     if args.format == Format::Json {
         return output::emit_json(answer.get("sessions").unwrap_or(&Value::Null));
     }
-    let SessionList { sessions } = read(answer)?;
+    let SessionList { sessions, .. } = read(answer)?;
     if args.format == Format::Csv {
         return output::emit(&as_csv(&sessions));
     }

@@ -7,8 +7,9 @@ use oneiric_server::mcp::{Arguments, ToolError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use session_store::{EventFilter, EventRow, Store, Unknown};
+use session_store::{EventFilter, EventPlace, EventRow, Page, Store, Unknown};
 
+use super::cursor::{Question, with_one_more};
 use super::sessions::page;
 use crate::desk::to_value;
 
@@ -158,6 +159,9 @@ pub struct ListEvents {
     /// Without session_id: those in the archive
     #[serde(default)]
     pub(crate) archived: bool,
+    /// next_cursor of the page before
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cursor: Option<String>,
 }
 
 /// Answer of `list_events`.
@@ -165,6 +169,9 @@ pub struct ListEvents {
 pub struct EventList {
     /// In the session's order; newest first when no session was named.
     pub events: Vec<EventRow>,
+    /// Where the next page begins; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
 }
 
 /// The part of an event that the schema tells.
@@ -182,6 +189,8 @@ struct EventLine {
 #[allow(dead_code, reason = "only its schema is used")]
 struct EventListShape {
     events: Vec<EventLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
 }
 
 impl JsonSchema for EventList {
@@ -196,8 +205,23 @@ impl JsonSchema for EventList {
 
 impl ListEvents {
     pub(crate) fn run(self, store: &dyn Store) -> Result<Value, ToolError> {
-        let filter = EventFilter { session: self.session_id, event_type: self.event_type, archived: self.archived };
-        let events = store.events(&filter, page(self.limit, self.offset)?)?;
-        to_value(&EventList { events })
+        let question = Question::of("list_events", &self);
+        let place = self.cursor.as_deref().map(|cursor| question.place(cursor, self.offset)).transpose()?;
+        let filter = EventFilter {
+            session: self.session_id,
+            event_type: self.event_type,
+            archived: self.archived,
+            after: place.map(|(timestamp, sequence, seq)| EventPlace { timestamp, sequence, seq }),
+        };
+        let page = page(self.limit, self.offset)?;
+        let mut events = store.events(&filter, Page { limit: with_one_more(page.limit), ..page })?;
+        let more = events.len() > page.limit;
+        events.truncate(page.limit);
+        let place = match events.last().filter(|_| more) {
+            Some(last) => store.place(&last.event_id)?,
+            None => None,
+        };
+        let next_cursor = place.and_then(|place| question.cursor(&(place.timestamp, place.sequence, place.seq)));
+        to_value(&EventList { events, next_cursor })
     }
 }

@@ -11,8 +11,9 @@ use oneiric_server::mcp::ToolError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use session_store::{Page, Session, SessionFilter, SessionStatus, Store, Unknown};
+use session_store::{Page, Session, SessionFilter, SessionPlace, SessionStatus, Store, Unknown};
 
+use super::cursor::{Question, with_one_more};
 use crate::desk::to_value;
 
 /// Arguments of `track_session_start`.
@@ -293,6 +294,9 @@ pub struct ListSessions {
     /// Those in the archive
     #[serde(default)]
     pub(crate) archived: bool,
+    /// next_cursor of the page before
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cursor: Option<String>,
 }
 
 /// A session in a list.
@@ -360,6 +364,9 @@ impl From<Session> for SessionLine {
 pub struct SessionList {
     /// Newest first.
     pub sessions: Vec<SessionLine>,
+    /// Where the next page begins; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
 }
 
 /// No more rows than this at once.
@@ -386,10 +393,13 @@ impl ListSessions {
             since: None,
             until: None,
             archived: false,
+            cursor: None,
         }
     }
 
     pub(crate) fn run(self, store: &dyn Store) -> Result<Value, ToolError> {
+        let question = Question::of("list_sessions", &self);
+        let place = self.cursor.as_deref().map(|cursor| question.place(cursor, self.offset)).transpose()?;
         let filter = SessionFilter {
             session_type: self.session_type,
             component: self.component.filter(|component| component != "*"),
@@ -400,9 +410,15 @@ impl ListSessions {
             since: self.since,
             until: self.until,
             archived: self.archived,
+            after: place.map(|(start_time, session_id)| SessionPlace { start_time, session_id }),
         };
-        let sessions = store.sessions(&filter, page(self.limit, self.offset)?)?;
-        to_value(&SessionList { sessions: sessions.into_iter().map(SessionLine::from).collect() })
+        let page = page(self.limit, self.offset)?;
+        let mut sessions = store.sessions(&filter, Page { limit: with_one_more(page.limit), ..page })?;
+        let more = sessions.len() > page.limit;
+        sessions.truncate(page.limit);
+        let last = sessions.last().filter(|_| more);
+        let next_cursor = last.and_then(|last| question.cursor(&(last.start_time, &last.session_id)));
+        to_value(&SessionList { sessions: sessions.into_iter().map(SessionLine::from).collect(), next_cursor })
     }
 }
 

@@ -215,8 +215,18 @@ pub(super) fn list_sql(filter: &SessionFilter, page: Page) -> (String, Vec<Value
             joint = " AND ";
         }
     }
+    if let Some(place) = &filter.after {
+        // A session that is gone since was among those of its start: none of them is left out for it.
+        let table = if filter.archived { "archived_sessions" } else { "sessions" };
+        sql.push_str(&format!(
+            "{joint}(start_time, rowid) < \
+             (?, coalesce((SELECT rowid FROM {table} WHERE session_id = ?), 9223372036854775807))"
+        ));
+        values.push(Value::from(place.start_time.to_string()));
+        values.push(Value::from(place.session_id.clone()));
+    }
     sql.push_str(" ORDER BY start_time DESC, rowid DESC LIMIT ? OFFSET ?");
-    values.push(Value::from(i64::try_from(page.limit.min(Page::MAX_LIMIT)).unwrap_or(0)));
+    values.push(Value::from(i64::try_from(page.limit.min(Page::MAX_LIMIT + 1)).unwrap_or(0)));
     values.push(Value::from(i64::try_from(page.offset).unwrap_or(i64::MAX)));
     (sql, values)
 }

@@ -2,7 +2,7 @@ use oneiric::event::Event;
 use oneiric::fault::FaultKind;
 use oneiric::id::SessionId;
 use serde_json::json;
-use session_store::{EventFilter, Page, SessionFilter, SessionStatus};
+use session_store::{EventFilter, Page, SessionFilter, SessionPlace, SessionStatus};
 
 use crate::world::{World, at, command, end, event, start, start_in, start_of};
 
@@ -13,6 +13,7 @@ on_every_store!(
     an_unknown_id_is_answered_with_the_nearest,
     events_of_a_session_come_by_time_then_sequence_then_arrival,
     events_of_all_sessions_come_newest_first_also_of_one_type,
+    a_list_goes_on_behind_a_place_whatever_arrives_meanwhile,
     odd_pages_are_answered,
 );
 
@@ -61,7 +62,7 @@ fn each_filter_and_all_together_narrow_the_list(world: &World) {
                 worktree: Some("/home/ada/site".into()),
                 since: Some(at(0.0)),
                 until: Some(at(10.0)),
-                archived: false,
+                ..any()
             },
             vec!["c"],
         ),
@@ -121,8 +122,11 @@ fn events_of_all_sessions_come_newest_first_also_of_one_type(world: &World) {
         vec![command("c", 2.0, "x"), event("d", "checkpoint", 3.0, json!({})), event("e", "error", 0.0, json!({}))],
     );
     let list = |event_type: Option<&str>, session: Option<&str>| {
-        let filter =
-            EventFilter { session: session.map(Into::into), event_type: event_type.map(Into::into), archived: false };
+        let filter = EventFilter {
+            session: session.map(Into::into),
+            event_type: event_type.map(Into::into),
+            ..EventFilter::default()
+        };
         let rows = world.store.events(&filter, Page::first(10)).unwrap();
         rows.into_iter().map(|row| row.event_id).collect::<Vec<_>>()
     };
@@ -133,6 +137,59 @@ fn events_of_all_sessions_come_newest_first_also_of_one_type(world: &World) {
     assert!(list(Some("\" OR \""), None).is_empty());
     let missing = EventFilter { session: Some("nope".into()), ..EventFilter::default() };
     assert!(world.store.events(&missing, Page::first(1)).unwrap_err().message().starts_with("Invalid session ID"));
+}
+
+fn a_list_goes_on_behind_a_place_whatever_arrives_meanwhile(world: &World) {
+    for (id, second) in [("a", 1.0), ("b", 2.0), ("c", 2.0), ("d", 2.0), ("e", 3.0)] {
+        begun(world, id, second, start());
+    }
+    let mut filter = SessionFilter::default();
+    let mut seen = Vec::new();
+    while let [session] = world.store.sessions(&filter, Page::first(1)).unwrap().as_slice() {
+        seen.push(session.session_id.clone());
+        filter.after = Some(SessionPlace { start_time: session.start_time, session_id: session.session_id.clone() });
+        // Newer than every place, so it belongs to no later page.
+        begun(world, &format!("new-{}", seen.len()), 10.0 + seen.len() as f64, start());
+    }
+    assert_eq!(seen, ["e", "d", "c", "b", "a"]);
+    let gone = SessionPlace { start_time: at(2.0), session_id: "gone".into() };
+    assert_eq!(
+        ids(world, &SessionFilter { after: Some(gone), ..SessionFilter::default() }, Page::first(9)),
+        ["d", "c", "b", "a"]
+    );
+
+    let unordered = |id: &str, second: f64| oneiric::event::Event { sequence: None, ..command(id, second, "x") };
+    world.put("e", vec![unordered("e1", 5.0), unordered("e2", 5.0), command("e3", 5.0, "x"), command("e0", 4.0, "x")]);
+    for (session, wanted) in
+        [(Some("e"), vec!["e.start", "e0", "e1", "e2", "e3"]), (None, vec!["e0", "e3", "e2", "e1"])]
+    {
+        for event_type in [None, Some("command")] {
+            let mut filter = EventFilter {
+                session: session.map(Into::into),
+                event_type: event_type.map(Into::into),
+                ..EventFilter::default()
+            };
+            let mut seen = Vec::new();
+            while let [event] = world.store.events(&filter, Page::first(1)).unwrap().as_slice() {
+                seen.push(event.event_id.clone());
+                filter.after = world.store.place(&event.event_id).unwrap();
+                let number = seen.len();
+                world.put(
+                    "other",
+                    vec![command(&format!("more-{}-{}-{number}", session.is_some(), event_type.is_some()), 1.0, "x")],
+                );
+            }
+            let wanted: Vec<&str> =
+                wanted.iter().copied().filter(|id| event_type.is_none() || !id.ends_with("start")).collect();
+            let ours: Vec<&String> = seen.iter().filter(|id| id.starts_with('e')).collect();
+            assert_eq!(ours[..wanted.len()], wanted, "{session:?} {event_type:?}");
+            let mut once = seen.clone();
+            once.sort();
+            once.dedup();
+            assert_eq!(once.len(), seen.len(), "nothing comes twice: {seen:?}");
+        }
+    }
+    assert_eq!(world.store.place("nobody").unwrap(), None);
 }
 
 fn odd_pages_are_answered(world: &World) {

@@ -1,6 +1,7 @@
 //! The two programs together, as people and clients use them: real binaries, real files, real sockets, real faults.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod auth;
 mod clocks;
 mod damaged_files;
 mod full_disk;
@@ -10,6 +11,7 @@ mod kills;
 mod many_at_once;
 mod operation;
 mod remember;
+mod rest;
 mod sample;
 mod secrets;
 mod seed_lines;

@@ -1,0 +1,181 @@
+//! REST over the same tools: `/api/v1`.
+//!
+//! A route names a tool; path, query and body become its arguments, and its result is the answer. What a tool takes and gives
+//! is therefore the same by every door, and the description (OpenAPI 3.1) is made from the same types.
+//! Errors are problem details (RFC 9457). Order of judgement: token and scope, path and method, size, kind, then the call.
+
+mod arguments;
+mod document;
+mod problem;
+mod route;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{RawPathParams, Request};
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::routing::on;
+use axum::{RequestPartsExt, Router};
+use oneiric::clock::Clock;
+use oneiric::token::Scope;
+use serde_json::{Map, Value, json};
+
+use crate::http::body::{ReadBody, discard, read_body};
+use crate::http::{Auth, Caller, Visit, address};
+use crate::mcp::{Arguments, MAX_BODY_BYTES, ServerCard, ToolDescription, ToolSet, json as json_response};
+
+pub use problem::Problem;
+pub use route::{Asker, Route, Verb};
+
+/// Where all routes are.
+pub const BASE: &str = "/api/v1";
+
+/// The REST door of a program; cheap to clone.
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+struct Inner {
+    card: ServerCard,
+    tools: Arc<dyn ToolSet>,
+    routes: &'static [Route],
+    auth: Auth,
+    clock: Arc<dyn Clock>,
+    document: String,
+}
+
+impl Api {
+    /// `routes` over `tools`. A route whose tool does not exist is left out.
+    #[must_use]
+    pub fn new(
+        card: ServerCard,
+        tools: Arc<dyn ToolSet>,
+        routes: &'static [Route],
+        auth: Auth,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let document = document::openapi(&card, tools.as_ref(), routes).to_string();
+        Self(Arc::new(Inner { card, tools, routes, auth, clock, document }))
+    }
+
+    /// The description as OpenAPI 3.1.
+    #[must_use]
+    pub fn openapi(&self) -> &str {
+        &self.0.document
+    }
+
+    pub(crate) fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let mut router = Router::new();
+        for route in self.0.routes {
+            let Some(tool) = self.0.tools.find(route.tool).cloned() else { continue };
+            let api = self.clone();
+            let handler = move |request: Request| {
+                let (api, tool) = (api.clone(), tool.clone());
+                async move { api.handle(route, &tool, request).await }
+            };
+            router = router.route(&format!("{BASE}{}", route.path), on(route.verb.filter(), handler));
+        }
+        let fixed = |path: &'static str, body: String| {
+            let (api, body) = (self.clone(), axum::body::Bytes::from(body));
+            let handler = move |request: Request| {
+                let (api, body) = (api.clone(), body.clone());
+                async move {
+                    match api.admit(&request, path, Scope::Read) {
+                        Ok(_) => json_response(StatusCode::OK, body),
+                        Err(refusal) => *refusal,
+                    }
+                }
+            };
+            (path, on(Verb::Get.filter(), handler))
+        };
+        let version = json!({ "name": self.0.card.name, "version": self.0.card.version, "api": "v1" });
+        for (path, method) in
+            [fixed("/api/v1/openapi.json", self.0.document.clone()), fixed("/api/v1/version", version.to_string())]
+        {
+            router = router.route(path, method);
+        }
+        let nothing = |api: Self| {
+            move |request: Request| async move {
+                match api.admit(&request, "/api", Scope::Read) {
+                    Ok(_) => Problem::no_route().into_response(),
+                    Err(refusal) => *refusal,
+                }
+            }
+        };
+        router
+            .route("/api", axum::routing::any(nothing(self.clone())))
+            .route("/api/{*rest}", axum::routing::any(nothing(self.clone())))
+            .method_not_allowed_fallback(|| async { Problem::no_method().into_response() })
+    }
+
+    /// Judges the token in the header.
+    fn admit(&self, request: &Request, what: &str, needed: Scope) -> Result<Caller, Box<Response<Body>>> {
+        let from = address(request.extensions());
+        let visit = Visit { door: "rest", from: &from, what };
+        self.0.auth.admit(visit, request.headers(), needed).map_err(|refused| Box::new(problem::refusal(&refused)))
+    }
+
+    async fn handle(&self, route: &'static Route, tool: &ToolDescription, request: Request) -> Response<Body> {
+        let what = format!("{} {BASE}{}", route.verb.as_str(), route.path);
+        let caller = match self.admit(&request, &what, tool.scope()) {
+            Ok(caller) => caller,
+            Err(refusal) => {
+                discard(request.into_body(), MAX_BODY_BYTES).await;
+                return *refusal;
+            }
+        };
+        match self.answer(route, tool, &caller, request).await {
+            Ok(response) => response,
+            Err(problem) => problem.into_response(),
+        }
+    }
+
+    async fn answer(
+        &self,
+        route: &'static Route,
+        tool: &ToolDescription,
+        caller: &Caller,
+        request: Request,
+    ) -> Result<Response<Body>, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let path: RawPathParams = parts.extract().await.map_err(|_| Problem::bad_path())?;
+        let body = match route.verb {
+            Verb::Get => Map::new(),
+            Verb::Post => read_object(&parts.headers, body).await?,
+        };
+        let mut given = arguments::gather(route, tool, path.iter(), &parts.uri, body)?;
+        let key = parts.headers.get("idempotency-key").and_then(|key| key.to_str().ok());
+        let asker = Asker { subject: &caller.subject, idempotency_key: key, now: self.0.clock.now() };
+        route.complete(&mut given, &asker);
+        let mut answer = self.0.tools.call(tool.name, Arguments::Parsed(given)).await.map_err(Problem::from)?;
+        let next = answer.get("next_cursor").and_then(Value::as_str).map(|cursor| arguments::next(&parts.uri, cursor));
+        if let (Some(next), Value::Object(map)) = (&next, &mut answer) {
+            map.insert("next".into(), next.as_str().into());
+        }
+        let mut response = json_response(route.status(), answer.to_string());
+        if let Some(link) = next.and_then(|next| HeaderValue::from_str(&format!("<{next}>; rel=\"next\"")).ok()) {
+            response.headers_mut().insert(header::LINK, link);
+        }
+        if let Some(place) = route.location(&answer).and_then(|place| HeaderValue::from_str(&place).ok()) {
+            response.headers_mut().insert(header::LOCATION, place);
+        }
+        Ok(response)
+    }
+}
+
+/// Reads a JSON object; no body at all is an empty one.
+async fn read_object(headers: &axum::http::HeaderMap, body: Body) -> Result<Map<String, Value>, Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
+    let essence = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    let json = essence.as_deref() == Some("application/json");
+    if essence.is_some() && !json {
+        discard(body, MAX_BODY_BYTES).await;
+        return Err(Problem::not_json());
+    }
+    match read_body(body, MAX_BODY_BYTES).await {
+        ReadBody::Complete(bytes) if bytes.is_empty() => Ok(Map::new()),
+        ReadBody::Complete(_) if !json => Err(Problem::not_json()),
+        ReadBody::Complete(bytes) => serde_json::from_slice(&bytes).map_err(|error| Problem::bad_body(&error)),
+        ReadBody::TooLarge => Err(Problem::too_large(MAX_BODY_BYTES)),
+        ReadBody::Broken => Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_body", "the body ended early")),
+    }
+}

@@ -1,0 +1,121 @@
+//! `generate-token`, and what a token that is given allows.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use oneiric::audit::AuditLog;
+use oneiric::clock::{Clock, SystemClock};
+use oneiric::fault::{Fault, Result};
+use oneiric::moment;
+use oneiric::process;
+use oneiric::settings::Surroundings;
+use oneiric::token::Scope;
+use oneiric_server::http::Visit;
+
+use super::ask::Context;
+use super::output;
+use crate::server::access::Access;
+use crate::server::launch;
+
+/// The longest life of a token.
+const MAX_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Arguments of `generate-token`.
+#[derive(Debug, Args)]
+pub(super) struct TokenArgs {
+    /// What its bearer may do: read, write, admin; each includes those before it
+    #[arg(long, alias = "scope", value_enum, value_delimiter = ',', default_values = ["read", "write"])]
+    scopes: Vec<ScopeName>,
+    /// How long it lives, such as 15m, 8h or 30d; by default auth.expire_minutes
+    #[arg(long, value_name = "SPAN")]
+    expires: Option<String>,
+    /// Program that the token is for
+    #[arg(long, value_enum, default_value = "session-buddy")]
+    audience: Audience,
+    /// Who its bearer is; by default the user
+    #[arg(long, value_name = "NAME")]
+    subject: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ScopeName {
+    Read,
+    Write,
+    Admin,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Audience {
+    SessionBuddy,
+    Mahavishnu,
+    Akosha,
+    Crackerjack,
+}
+
+/// Runs `generate-token`: the token alone on standard output.
+pub(super) fn run(args: &TokenArgs, context: &Context) -> Result<ExitCode> {
+    let settings = &context.settings;
+    let access = Access::for_signing(settings)?;
+    let life = match &args.expires {
+        Some(text) => {
+            moment::parse_span(text).filter(|span| *span >= Duration::from_secs(1) && *span <= MAX_LIFE).ok_or_else(
+                || Fault::user(format!("--expires {text}: no time span from 1s to 365d")).hint("such as 15m"),
+            )?
+        }
+        None => Duration::from_secs(60 * settings.int("auth.expire_minutes").unsigned_abs()),
+    };
+    let audience = match args.audience {
+        Audience::SessionBuddy => crate::PRODUCT,
+        Audience::Mahavishnu => "mahavishnu",
+        Audience::Akosha => "akosha",
+        Audience::Crackerjack => "crackerjack",
+    };
+    let mut scopes: Vec<Scope> = args
+        .scopes
+        .iter()
+        .map(|scope| match scope {
+            ScopeName::Read => Scope::Read,
+            ScopeName::Write => Scope::Write,
+            ScopeName::Admin => Scope::Admin,
+        })
+        .collect();
+    scopes.sort();
+    scopes.dedup();
+    let subject = args.subject.clone().unwrap_or_else(|| process::username(&context.surroundings.vars));
+    if subject.is_empty() || subject.len() > 128 || subject.chars().any(char::is_control) {
+        return Err(Fault::user("--subject: must be 1 to 128 characters without control characters"));
+    }
+    let token = access.token(&subject, audience, &scopes, context.now(), life)?;
+    output::emit(&format!("{token}\n"))
+}
+
+/// What a command takes. Those that only handle this program's own process or settings need no right.
+fn needed(command: &str) -> Option<Scope> {
+    match command {
+        "start" | "mcp" | "config" | "completions" | "generate-token" | "man" => None,
+        "health" | "list-sessions" | "get-session" | "list-events" | "search" | "logs" | "resume" | "export"
+        | "analytics" | "eval" | "models" | "doctor" | "sync-status" => Some(Scope::Read),
+        "archive-sessions" | "restore-sessions" | "backup" | "retention" | "vacuum" => Some(Scope::Admin),
+        _ => Some(Scope::Write),
+    }
+}
+
+/// Whether the token that was given, if any, allows `command`. Without one a command acts with the right of whoever can
+/// read the secret.
+///
+/// # Errors
+/// Denied, as the server would say it, with a line in the audit log; configuration.
+pub(super) fn permit(command: &str, surroundings: &Surroundings) -> Result<()> {
+    let Some(needed) = needed(command) else { return Ok(()) };
+    let settings = launch::load(surroundings)?;
+    let Some(token) = settings.secret("token") else { return Ok(()) };
+    let Some(access) = Access::from_settings(&settings)? else { return Ok(()) };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let auth = access.door(Arc::clone(&clock), AuditLog::in_dir(settings.home().logs(), clock));
+    let visit = Visit { door: "cli", from: "local", what: command };
+    auth.by_argument(visit, Some(token.expose()))
+        .and_then(|caller| auth.permit(visit, &caller, needed))
+        .map_err(|refused| Fault::denied(refused.message()).hint("'session-buddy generate-token' makes a good one"))
+}
