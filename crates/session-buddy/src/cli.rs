@@ -24,8 +24,8 @@ mod search;
 mod sessions;
 mod start;
 mod sync;
-mod transfer;
 mod token;
+mod transfer;
 mod vacuum;
 
 use std::io::Write;

@@ -50,7 +50,11 @@ fn bad_tokens() -> Vec<(&'static str, String, &'static str)> {
         ("no signature", format!("{}.{}.", part(0), part(1)), "token"),
         ("algorithm none", none, "algorithm"),
         ("public-key algorithm", rsa, "algorithm"),
-        ("another secret", mint(&Secret::new("another-secret-another-secret-42"), &all, now(), HOUR).unwrap(), "signature"),
+        (
+            "another secret",
+            mint(&Secret::new("another-secret-another-secret-42"), &all, now(), HOUR).unwrap(),
+            "signature",
+        ),
         ("tampered claims", format!("{}.{tampered}.{}", part(0), part(2)), "token"),
         ("expired", from(&all, now().minus(2 * HOUR)), "expired"),
         ("made in the future", from(&all, now().plus(HOUR)), "not valid yet"),
@@ -108,7 +112,10 @@ fn every_bad_token_is_refused_by_every_door_with_one_line_each() {
         let answer = rest(server.port(), &[("Authorization", &bearer)]);
         expect_challenge(&answer, case);
         assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{case}");
-        assert_eq!((answer.json()["status"].as_u64(), answer.json()["code"].as_str()), (Some(401), Some("unauthorized")));
+        assert_eq!(
+            (answer.json()["status"].as_u64(), answer.json()["code"].as_str()),
+            (Some(401), Some("unauthorized"))
+        );
         expect_one_line(&home, before, "rest", why, &token, case);
         for revision in Revision::ALL {
             let call = mcp::tool_call(revision, 1, "list_sessions", json!({}));
@@ -151,7 +158,8 @@ fn no_token_and_two_tokens_are_refused_and_health_stays_open() {
     }
     // Nothing of the body matters before the token is good.
     for body in ["{", "[]", "\u{0}"] {
-        let answer = http::post(server.port(), "/mcp", &[("Content-Type", "application/json")], body.as_bytes()).unwrap();
+        let answer =
+            http::post(server.port(), "/mcp", &[("Content-Type", "application/json")], body.as_bytes()).unwrap();
         assert_eq!(answer.status, 401, "{body}");
         let answer = http::post(server.port(), "/api/v1/sessions", &[], body.as_bytes()).unwrap();
         assert_eq!(answer.status, 401, "{body}");
@@ -173,10 +181,15 @@ fn scopes_decide_by_every_door_and_changing_acts_are_written_down() {
         assert_eq!(refused.status, 403, "{refused:?}");
         assert!(refused.header("www-authenticate").unwrap().contains("scope=\"write\""), "{refused:?}");
         let line = audit(&home)[before].clone();
-        assert!(line.contains("outcome=denied") && line.contains("who=ada") && line.contains("what=track_session_start"));
+        assert!(
+            line.contains("outcome=denied") && line.contains("who=ada") && line.contains("what=track_session_start")
+        );
         assert_eq!(post_mcp(server.port(), revision, &call, &[&writer]).status, 200);
         let line = audit(&home)[before + 1].clone();
-        assert!(line.contains("outcome=allowed") && line.contains("who=ada") && line.contains("from=127.0.0.1:"), "{line}");
+        assert!(
+            line.contains("outcome=allowed") && line.contains("who=ada") && line.contains("from=127.0.0.1:"),
+            "{line}"
+        );
     }
     let body = json!({ "component_name": "curl" }).to_string();
     let post = |token: &str| {

@@ -111,7 +111,11 @@ fn every_route_of_the_description_answers_as_it_says() {
     ];
     let mut seen = BTreeSet::new();
     let operations = document["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
-        methods.as_object().unwrap().iter().map(move |(method, operation)| (path.clone(), method.clone(), operation.clone()))
+        methods
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(move |(method, operation)| (path.clone(), method.clone(), operation.clone()))
     });
     // Ending comes last: it changes what may be added.
     let mut operations: Vec<(String, String, Value)> = operations.collect();
@@ -137,9 +141,25 @@ fn every_route_of_the_description_answers_as_it_says() {
             assert_eq!((unknown.status, unknown.json()["field"].as_str()), (400, Some("nonsense")), "{name}");
         }
     }
-    for wanted in ["list_sessions", "get_session", "create_session", "end_session", "list_session_events", "add_events",
-        "list_events", "search", "health", "version", "openapi", "add_message", "add_checkpoint", "add_test_result",
-        "resume", "list_links", "link_sessions"] {
+    for wanted in [
+        "list_sessions",
+        "get_session",
+        "create_session",
+        "end_session",
+        "list_session_events",
+        "add_events",
+        "list_events",
+        "search",
+        "health",
+        "version",
+        "openapi",
+        "add_message",
+        "add_checkpoint",
+        "add_test_result",
+        "resume",
+        "list_links",
+        "link_sessions",
+    ] {
         assert!(seen.contains(wanted), "{wanted} is missing: {seen:?}");
     }
     server.stop();
@@ -177,10 +197,16 @@ fn lists_go_on_by_cursor_while_sessions_and_events_are_added() {
     let cursor = first["next_cursor"].as_str().unwrap();
     let second = server.tool("list_events", json!({ "session_id": id, "limit": 100, "cursor": cursor }));
     assert_eq!(second["structuredContent"]["events"].as_array().unwrap().len(), 16, "{second}");
-    for wrong in [json!({ "limit": 9, "cursor": cursor }), json!({ "session_id": id, "cursor": "x" }),
-        json!({ "session_id": id, "offset": 1, "cursor": cursor })] {
+    for wrong in [
+        json!({ "limit": 9, "cursor": cursor }),
+        json!({ "session_id": id, "cursor": "x" }),
+        json!({ "session_id": id, "offset": 1, "cursor": cursor }),
+    ] {
         let refused = server.tool("list_events", wrong);
-        assert_eq!((refused["isError"].as_bool(), refused["structuredContent"]["field"].as_str()), (Some(true), Some("cursor")));
+        assert_eq!(
+            (refused["isError"].as_bool(), refused["structuredContent"]["field"].as_str()),
+            (Some(true), Some("cursor"))
+        );
     }
     server.stop();
 }
