@@ -84,7 +84,7 @@ fn descriptions() -> Vec<ToolDescription> {
             Effect::Reads,
         )
         .in_profile(Profile::Minimal),
-        ToolDescription::of::<sessions::GetSession, sessions::SessionDetail>(
+        ToolDescription::of::<sessions::GetSession, sessions::SessionShape>(
             "get_session",
             "One session with its metadata.",
             Effect::Reads,
@@ -105,12 +105,12 @@ fn descriptions() -> Vec<ToolDescription> {
         ToolDescription::of::<remember::AddMessage, Recorded>(
             "add_message",
             "Add a note to a session; a project's name opens one if none is active.",
-            Effect::AddsOnce,
+            Effect::Adds,
         ),
         ToolDescription::of::<remember::MakeCheckpoint, remember::CheckpointMade>(
             "checkpoint",
             "Keep the state of the work, with git's, to go on from later.",
-            Effect::AddsOnce,
+            Effect::Adds,
         ),
         ToolDescription::of::<resume::ResumeContext, Brief>(
             "resume_context",
@@ -120,8 +120,9 @@ fn descriptions() -> Vec<ToolDescription> {
         ToolDescription::of::<remember::StoreTestResult, remember::TestStored>(
             "store_test_result",
             "Record a test's result in a session.",
-            Effect::AddsOnce,
-        ),
+            Effect::Adds,
+        )
+        .in_profile(Profile::Full),
         ToolDescription::of::<links::LinkSessions, links::Linked>(
             "link_sessions",
             "Say that a session continues, relates to or was caused by another.",
@@ -150,7 +151,8 @@ fn descriptions() -> Vec<ToolDescription> {
             "analytics_sessions",
             "Figures over recent sessions: totals, durations, by component and day (UTC).",
             Effect::Reads,
-        ),
+        )
+        .in_profile(Profile::Full),
         ToolDescription::of::<health::HealthCheck, oneiric_server::health::Report>(
             "health_check",
             "State of the server and its parts.",

@@ -86,6 +86,7 @@ impl Served for Handler {
 fn listed(tool: &ToolDescription) -> Tool {
     let annotations = match tool.effect {
         Effect::Reads => ToolAnnotations::new().read_only(true),
+        Effect::Adds => ToolAnnotations::new().read_only(false).destructive(false).idempotent(false),
         Effect::AddsOnce => ToolAnnotations::new().read_only(false).destructive(false).idempotent(true),
     };
     Tool::new(tool.name, tool.description, Arc::clone(&tool.input))

@@ -57,6 +57,13 @@ fn shrink(schema: &mut Value, output: bool) {
         map.remove("description");
         map.remove("format");
     }
+    // The comment of a type says nothing beside the field's name.
+    if map.contains_key("enum") || map.contains_key("oneOf") || map.get("type").is_some_and(|kind| kind == "object") {
+        map.remove("description");
+    }
+    if map.get("default") == Some(&Value::Bool(false)) {
+        map.remove("default");
+    }
     // Objects are open unless they say otherwise.
     if map.get("additionalProperties") == Some(&Value::Bool(true)) {
         map.remove("additionalProperties");

@@ -22,6 +22,8 @@ pub enum Effect {
     Reads,
     /// Adds something; the same call again adds nothing more.
     AddsOnce,
+    /// Adds something; the same call again adds it again.
+    Adds,
 }
 
 /// How much of the tools a client gets to see: every listed tool costs it words in every conversation.
@@ -87,7 +89,7 @@ impl ToolDescription {
     pub const fn scope(&self) -> Scope {
         match self.effect {
             Effect::Reads => Scope::Read,
-            Effect::AddsOnce => Scope::Write,
+            Effect::AddsOnce | Effect::Adds => Scope::Write,
         }
     }
 }

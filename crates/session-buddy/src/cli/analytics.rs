@@ -228,17 +228,16 @@ fn sessions_text(figures: &Analytics, screen: output::Screen) -> String {
     let mut text = format!("Sessions, last {days} days (UTC)\n\n");
     let totals = &figures.totals;
     text.push_str(&format!(
-        "  {} sessions: {} active, {} ended, {} failed, {} stale ({:.1} % of the finished ones failed)\n",
-        totals.sessions,
-        totals.active,
-        totals.ended,
-        totals.failed,
-        totals.stale,
-        figures.failure_rate * 100.0
+        "  {} sessions: {} active, {} ended, {} failed, {} stale\n",
+        totals.sessions, totals.active, totals.ended, totals.failed, totals.stale
     ));
     text.push_str(&format!(
-        "  {} commands, {} errors, {} events; {} sessions are active now\n\n",
-        totals.commands, totals.errors, totals.events, figures.active_now
+        "  {:.1} % of the finished ones failed; {} sessions are active now\n  {} commands, {} errors, {} events\n\n",
+        figures.failure_rate * 100.0,
+        figures.active_now,
+        totals.commands,
+        totals.errors,
+        totals.events
     ));
     text.push_str(&bars(&by_time(&figures.by_day), screen.width, screen.colour));
     text

@@ -8,7 +8,7 @@ use oneiric::repository::{self, RepositoryIdentity};
 use oneiric_server::mcp::ToolError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use session_store::remember::{Checkpoint, Here, Recorded, Scribe, TestOutcome, TestResult};
 use session_store::{Session, Store};
 
@@ -24,7 +24,6 @@ pub struct AddMessage {
     /// Id, prefix, or a project's name
     pub(crate) session_id: String,
     pub(crate) text: String,
-    /// Such as user or assistant
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) role: Option<String>,
     /// Where the caller stands: a session that has to be opened begins there.
@@ -96,10 +95,8 @@ pub struct MakeCheckpoint {
     pub(crate) session_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<String>,
-    /// What is left to do
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) todos: Option<Vec<String>>,
-    /// Files worked on
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) files: Option<Vec<String>>,
     /// Where the caller stands: the tree whose state is kept, and, without a session, the place whose session is meant.
@@ -119,6 +116,7 @@ pub struct CheckpointMade {
     pub opened: bool,
     /// Git's state, when the session has a working tree here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Map<String, Value>>")]
     pub git: Option<GitState>,
 }
 

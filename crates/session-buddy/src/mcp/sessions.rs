@@ -318,16 +318,21 @@ pub struct SessionLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     pub repository: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     pub worktree: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     pub hostname: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     pub username: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     pub pid: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(skip)]
@@ -448,5 +453,16 @@ impl GetSession {
 pub struct SessionDetail {
     #[serde(flatten)]
     pub line: SessionLine,
+    pub metadata: Map<String, Value>,
+}
+
+/// The part of `get_session`'s answer that its tool's schema tells: clients pay for each word of it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[allow(missing_docs, reason = "the fields of `session_store::Session` of the same names")]
+pub struct SessionShape {
+    pub session_id: String,
+    pub component: String,
+    pub status: SessionStatus,
+    pub start_time: Timestamp,
     pub metadata: Map<String, Value>,
 }
