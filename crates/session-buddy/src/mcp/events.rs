@@ -27,7 +27,7 @@ struct TrackEventsInput {
     session_id: String,
     #[schemars(length(max = 10000))]
     events: Vec<EventInput>,
-    /// JWT, if not sent as a header
+    /// JWT, if not a header
     #[serde(default)]
     token: Option<String>,
 }

@@ -45,7 +45,7 @@ pub struct TrackSessionStart {
     pub(crate) project: Option<String>,
     #[serde(default)]
     pub(crate) repository: Option<RepositoryInput>,
-    /// JWT, if not sent as a header
+    /// JWT, if not a header
     #[serde(default, skip_serializing)]
     pub token: Option<String>,
 }
@@ -181,7 +181,7 @@ pub struct TrackSessionEnd {
     /// May hold reason, status (ended|failed), exit_code
     #[serde(default)]
     pub metadata: Option<Map<String, Value>>,
-    /// JWT, if not sent as a header
+    /// JWT, if not a header
     #[serde(default, skip_serializing)]
     pub token: Option<String>,
 }
@@ -309,6 +309,7 @@ pub struct SessionLine {
     pub status: SessionStatus,
     pub start_time: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     pub end_time: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_seconds: Option<f64>,
@@ -324,6 +325,7 @@ pub struct SessionLine {
     #[schemars(skip)]
     pub worktree: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     pub branch: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(skip)]
