@@ -18,6 +18,7 @@ mod archive;
 mod ingestion;
 mod life;
 mod queries;
+mod ranking;
 mod remember;
 mod retention;
 mod search;
