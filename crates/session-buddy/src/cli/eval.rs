@@ -9,12 +9,15 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use oneiric::clock::SystemClock;
 use oneiric::fault::{Fault, Result};
+use semantic::{Embedder, Indexer, ModelSettings, Models, Searcher, Step};
 use serde_json::json;
 use session_store::evaluation::dataset::Dataset;
 use session_store::evaluation::figures::{Figures, Row};
 use session_store::evaluation::{self, DEPTH, MakeMeaning};
-use session_store::sqlite::{Options, SqliteStore};
-use session_store::{Granularity, SearchMode, Store};
+use session_store::search::meaning::Meaning;
+use session_store::sqlite::{Options, SqliteStore, SqliteVectors};
+use session_store::vectors::Vectors;
+use session_store::{Granularity, SearchMode, SearchRequest, Store};
 
 use super::ask::Context;
 use super::output::{self, Format, cell, note};
@@ -91,12 +94,47 @@ pub(super) fn run(args: &EvalArgs, context: &Context) -> Result<ExitCode> {
 struct Sense {
     /// Name, dimensions and digest.
     model: String,
-    make: Box<dyn Fn(&session_store::SearchRequest) -> Result<Box<dyn session_store::search::meaning::Meaning>>>,
+    make: Box<dyn Fn(&SearchRequest) -> Result<Box<dyn Meaning>>>,
+}
+
+/// The one model of a measurement.
+struct Only(Arc<dyn Embedder>);
+
+impl Models for Only {
+    fn chosen(&self) -> Result<Arc<dyn Embedder>> {
+        Ok(Arc::clone(&self.0))
+    }
+
+    fn named(&self, _name: &str, _digest: &str) -> Result<Arc<dyn Embedder>> {
+        Ok(Arc::clone(&self.0))
+    }
 }
 
 /// Embeds all events of `store` with the model of the settings; `None` without one, which is said.
-fn sense(_context: &Context, _store: &Arc<dyn Store>) -> Result<Option<Sense>> {
-    Ok(None)
+fn sense(context: &Context, store: &Arc<dyn Store>) -> Result<Option<Sense>> {
+    let settings = ModelSettings { model: context.settings.text("semantic_search.model").to_owned() };
+    let embedder = match semantic::open(&settings, &context.settings.home().root().join("models")) {
+        Ok(embedder) => embedder,
+        Err(fault) => {
+            note(&format!("Note: searches by meaning are not measured: {fault}"));
+            return Ok(None);
+        }
+    };
+    let identity = embedder.identity();
+    let model = format!("{}, {} dimensions, digest {}", identity.name, identity.dimensions, identity.digest);
+    let models: Arc<dyn Models> = Arc::new(Only(embedder));
+    let vectors: Arc<dyn Vectors> = Arc::new(SqliteVectors::in_memory()?);
+    let mut indexer = Indexer::new(Arc::clone(store), Arc::clone(&vectors), Arc::clone(&models));
+    let newest = store.newest_seq()?;
+    let mut progress = Progress::new("Embedding", "events");
+    while let Step::Worked { .. } = indexer.step(&|| false)? {
+        progress.tell(indexer.progress()?.watermark.max(0) as u64, newest.max(0) as u64);
+    }
+    drop(progress);
+    let searcher = Arc::new(Searcher::new(vectors, models));
+    let store = Arc::clone(store);
+    let make = move |request: &SearchRequest| searcher.meaning(Arc::clone(&store), &request.filter, &request.query);
+    Ok(Some(Sense { model, make: Box::new(make) }))
 }
 
 fn load(paths: &[PathBuf]) -> Result<Dataset> {

@@ -11,6 +11,10 @@ pub(in crate::sqlite) const NEWEST: &str = "SELECT rowid FROM event_search WHERE
 pub(super) const NEWEST_OF_ALL: &str =
     "SELECT seq FROM session_events WHERE ?1 IS NULL AND seq BETWEEN ?2 AND ?3 ORDER BY seq DESC LIMIT ?4";
 
+/// The same with those in the archive.
+pub(super) const NEWEST_OF_BOTH: &str = "SELECT seq FROM session_events WHERE ?1 IS NULL AND seq BETWEEN ?2 AND ?3
+     UNION ALL SELECT seq FROM archived_events WHERE ?1 IS NULL AND seq BETWEEN ?2 AND ?3 ORDER BY seq DESC LIMIT ?4";
+
 /// Events that hold one term.
 pub(super) fn term(term: &Term) -> String {
     if !term.prefix {

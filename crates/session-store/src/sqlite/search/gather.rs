@@ -115,7 +115,11 @@ impl Search<'_> {
 
     /// The newest events that match and lie in the filter's time, but for those that are `known`.
     fn newest(&self, matching: Option<&str>, wanted: usize, known: &HashSet<i64>) -> Result<Gathered, Failure> {
-        let sql = if matching.is_some() { expression::NEWEST } else { expression::NEWEST_OF_ALL };
+        let sql = match matching {
+            Some(_) => expression::NEWEST,
+            None if self.filter.archived => expression::NEWEST_OF_BOTH,
+            None => expression::NEWEST_OF_ALL,
+        };
         let mut select = self.connection.prepare_cached(sql)?;
         let mut time_of =
             self.connection.prepare_cached(&self.over("SELECT timestamp FROM session_events WHERE seq = ?1"))?;
