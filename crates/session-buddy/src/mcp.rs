@@ -114,7 +114,7 @@ fn descriptions() -> Vec<ToolDescription> {
         ),
         ToolDescription::of::<resume::ResumeContext, Brief>(
             "resume_context",
-            "A brief to go on from: last commands, unsolved errors, tests, to-dos, each line with its event id.",
+            "A brief to go on from: last commands, unsolved errors, tests, to-dos, each cited.",
             Effect::Reads,
         ),
         ToolDescription::of::<remember::StoreTestResult, remember::TestStored>(

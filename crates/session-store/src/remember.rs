@@ -55,6 +55,7 @@ pub struct Recorded {
     /// The event.
     pub event_id: String,
     /// Whether the session was opened for it.
+    #[schemars(skip)]
     pub opened: bool,
 }
 

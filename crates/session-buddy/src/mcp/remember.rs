@@ -8,7 +8,7 @@ use oneiric::repository::{self, RepositoryIdentity};
 use oneiric_server::mcp::ToolError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use session_store::remember::{Checkpoint, Here, Recorded, Scribe, TestOutcome, TestResult};
 use session_store::{Session, Store};
 
@@ -25,6 +25,7 @@ pub struct AddMessage {
     pub(crate) session_id: String,
     pub(crate) text: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     pub(crate) role: Option<String>,
     /// Where the caller stands: a session that has to be opened begins there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,7 +90,6 @@ impl StoreTestResult {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MakeCheckpoint {
-    /// Id or unambiguous prefix
     #[schemars(required)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) session_id: Option<String>,
@@ -113,10 +113,11 @@ pub struct CheckpointMade {
     /// The event.
     pub event_id: String,
     /// Whether the session was opened for it.
+    #[schemars(skip)]
     pub opened: bool,
     /// Git's state, when the session has a working tree here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Map<String, Value>>")]
+    #[schemars(skip)]
     pub git: Option<GitState>,
 }
 

@@ -18,7 +18,6 @@ const fn default_tokens() -> usize {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResumeContext {
-    /// Id or unambiguous prefix
     pub(crate) session_id: String,
     #[serde(default = "default_tokens")]
     pub(crate) max_tokens: usize,
