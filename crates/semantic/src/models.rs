@@ -5,12 +5,14 @@ mod import;
 mod intake;
 mod known;
 mod manifest;
+mod pull;
 mod stock;
 
 pub use import::import;
 pub use intake::Progress;
 pub use known::{KNOWN, Known, by_name};
 pub use manifest::{Manifest, find};
+pub use pull::pull;
 pub use stock::{Entry, list, verify};
 
 /// File of the weights in a model's folder.

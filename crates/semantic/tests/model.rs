@@ -25,7 +25,7 @@ fn source() -> Option<PathBuf> {
 fn opened() -> Option<(tempfile::TempDir, Arc<dyn Embedder>)> {
     let folder = tempfile::tempdir().unwrap();
     models::import(folder.path(), NAME, &source()?, false, &mut |_, _, _| ()).unwrap();
-    let model = open(&ModelSettings { model: NAME.to_owned() }, folder.path()).unwrap();
+    let model = open(&ModelSettings::local(NAME), folder.path()).unwrap();
     Some((folder, model))
 }
 
@@ -163,7 +163,7 @@ fn damage_is_found_and_named() {
     let fault = models::verify(folder.path(), NAME).unwrap_err();
     assert!(fault.message().contains("has changed"), "{fault}");
     fs::write(&weights, &bytes[..middle]).unwrap();
-    let fault = open(&ModelSettings { model: NAME.to_owned() }, folder.path()).err().unwrap();
+    let fault = open(&ModelSettings::local(NAME), folder.path()).err().unwrap();
     assert_eq!(fault.kind(), FaultKind::Unavailable);
     assert!(fault.to_string().contains("models pull"), "{fault}");
 }

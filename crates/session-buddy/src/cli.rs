@@ -15,6 +15,7 @@ mod links;
 mod logs;
 mod man;
 mod mcp_config;
+mod models;
 mod output;
 mod progress;
 mod remember;
@@ -94,6 +95,9 @@ enum Command {
     Retention(retention::RetentionCommand),
     /// Give free space of the database back and merge its search index
     Vacuum(vacuum::VacuumArgs),
+    /// Get, list and check the models that search by meaning needs
+    #[command(subcommand)]
+    Models(models::ModelsCommand),
     /// Show whether and when sessions were sent to Akosha
     SyncStatus(sync::StatusArgs),
     /// Send sessions to Akosha now
@@ -187,6 +191,7 @@ fn run(command: Command, surroundings: Surroundings) -> Result<ExitCode> {
         Command::Retention(command) => retention::run(&command, &Context::new(surroundings)?),
         Command::Doctor(args) => doctor::run(&args, &Context::new(surroundings)?),
         Command::Vacuum(args) => vacuum::run(&args, &Context::new(surroundings)?),
+        Command::Models(command) => models::run(&command, &Context::new(surroundings)?),
         Command::SyncStatus(args) => sync::status(&args, &Context::new(surroundings)?),
         Command::SyncNow => sync::now(&Context::new(surroundings)?),
         Command::Man(args) => man::run(&args),

@@ -7,6 +7,7 @@ pub mod facts;
 pub mod figures;
 pub mod launch;
 pub mod meters;
+pub mod model;
 pub mod visitors;
 
 use std::io::Write;

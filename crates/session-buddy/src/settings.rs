@@ -177,13 +177,18 @@ static SPECS: &[Spec] = &[
         spec(
             "semantic_search.enabled",
             Kind::Bool,
-            "false",
-            "Search by meaning (not done by this version; text search answers)",
+            "true",
+            "Search by meaning too, once a model is there ('session-buddy models pull')",
         ),
         &["SESSION_BUDDY_SEMANTIC_SEARCH"],
     ),
     named(
-        spec("semantic_search.model", Kind::Text, "all-MiniLM-L6-v2", "Embedding model (not used by this version)"),
+        spec(
+            "semantic_search.model",
+            Kind::Text,
+            "all-MiniLM-L6-v2",
+            "Model of this machine that turns texts into vectors",
+        ),
         &["SESSION_BUDDY_EMBEDDING_MODEL"],
     ),
     spec(
@@ -192,9 +197,15 @@ static SPECS: &[Spec] = &[
         "0.7",
         "Least similarity of a hit (not used by this version)",
     ),
-    spec("intelligence.enabled", Kind::Bool, "false", "Insights by a local language model (not done by this version)"),
-    spec("intelligence.embedding_model", Kind::Text, "nomic-embed-text", "Ollama model (not used by this version)"),
-    spec("intelligence.ollama_base_url", Kind::Url, "http://localhost:11434", "Ollama (not used by this version)"),
+    spec(
+        "intelligence.enabled",
+        Kind::Bool,
+        "false",
+        "Let Ollama turn texts into vectors instead of the model of this machine",
+    ),
+    spec("intelligence.embedding_model", Kind::Text, "nomic-embed-text", "Ollama's model for that"),
+    spec("intelligence.ollama_base_url", Kind::Url, "http://localhost:11434", "Where Ollama is"),
+    spec("models.hub_url", Kind::Url, "https://huggingface.co", "Where 'models pull' gets models from"),
     also(
         named(
             spec("akosha.enabled", Kind::Bool, "false", "Send sessions on to Akosha (not done by this version)"),

