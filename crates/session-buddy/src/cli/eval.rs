@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use oneiric::clock::SystemClock;
 use oneiric::fault::{Fault, Result};
-use semantic::{Embedder, Indexer, ModelSettings, Models, Searcher, Step};
+use semantic::{Embedder, Indexer, Models, Searcher, Step};
 use serde_json::json;
 use session_store::evaluation::dataset::Dataset;
 use session_store::evaluation::figures::{Figures, Row};
@@ -23,6 +23,7 @@ use super::ask::Context;
 use super::output::{self, Format, cell, note};
 use super::progress::Progress;
 use crate::mcp::search::By;
+use crate::server::model::Choice;
 
 /// Which ways of searching are measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -112,8 +113,7 @@ impl Models for Only {
 
 /// Embeds all events of `store` with the model of the settings; `None` without one, which is said.
 fn sense(context: &Context, store: &Arc<dyn Store>) -> Result<Option<Sense>> {
-    let settings = ModelSettings { model: context.settings.text("semantic_search.model").to_owned() };
-    let embedder = match semantic::open(&settings, &context.settings.home().root().join("models")) {
+    let embedder = match Choice::new(&context.settings).open() {
         Ok(embedder) => embedder,
         Err(fault) => {
             note(&format!("Note: searches by meaning are not measured: {fault}"));
