@@ -25,7 +25,7 @@ use crate::http::{Auth, Caller, Visit, address};
 use crate::mcp::{Arguments, MAX_BODY_BYTES, ServerCard, ToolDescription, ToolSet, json as json_response};
 
 pub use problem::Problem;
-pub use route::{Asker, Route, Verb};
+pub use route::{Asker, Fill, Route, Verb};
 
 /// Where all routes are.
 pub const BASE: &str = "/api/v1";

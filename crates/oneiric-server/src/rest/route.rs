@@ -43,6 +43,9 @@ pub struct Asker<'a> {
     pub now: Timestamp,
 }
 
+/// Gives arguments that the caller left out.
+pub type Fill = fn(&mut Map<String, Value>, &Asker<'_>);
+
 /// One method of one path.
 #[derive(Clone, Copy, Debug)]
 pub struct Route {
@@ -61,7 +64,7 @@ pub struct Route {
     /// Arguments that the caller may leave out because `fill` gives them.
     pub filled: &'static [&'static str],
     /// Gives what is left out.
-    pub fill: Option<fn(&mut Map<String, Value>, &Asker<'_>)>,
+    pub fill: Option<Fill>,
     /// Member of the answer that names what was made, and the path where it is, ending before that name.
     pub makes: Option<(&'static str, &'static str)>,
 }

@@ -172,9 +172,10 @@ fn lists_go_on_by_cursor_while_sessions_and_events_are_added() {
     let id = filled(&server, 25);
     let ids: BTreeSet<String> = (0..12).map(|_| filled_empty(&server)).chain([id.clone()]).collect();
     for (path, list, key, wanted) in [
+        // First, because the others add sessions.
+        ("/sessions?limit=5".into(), "sessions", "session_id", ids.len()),
         (format!("/sessions/{id}/events?limit=4&event_type=command"), "events", "event_id", 25),
         ("/events?limit=7&event_type=command".into(), "events", "event_id", 25),
-        ("/sessions?limit=5".into(), "sessions", "session_id", ids.len()),
     ] {
         let mut seen: Vec<String> = Vec::new();
         let mut next = Some(format!("/api/v1{path}"));
