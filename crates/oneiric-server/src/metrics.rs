@@ -116,6 +116,12 @@ impl Latency {
         self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
+    /// How many were recorded.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
     /// Writes its samples into the histogram begun last.
     pub fn write(&self, out: &mut Exposition, name: &str, labels: &[(&str, &str)]) {
         let mut total = 0;

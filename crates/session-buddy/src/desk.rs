@@ -16,6 +16,7 @@ use session_store::remember::{Hand, Scribe};
 
 use crate::mcp::{analytics, events, health, links, remember, resume, search, sessions, upkeep};
 use crate::server::facts::Facts;
+use crate::server::meaning::Semantics;
 use crate::server::meters::Meters;
 
 /// What can be asked, by tool.
@@ -120,6 +121,7 @@ pub struct Desk {
     meters: Arc<Meters>,
     facts: Facts,
     hand: Hand,
+    semantics: Arc<Semantics>,
 }
 
 impl Desk {
@@ -127,6 +129,7 @@ impl Desk {
     #[must_use]
     pub fn new(shelf: Arc<dyn Shelf>, clock: Arc<dyn Clock>, facts: Facts) -> Self {
         Self {
+            semantics: Arc::new(Semantics::off(Arc::clone(&clock))),
             shelf,
             clock,
             meters: Arc::new(Meters::default()),
@@ -140,6 +143,20 @@ impl Desk {
     pub fn written_by(mut self, hand: Hand) -> Self {
         self.hand = hand;
         self
+    }
+
+    /// Has it search by meaning too.
+    #[must_use]
+    pub fn searching_by(mut self, semantics: Arc<Semantics>) -> Self {
+        self.facts = self.facts.of_semantics(Arc::clone(&semantics));
+        self.semantics = semantics;
+        self
+    }
+
+    /// Search by meaning.
+    #[must_use]
+    pub fn semantics(&self) -> &Arc<Semantics> {
+        &self.semantics
     }
 
     /// The store.
@@ -203,7 +220,7 @@ impl Desk {
             Request::GetSession(input) => input.run(store.as_ref()),
             Request::ListEvents(input) => input.run(store.as_ref()),
             Request::Search(input) => {
-                let answer = input.run(store.as_ref());
+                let answer = input.run(&store, &self.semantics);
                 self.meters.search.record(took(began));
                 answer
             }

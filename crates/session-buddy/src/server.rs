@@ -6,6 +6,7 @@ pub mod capture;
 pub mod facts;
 pub mod figures;
 pub mod launch;
+pub mod meaning;
 pub mod meters;
 pub mod model;
 pub mod visitors;
@@ -77,7 +78,8 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let shelf = Arc::new(archive::Later::new(launch.archive.clone(), Arc::clone(&clock)));
         let desk = Desk::new(Arc::clone(&shelf) as Arc<dyn Shelf>, Arc::clone(&clock), launch.facts.clone())
-            .written_by(launch.hand.clone());
+            .written_by(launch.hand.clone())
+            .searching_by(Arc::clone(&launch.semantics));
         let desk = Arc::new(desk);
         let lifecycle = Lifecycle::new();
         let visitors = Visitors::new(launch.visits.clone(), Arc::clone(&desk), lifecycle.clone());
@@ -272,6 +274,7 @@ impl Server {
         if let Some(spools) = &self.launch.spools {
             capture::start(&self.lifecycle, &self.desk, spools, &self.clock);
         }
+        meaning::start(&self.lifecycle, &self.desk, &self.clock);
     }
 
     /// Opens the store beside the handshake, not before it.

@@ -27,6 +27,8 @@ use crate::server::access::Access;
 use crate::server::capture;
 use crate::server::facts::Facts;
 use crate::server::launch;
+use crate::server::meaning::Semantics;
+use crate::server::model::Choice;
 
 /// Longest time that the running server gets; then the database is read directly.
 const SERVER_LIMIT: Duration = Duration::from_secs(2);
@@ -166,7 +168,17 @@ impl Context {
         capture::mark_stale(store.as_ref(), self.clock.as_ref());
         let facts = self.facts(spools);
         Ok(Desk::new(Arc::new(Open(store)), Arc::clone(&self.clock), facts)
-            .written_by(crate::hand::of_process(&self.surroundings)))
+            .written_by(crate::hand::of_process(&self.surroundings))
+            .searching_by(self.semantics()?))
+    }
+
+    /// Search by meaning over the database of this home.
+    ///
+    /// # Errors
+    /// Configuration.
+    pub(super) fn semantics(&self) -> Result<Arc<Semantics>> {
+        let archive = launch::archive(&self.settings)?;
+        Ok(Arc::new(Semantics::new(Choice::new(&self.settings), &archive, Arc::clone(&self.clock))))
     }
 
     /// The store itself, for work that is too large for one answer of the server. Several processes may use one database.

@@ -1,5 +1,7 @@
 //! `search`.
 
+use std::sync::Arc;
+
 use oneiric::clock::Timestamp;
 use oneiric_server::mcp::ToolError;
 use schemars::JsonSchema;
@@ -8,6 +10,7 @@ use serde_json::Value;
 use session_store::{Granularity, SearchAnswer, SearchFilter, SearchMode, SearchRequest, Store};
 
 use crate::desk::to_value;
+use crate::server::meaning::Semantics;
 
 /// How a caller would like to search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
@@ -118,7 +121,7 @@ pub struct Hit {
 }
 
 impl Search {
-    pub(crate) fn run(self, store: &dyn Store) -> Result<Value, ToolError> {
+    pub(crate) fn run(self, store: &Arc<dyn Store>, semantics: &Semantics) -> Result<Value, ToolError> {
         if self.limit == 0 || self.limit > MAX_HITS {
             let message = format!("limit: must be 1 to {MAX_HITS}");
             return Err(ToolError::new("invalid_arguments", message).with("field", "limit"));
@@ -136,11 +139,15 @@ impl Search {
         let request = SearchRequest {
             query: self.query,
             filter,
-            mode: self.search_type.map_or(SearchMode::Text, SearchType::mode),
+            mode: self.search_type.map_or(
+                if semantics.wanted() { SearchMode::Hybrid } else { SearchMode::Text },
+                SearchType::mode,
+            ),
             by: self.by.granularity(),
             limit: self.limit,
         };
-        let mut answer = store.search(&request, None)?;
+        let meaning = (request.mode != SearchMode::Text).then(|| semantics.meaning(store, &request));
+        let mut answer = store.search(&request, meaning.as_deref())?;
         if let Some(tokens) = self.max_tokens {
             cut(&mut answer, tokens.saturating_mul(BYTES_PER_TOKEN));
         }

@@ -9,6 +9,7 @@ use oneiric_server::health::{Part, Report};
 use session_store::SessionStatus;
 
 use super::model::Choice;
+use super::meaning::Semantics;
 use crate::desk::Shelf;
 use crate::{PRODUCT, VERSION};
 
@@ -21,6 +22,7 @@ pub struct Facts {
     spools: Vec<PathBuf>,
     model: Choice,
     optional: Vec<Part>,
+    semantics: Option<Arc<Semantics>>,
 }
 
 impl Facts {
@@ -34,7 +36,15 @@ impl Facts {
             spools,
             model: Choice::new(settings),
             optional: optional(settings),
+            semantics: None,
         }
+    }
+
+    /// With the state of the vectors in the report.
+    #[must_use]
+    pub fn of_semantics(mut self, semantics: Arc<Semantics>) -> Self {
+        self.semantics = Some(semantics);
+        self
     }
 
     /// Says what is served now.
@@ -64,6 +74,9 @@ impl Facts {
             Part::off("Authentication", "auth_enabled = false")
         });
         parts.push(self.model.part());
+        if let (Some(semantics), Ok(store)) = (&self.semantics, shelf.store()) {
+            parts.extend(semantics.part(store.as_ref()));
+        }
         parts.extend(self.optional.iter().cloned());
         Report::over(PRODUCT, VERSION, parts)
     }

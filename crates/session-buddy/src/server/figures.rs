@@ -75,6 +75,7 @@ fn render(desk: &Desk, counts: &Counts) -> String {
     let mut out = Exposition::new();
     sessions(&mut out, counts);
     events(&mut out, desk, counts);
+    embeddings(&mut out, desk);
     out.finish()
 }
 
@@ -126,6 +127,25 @@ fn sessions(out: &mut Exposition, counts: &Counts) {
             durations.count(),
         );
     }
+}
+
+/// Vectors that search by meaning asks.
+fn embeddings(out: &mut Exposition, desk: &Desk) {
+    if !desk.semantics().wanted() {
+        return;
+    }
+    let Ok(store) = desk.store() else { return };
+    let figures = desk.semantics().figures(store.as_ref());
+    let name = "session_buddy_embeddings_texts_total";
+    out.counter(name, "Texts that became vectors, since the start").sample(name, &[], figures.embedded as f64);
+    let name = "session_buddy_embeddings_seconds_total";
+    out.counter(name, "Time that took, since the start").sample(name, &[], figures.seconds);
+    let name = "session_buddy_embeddings_vectors";
+    out.gauge(name, "Vectors that searches can ask").sample(name, &[], figures.vectors as f64);
+    let name = "session_buddy_embeddings_waiting";
+    out.gauge(name, "Events that wait for their vectors, about").sample(name, &[], figures.waiting as f64);
+    let name = "session_buddy_embeddings_size_bytes";
+    out.gauge(name, "Size of the vectors").sample(name, &[], figures.bytes as f64);
 }
 
 fn events(out: &mut Exposition, desk: &Desk, counts: &Counts) {

@@ -1,7 +1,9 @@
 //! Everything a server needs to know before it starts, decided from settings and arguments.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use oneiric::clock::SystemClock;
 use oneiric::event::UserIdentity;
 use oneiric::fault::{Fault, Result};
 use oneiric::paths::{Home, expand_tilde};
@@ -11,6 +13,8 @@ use oneiric_server::mcp::Profile;
 
 use super::access::Access;
 use super::archive::Archive;
+use super::meaning::Semantics;
+use super::model::Choice;
 use super::facts::Facts;
 use super::visitors::Own;
 use crate::settings::CATALOG;
@@ -92,6 +96,8 @@ pub struct Launch {
     pub arguments: Vec<String>,
     /// Facts for health.
     pub facts: Facts,
+    /// Search by meaning.
+    pub semantics: Arc<Semantics>,
     /// Whose hand writes what clients add.
     pub hand: session_store::remember::Hand,
 }
@@ -107,7 +113,9 @@ impl Launch {
         // An in-memory store would lose what a spool keeps safe.
         let spools = (mode == Mode::Standard).then(|| spools(settings, surroundings));
         let facts = Facts::new(settings, mode.as_str(), access.is_some(), spools.clone().unwrap_or_default());
+        let archive = if mode == Mode::Lite { Archive::Memory } else { archive(settings)? };
         Ok(Self {
+            semantics: Arc::new(Semantics::new(Choice::new(settings), &archive, Arc::new(SystemClock))),
             home: settings.home().clone(),
             mode,
             transport: match settings.text("server.transport") {
@@ -120,7 +128,7 @@ impl Launch {
             allowed_hosts: settings.list("server.allowed_hosts"),
             allow_insecure_bind: settings.bool("server.allow_insecure_bind"),
             access,
-            archive: if mode == Mode::Lite { Archive::Memory } else { archive(settings)? },
+            archive,
             spools,
             visits: Own {
                 cwd: surroundings.cwd.clone(),
