@@ -66,7 +66,8 @@ fn an_indexer_that_is_stopped_at_any_point_leaves_nothing_half_and_another_goes_
     let broken = World::new();
     for world in [&whole, &broken] {
         for session in 0..40 {
-            let texts: Vec<String> = (0..20).map(|event| format!("text {session} about {event} {}", session * event)).collect();
+            let texts: Vec<String> =
+                (0..20).map(|event| format!("text {session} about {event} {}", session * event)).collect();
             world.session(&format!("s{session}"), "p", &texts.iter().map(String::as_str).collect::<Vec<_>>());
         }
     }

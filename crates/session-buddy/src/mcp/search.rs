@@ -139,10 +139,9 @@ impl Search {
         let request = SearchRequest {
             query: self.query,
             filter,
-            mode: self.search_type.map_or(
-                if semantics.wanted() { SearchMode::Hybrid } else { SearchMode::Text },
-                SearchType::mode,
-            ),
+            mode: self
+                .search_type
+                .map_or(if semantics.wanted() { SearchMode::Hybrid } else { SearchMode::Text }, SearchType::mode),
             by: self.by.granularity(),
             limit: self.limit,
         };

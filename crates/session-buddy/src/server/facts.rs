@@ -8,8 +8,8 @@ use oneiric::spool;
 use oneiric_server::health::{Part, Report};
 use session_store::SessionStatus;
 
-use super::model::Choice;
 use super::meaning::Semantics;
+use super::model::Choice;
 use crate::desk::Shelf;
 use crate::{PRODUCT, VERSION};
 

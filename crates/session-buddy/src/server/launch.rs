@@ -13,9 +13,9 @@ use oneiric_server::mcp::Profile;
 
 use super::access::Access;
 use super::archive::Archive;
+use super::facts::Facts;
 use super::meaning::Semantics;
 use super::model::Choice;
-use super::facts::Facts;
 use super::visitors::Own;
 use crate::settings::CATALOG;
 
