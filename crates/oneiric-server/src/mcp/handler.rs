@@ -16,6 +16,7 @@ use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{RoleServer, ServerHandler};
 
 use super::library::Library;
+use super::schema::for_list;
 use super::sessions::Served;
 use super::tool::{Arguments, Effect, ToolDescription, ToolSet, unknown_tool};
 use super::visit::{Connection, Reception};
@@ -86,11 +87,11 @@ impl Served for Handler {
 fn listed(tool: &ToolDescription) -> Tool {
     let annotations = match tool.effect {
         Effect::Reads => ToolAnnotations::new().read_only(true),
-        Effect::Adds => ToolAnnotations::new().read_only(false).destructive(false).idempotent(false),
-        Effect::AddsOnce => ToolAnnotations::new().read_only(false).destructive(false).idempotent(true),
+        Effect::Adds => ToolAnnotations::new().destructive(false),
+        Effect::AddsOnce => ToolAnnotations::new().destructive(false).idempotent(true),
     };
-    Tool::new(tool.name, tool.description, Arc::clone(&tool.input))
-        .with_raw_output_schema(Arc::clone(&tool.output))
+    Tool::new(tool.name, tool.description, Arc::new(for_list(&tool.input, false)))
+        .with_raw_output_schema(Arc::new(for_list(&tool.output, true)))
         .with_annotations(annotations.open_world(false))
 }
 

@@ -38,6 +38,36 @@ fn schema<T: JsonSchema>(contract: Contract) -> Map<String, Value> {
     }
 }
 
+/// The same schema for a tool list, where it is paid for again and again: what a call must not have is said when it has it,
+/// and what an answer always has is seen in it.
+pub(crate) fn for_list(schema: &Map<String, Value>, output: bool) -> Map<String, Value> {
+    let mut map = schema.clone();
+    if output {
+        map.remove("required");
+    }
+    if map.get("additionalProperties") == Some(&Value::Bool(false)) {
+        map.remove("additionalProperties");
+    }
+    // The words of a choice and the fields of an object say what their type's description would.
+    if map.contains_key("enum") || map.contains_key("properties") {
+        map.remove("description");
+    }
+    for (key, value) in &mut map {
+        match value {
+            Value::Object(properties) if key == "properties" => {
+                for property in properties.values_mut() {
+                    if let Value::Object(inner) = property {
+                        *inner = for_list(inner, output);
+                    }
+                }
+            }
+            Value::Object(inner) if key == "items" => *inner = for_list(inner, output),
+            _ => {}
+        }
+    }
+    map
+}
+
 /// Removes what a reader of the schema does not need: titles, number formats, defaults that say nothing.
 fn shrink(schema: &mut Value, output: bool) {
     let Value::Object(map) = schema else { return };

@@ -21,6 +21,7 @@ use crate::desk::to_value;
 pub struct TrackSessionStart {
     /// "1.0"
     pub event_version: String,
+    /// Sent twice, stored once
     pub(crate) event_id: EventId,
     /// "session_start"
     pub event_type: String,
@@ -44,6 +45,7 @@ pub struct TrackSessionStart {
     #[serde(default)]
     pub(crate) project: Option<String>,
     #[serde(default)]
+    #[schemars(skip)]
     pub(crate) repository: Option<RepositoryInput>,
     /// JWT, if not a header
     #[serde(default, skip_serializing)]
@@ -449,12 +451,13 @@ impl GetSession {
     }
 }
 
-/// Answer of `get_session`, as far as its schema tells: all fields of a list's line, and these.
+/// Answer of `get_session`, as far as its schema tells: these, and all fields of a list's line.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the fields of `session_store::Session` of the same names")]
 pub struct SessionDetail {
-    #[serde(flatten)]
-    pub line: SessionLine,
+    pub session_id: String,
+    pub status: SessionStatus,
+    pub start_time: Timestamp,
     pub metadata: Map<String, Value>,
 }
 
