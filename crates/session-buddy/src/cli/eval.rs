@@ -9,6 +9,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use oneiric::clock::SystemClock;
 use oneiric::fault::{Fault, Result};
+use oneiric::paths::plain;
 use semantic::{Embedder, Indexer, Models, Searcher, Step};
 use serde_json::json;
 use session_store::evaluation::dataset::Dataset;
@@ -166,7 +167,7 @@ fn load(paths: &[PathBuf]) -> Result<Dataset> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
-    let what = format!("cannot read {}: {error}", path.display());
+    let what = format!("cannot read {}: {}", path.display(), plain(error));
     if error.kind() == std::io::ErrorKind::NotFound { Fault::not_found(what) } else { Fault::user(what) }
 }
 

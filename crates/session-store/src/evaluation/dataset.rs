@@ -92,11 +92,9 @@ impl Dataset {
     pub fn read(&mut self, mut reader: impl BufRead, name: &str) -> Result<()> {
         for number in 1.. {
             let mut line = String::new();
-            let read = reader
-                .by_ref()
-                .take(MAX_LINE)
-                .read_line(&mut line)
-                .map_err(|error| Fault::unavailable(format!("cannot read {name}, line {number}: {error}")))?;
+            let read = reader.by_ref().take(MAX_LINE).read_line(&mut line).map_err(|error| {
+                Fault::unavailable(format!("cannot read {name}, line {number}: {}", oneiric::paths::plain(&error)))
+            })?;
             if read == 0 {
                 break;
             }

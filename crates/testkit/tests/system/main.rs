@@ -13,6 +13,7 @@ mod operation;
 mod remember;
 mod rest;
 mod sample;
+mod searching;
 mod secrets;
 mod seed_lines;
 mod sessions;
