@@ -6,6 +6,7 @@
 mod big;
 mod corpus;
 mod database;
+mod embed;
 mod figures;
 mod ingest;
 mod list;
@@ -29,7 +30,7 @@ use corpus::Corpus;
 use figures::{Figure, Spread, Unit, table};
 
 /// Groups of figures, in the order in which they run.
-const GROUPS: [&str; 7] = ["size", "server", "shell", "list", "search", "ingest", "store"];
+const GROUPS: [&str; 8] = ["size", "server", "shell", "list", "search", "ingest", "store", "embed"];
 
 /// Set for the optimised copy of this program, which does the measuring.
 const OPTIMISED: &str = "XTASK_BENCH_OPTIMISED";
@@ -97,6 +98,7 @@ fn measure(bench: &Bench, wanted: &Wanted, root: &Path) -> Result<bool> {
             "list" => list::measure(bench),
             "search" => search::measure(bench),
             "ingest" => ingest::measure(bench),
+            "embed" => embed::measure(bench),
             _ => store::measure(bench),
         };
         match measured {

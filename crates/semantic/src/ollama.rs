@@ -71,7 +71,7 @@ impl Ollama {
         for batch in texts.chunks(BATCH) {
             let now = self.clock.monotonic();
             self.breaker().ask(now).map_err(|left| {
-                self.away(&format!("it failed several times; asked again in {} s", left.as_secs() + 1))
+                self.away(&format!("it failed several times; asked again in {} s", left.as_millis().div_ceil(1_000)))
             })?;
             match self.ask_twice(batch) {
                 Ok(found) => {

@@ -66,7 +66,8 @@ fn ok(body: impl Into<Vec<u8>>) -> Answer {
     (200, String::new(), body.into(), false)
 }
 
-const TAGS: &str = r#"{"models":[{"name":"other:latest","digest":"bb"},{"name":"nomic-embed-text:latest","digest":"0a109f422b47"}]}"#;
+const TAGS: &str =
+    r#"{"models":[{"name":"other:latest","digest":"bb"},{"name":"nomic-embed-text:latest","digest":"0a109f422b47"}]}"#;
 
 fn ollama(base: &str, clock: &Arc<ManualClock>) -> oneiric::fault::Result<Ollama> {
     let settings = OllamaSettings { base_url: base.to_owned(), model: "nomic-embed-text".to_owned() };
@@ -129,9 +130,11 @@ fn an_ollama_without_the_model_or_without_sense_is_said_in_one_line() {
         (r#"{"embeddings":[[1.0, 2.0]"#, true),
         ("<html>", false),
     ] {
-        let base = peer(move |request| {
-            if request.line.contains("tags") { ok(TAGS) } else { (200, String::new(), bad.into(), cut) }
-        });
+        let base = peer(
+            move |request| {
+                if request.line.contains("tags") { ok(TAGS) } else { (200, String::new(), bad.into(), cut) }
+            },
+        );
         let fault = ollama(&base, &clock()).err().unwrap();
         assert_eq!(fault.kind(), FaultKind::Unavailable, "{bad}");
         assert!(!fault.to_string().contains('\n'));
@@ -200,8 +203,7 @@ fn an_unknown_model_is_not_asked_for_and_a_hub_that_is_away_names_another_way() 
         let fault = models::pull(folder.path(), name, "http://127.0.0.1:1", false, &mut quiet).unwrap_err();
         assert_eq!(fault.kind(), FaultKind::User, "{name}: {fault}");
     }
-    let fault =
-        models::pull(folder.path(), "all-MiniLM-L6-v2", "http://127.0.0.1:1", false, &mut quiet).unwrap_err();
+    let fault = models::pull(folder.path(), "all-MiniLM-L6-v2", "http://127.0.0.1:1", false, &mut quiet).unwrap_err();
     assert_eq!(fault.kind(), FaultKind::Unavailable);
     assert!(fault.advice().unwrap().contains("models import"));
 }

@@ -14,6 +14,7 @@ pub(crate) enum Unit {
     /// One measurement over another.
     Times,
     Percent,
+    Gigaflops,
 }
 
 impl Unit {
@@ -24,12 +25,13 @@ impl Unit {
             Self::EventRate => "events/s",
             Self::Times => "x",
             Self::Percent => "%",
+            Self::Gigaflops => "GFLOP/s",
         }
     }
 
     fn shown(self, value: f64) -> String {
         match self {
-            Self::EventRate => format!("{value:.0}"),
+            Self::EventRate | Self::Gigaflops => format!("{value:.0}"),
             Self::Times => format!("{value:.2}"),
             Self::Percent | Self::Mebibytes => format!("{value:.1}"),
             Self::Milliseconds if value < 10.0 => format!("{value:.2}"),
