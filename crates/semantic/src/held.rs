@@ -9,7 +9,7 @@ use session_store::vectors::{Generation, Vectors};
 use crate::index::{Code, Codes, Encoder, Query, Scored, cosine};
 
 /// Version of what is stored: of codes, stored vectors and the texts that are made of events.
-pub(crate) const SHAPE: u32 = 1;
+pub(crate) const SHAPE: u32 = 2;
 
 /// An event whose text is that of a vector, by `seq`; no event has 0.
 const NOBODY: i64 = 0;

@@ -5,13 +5,13 @@ use std::thread;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::code::{Code, Query};
+use super::code::{Code, Query, fit};
 use super::select::{Best, better};
 
 /// Vectors whose words lie side by side, so that one instruction takes one word of each.
 const LANES: usize = 8;
 /// Vectors of a segment. Segments are allocated whole: growing never copies what is there.
-const SEGMENT: usize = 16_384;
+const SEGMENT: usize = 8_192;
 /// Vectors from which on a second thread is worth its start.
 const ALONE: usize = 40_000;
 /// Threads of a scan at most.
@@ -40,7 +40,7 @@ struct Segment {
     high: Vec<[u64; LANES]>,
     /// Vector by vector: read for a few only.
     low: Vec<u64>,
-    fits: Vec<[u16; 2]>,
+    fits: Vec<[u8; 2]>,
 }
 
 impl Segment {
@@ -75,7 +75,7 @@ impl Codes {
     /// Bytes that the codes take in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.segments.len() * (SEGMENT * (self.words * 16 + 4))
+        self.segments.len() * (SEGMENT * (self.words * 16 + 2))
     }
 
     /// Adds the code of the next vector. One of another length is kept as nothing, so that places stay true.
@@ -94,7 +94,7 @@ impl Codes {
             segment.high[begin + word][lane] = if fitting { code.high[word] } else { 0 };
             segment.low.push(if fitting { code.low[word] } else { 0 });
         }
-        segment.fits.push(if fitting { code.fits } else { [u16::MAX; 2] });
+        segment.fits.push(if fitting { code.fits } else { [u8::MAX; 2] });
         self.length += 1;
     }
 
@@ -174,7 +174,7 @@ impl Codes {
         }
         let dot = sum as f32 * query.step - 1.5 * query.sum;
         let root = ((self.words * 64) as f32).sqrt();
-        dot / (f32::from(segment.fits[within][1]) / 65_535.0 * root * 1.5)
+        dot / (fit(segment.fits[within][1]) * root * 1.5)
     }
 }
 
@@ -251,8 +251,8 @@ impl Scan<'_> {
     fn offer(&mut self, group: usize, sums: [f32; LANES]) {
         let first = group * LANES;
         let Some(fits) = self.segment.fits.get(first..first + LANES) else {
-            for (lane, fit) in self.segment.fits[first..].iter().enumerate() {
-                let score = self.score(sums[lane], fit[0]);
+            for (lane, fits) in self.segment.fits[first..].iter().enumerate() {
+                let score = self.score(sums[lane], fits[0]);
                 self.best.offer(Scored { place: (self.begin + first + lane) as u32, score });
             }
             return;
@@ -269,8 +269,8 @@ impl Scan<'_> {
     }
 
     #[inline(always)]
-    fn score(&self, sum: f32, fit: u16) -> f32 {
-        (2.0 * sum * self.query.step - self.query.sum) * 65_535.0 / (f32::from(fit) * self.root)
+    fn score(&self, sum: f32, byte: u8) -> f32 {
+        (2.0 * sum * self.query.step - self.query.sum) / (fit(byte) * self.root)
     }
 }
 

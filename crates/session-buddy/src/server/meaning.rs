@@ -37,6 +37,8 @@ pub struct Semantics {
     making: AtomicBool,
     /// What kept vectors from being made at last.
     trouble: Mutex<Option<String>>,
+    /// Why the file of vectors had to be made again.
+    replaced: Mutex<Option<String>>,
 }
 
 #[derive(Clone)]
@@ -78,6 +80,7 @@ impl Semantics {
             embedding_micros: AtomicU64::new(0),
             making: AtomicBool::new(false),
             trouble: Mutex::new(None),
+            replaced: Mutex::new(None),
         }
     }
 
@@ -102,6 +105,7 @@ impl Semantics {
 
     /// What is there, for a look at it: a search or a report makes no file.
     fn found(&self) -> Result<Opened> {
+        self.house.look()?;
         if self.file.as_ref().is_some_and(|file| !file.exists()) {
             return Err(Fault::unavailable("no vectors have been made yet")
                 .hint("a running server makes them in the background: session-buddy start"));
@@ -115,15 +119,32 @@ impl Semantics {
         if let Some(opened) = slot.as_ref() {
             return Ok(opened.clone());
         }
-        let vectors = Arc::new(match &self.file {
+        let vectors = match &self.file {
             Some(path) => SqliteVectors::open(path)?,
             None => SqliteVectors::in_memory()?,
-        });
+        };
+        Ok(slot.insert(self.over(vectors)).clone())
+    }
+
+    /// What is open, after a look at the whole file; a damaged one is replaced. For the one process that makes vectors.
+    fn opened_sound(&self) -> Result<Opened> {
+        let opened = self.opened()?;
+        let Some(file) = &self.file else { return Ok(opened) };
+        let Some(wrong) = opened.vectors.damage()? else { return Ok(opened) };
+        let mut slot = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(slot.insert(self.over(SqliteVectors::replace(file, wrong)?)).clone())
+    }
+
+    fn over(&self, vectors: SqliteVectors) -> Opened {
+        if let Some(why) = vectors.replaced() {
+            *self.replaced.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
+        }
+        let vectors = Arc::new(vectors);
         let searcher = Arc::new(Searcher::new(
             Arc::clone(&vectors) as Arc<dyn Vectors>,
             Arc::clone(&self.house) as Arc<dyn semantic::Models>,
         ));
-        Ok(slot.insert(Opened { vectors, searcher }).clone())
+        Opened { vectors, searcher }
     }
 
     /// Forgets what is open, after vectors could not be read: the next use opens, and replaces them when they are damaged.
@@ -178,7 +199,7 @@ impl Semantics {
                 if progress.replacing {
                     fact.push_str("; the earlier model answers meanwhile");
                 }
-                if let Some(why) = self.found().ok().and_then(|opened| opened.vectors.replaced().map(str::to_owned)) {
+                if let Some(why) = self.replaced.lock().unwrap_or_else(PoisonError::into_inner).as_deref() {
                     fact.push_str(&format!("; made again, because the old file could not be used ({why})"));
                 }
                 let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -9,6 +9,7 @@ mod guide;
 mod http_input;
 mod kills;
 mod many_at_once;
+mod meaning;
 mod operation;
 mod remember;
 mod rest;

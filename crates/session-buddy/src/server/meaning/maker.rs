@@ -57,6 +57,10 @@ fn end(ending: SyncSender<()>) {
     drop(ending);
 }
 
+fn in_memory(semantics: &Semantics) -> bool {
+    semantics.file.is_none()
+}
+
 /// Gives this thread, and those that it starts, the least favourable priority.
 fn step_back() {
     // Of nobody in particular means, to Linux, of the calling thread.
@@ -99,7 +103,9 @@ impl Maker {
                 Err(_) => {
                     // Begins anew: the file may have been damaged, or the model replaced.
                     work = None;
-                    semantics.close();
+                    if !in_memory(semantics) {
+                        semantics.close();
+                    }
                     AGAIN
                 }
             };
@@ -171,7 +177,7 @@ impl Work {
             },
             None => None,
         };
-        let opened = semantics.opened()?;
+        let opened = semantics.opened_sound()?;
         let indexer = Indexer::new(
             store,
             Arc::clone(&opened.vectors) as Arc<dyn Vectors>,

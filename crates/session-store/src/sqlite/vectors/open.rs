@@ -30,7 +30,16 @@ impl SqliteVectors {
             Err(Wrong::File(why)) => why,
             Err(Wrong::Other(failure)) => return Err(failure.tell(&place)),
         };
+        Self::replace(path, wrong)
+    }
+
+    /// Gives up the file at `path`, of which `wrong` tells why, and makes a new one.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be removed or made.
+    pub fn replace(path: &Path, wrong: String) -> Result<Self> {
         tracing::warn!(path = %path.display(), why = wrong, "vectors are made again");
+        let place = Place::File { path: path.to_path_buf(), access: Access::ReadWrite };
         for end in ["", "-wal", "-shm"] {
             let mut name = path.as_os_str().to_owned();
             name.push(end);
@@ -85,13 +94,13 @@ enum Wrong {
 
 impl From<rusqlite::Error> for Wrong {
     fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
-                Self::File(error.to_string())
-            }
-            _ => Self::Other(error.into()),
-        }
+        if is_damage(&error) { Self::File(error.to_string()) } else { Self::Other(error.into()) }
     }
+}
+
+/// Whether SQLite says that the file is no good.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
 }
 
 /// A connection for writing. Vectors can be made again, so a commit does not wait for the disk.

@@ -110,7 +110,7 @@ pub(super) fn elsewhere(
             .prepare_cached("SELECT bytes FROM codes WHERE id = ?1")?
             .query_row([id(other.id, place / CODES_A_BLOCK as u64)], |row| row.get(0))
             .optional()?;
-        let length = of.model.dimensions.div_ceil(64) * 16 + 4;
+        let length = of.model.dimensions.div_ceil(64) * 16 + 2;
         let at = place as usize % CODES_A_BLOCK * length;
         if let (Some(stored), Some(codes)) = (stored, codes)
             && let Some(code) = codes.get(at..at + length)

@@ -17,7 +17,7 @@ fn batch(texts: &[u8], from: i64) -> VectorBatch {
     VectorBatch {
         vectors: texts
             .iter()
-            .map(|&text| NewVector { hash: hash(text), stored: vec![text; 68], code: vec![text; 20] })
+            .map(|&text| NewVector { hash: hash(text), stored: vec![text; 68], code: vec![text; 18] })
             .collect(),
         entries: texts
             .iter()
@@ -37,7 +37,7 @@ fn entries(vectors: &SqliteVectors, generation: i64) -> Vec<(i64, u32)> {
 
 fn codes(vectors: &SqliteVectors, generation: i64) -> Vec<u8> {
     let mut found = Vec::new();
-    vectors.codes(generation, 0, &mut |_, bytes| found.extend(bytes.chunks(20).map(|code| code[0]))).unwrap();
+    vectors.codes(generation, 0, &mut |_, bytes| found.extend(bytes.chunks(18).map(|code| code[0]))).unwrap();
     found
 }
 
@@ -72,7 +72,7 @@ fn many_vectors_fill_blocks_in_order() {
         let one = VectorBatch {
             vectors: texts
                 .iter()
-                .map(|&text| NewVector { hash: named(text), stored: vec![0; 68], code: vec![(text % 251) as u8; 20] })
+                .map(|&text| NewVector { hash: named(text), stored: vec![0; 68], code: vec![(text % 251) as u8; 18] })
                 .collect(),
             entries: Vec::new(),
             from,
