@@ -16,6 +16,7 @@ mod server;
 mod shell;
 mod size;
 mod store;
+mod vectors;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,7 +31,7 @@ use corpus::Corpus;
 use figures::{Figure, Spread, Unit, table};
 
 /// Groups of figures, in the order in which they run.
-const GROUPS: [&str; 8] = ["size", "server", "shell", "list", "search", "ingest", "store", "embed"];
+const GROUPS: [&str; 9] = ["size", "server", "shell", "list", "search", "ingest", "store", "embed", "vectors"];
 
 /// Set for the optimised copy of this program, which does the measuring.
 const OPTIMISED: &str = "XTASK_BENCH_OPTIMISED";
@@ -99,6 +100,7 @@ fn measure(bench: &Bench, wanted: &Wanted, root: &Path) -> Result<bool> {
             "search" => search::measure(bench),
             "ingest" => ingest::measure(bench),
             "embed" => embed::measure(bench),
+            "vectors" => vectors::measure(bench),
             _ => store::measure(bench),
         };
         match measured {

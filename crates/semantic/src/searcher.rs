@@ -171,7 +171,7 @@ impl Begun {
 
 enum State {
     Working(JoinHandle<Result<Begun>>),
-    Done(Result<Begun>),
+    Done(Result<Box<Begun>>),
     /// Between the two, never seen from outside.
     Taken,
 }
@@ -185,7 +185,10 @@ impl Pending {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = match std::mem::replace(&mut *state, State::Taken) {
             State::Working(thread) => State::Done(
-                thread.join().unwrap_or_else(|_| Err(Fault::internal("the search by meaning ended unexpectedly"))),
+                thread
+                    .join()
+                    .unwrap_or_else(|_| Err(Fault::internal("the search by meaning ended unexpectedly")))
+                    .map(Box::new),
             ),
             done => done,
         };

@@ -7,14 +7,15 @@ use crate::workspace::Package;
 const TOOLS: [&str; 2] = ["testkit", "xtask"];
 
 /// Workspace crates that each layer may use; arrows point down only.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     ("oneiric", &[]),
     ("oneiric-client", &["oneiric"]),
     ("oneiric-server", &["oneiric"]),
     ("oneiric-shell", &["oneiric"]),
     ("orchestrator", &["oneiric"]),
     ("session-store", &["oneiric"]),
-    ("session-buddy", &["oneiric", "oneiric-client", "oneiric-server", "session-store"]),
+    ("semantic", &["oneiric", "session-store"]),
+    ("session-buddy", &["oneiric", "oneiric-client", "oneiric-server", "semantic", "session-store"]),
     ("mahavishnu", &["oneiric", "oneiric-client", "oneiric-server", "oneiric-shell", "orchestrator"]),
 ];
 
@@ -26,13 +27,13 @@ const HOMES: [(&str, &[&str]); 8] = [
     ("starlark", &["oneiric-shell"]),
     ("starlark_syntax", &["oneiric-shell"]),
     ("reedline", &["oneiric-shell"]),
-    ("ureq", &["oneiric-client"]),
+    ("ureq", &["oneiric-client", "semantic"]),
     ("jsonwebtoken", &["oneiric"]),
 ];
 
 /// What domains never see.
 const NOT_IN_DOMAINS: [&str; 3] = ["clap", "axum", "rmcp"];
-const DOMAINS: [&str; 2] = ["orchestrator", "session-store"];
+const DOMAINS: [&str; 3] = ["orchestrator", "semantic", "session-store"];
 
 /// Checks every dependency of shipped code.
 pub(crate) fn dependencies(packages: &[Package]) -> Vec<Finding> {

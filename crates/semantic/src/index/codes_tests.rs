@@ -50,8 +50,8 @@ fn the_ten_nearest_of_clustered_vectors_are_found_whatever_their_length() {
             })
             .collect();
         let mut found = 0;
-        for turn in 0..20 {
-            let asked = chance.vector(&centres[turn], spread);
+        for centre in &centres[..20] {
+            let asked = chance.vector(centre, spread);
             let query = encoder.query(&asked);
             let mut exact: Vec<usize> = (0..vectors.len()).collect();
             exact.sort_by(|a, b| dot(&asked, &vectors[*b]).total_cmp(&dot(&asked, &vectors[*a])));

@@ -41,15 +41,14 @@ impl SqliteVectors {
     /// # Errors
     /// `Unavailable` when it cannot be read for another reason.
     pub fn damage(&self) -> Result<Option<String>> {
-        let checked = self.read(|connection| {
+        self.read(|connection| {
             let said = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
             match said {
                 Ok(said) => Ok((said != "ok").then_some(said)),
                 Err(error) if open::is_damage(&error) => Ok(Some(error.to_string())),
                 Err(error) => Err(error.into()),
             }
-        });
-        checked
+        })
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T> {
