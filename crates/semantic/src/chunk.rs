@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_fits_is_one_piece_and_space_is_none() {
-        assert_eq!(cut("  two words ", 10, ends), [2..11]);
+        assert_eq!(cut("  two words ", 10, ends).as_slice(), std::slice::from_ref(&(2..11)));
         assert!(cut(" \n\t ", 10, ends).is_empty());
         assert!(cut("", 10, ends).is_empty());
     }
