@@ -92,11 +92,14 @@ pub(super) fn run(args: &EvalArgs, context: &Context) -> Result<ExitCode> {
     show(args, context, &dataset, &measured, model.as_deref(), by)
 }
 
+/// The meaning of a request's query over the measured store.
+type BoxedMake = Box<dyn Fn(&SearchRequest) -> Result<Box<dyn Meaning>>>;
+
 /// What searches by meaning need.
 struct Sense {
     /// Name, dimensions and digest.
     model: String,
-    make: Box<dyn Fn(&SearchRequest) -> Result<Box<dyn Meaning>>>,
+    make: BoxedMake,
 }
 
 /// The one model of a measurement.
