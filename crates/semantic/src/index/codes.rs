@@ -183,6 +183,47 @@ fn weighted(code: u64, query: &Query, word: usize) -> i32 {
     count(0) + 2 * count(1) + 4 * count(2) - 8 * count(3)
 }
 
+/// Eight words, one of each vector.
+type Lanes = [u64; LANES];
+
+#[inline(always)]
+fn lanes(each: impl Fn(usize) -> u64) -> Lanes {
+    std::array::from_fn(each)
+}
+
+/// How many bits each of eight vectors shares with a plane of the query.
+///
+/// Six words are added up as binary numbers, a bit of each at a time, before anything is counted: three counts instead
+/// of six (carry-save addition, as by Harley and Seal).
+#[inline(always)]
+fn matches<const WORDS: usize>(words: &[Lanes], plane: &[u64; WORDS]) -> [f32; LANES] {
+    let mut sums = [0_u64; LANES];
+    for (words, plane) in words.chunks(6).zip(plane.chunks(6)) {
+        let shared = |word: usize| match (words.get(word), plane.get(word)) {
+            (Some(words), Some(plane)) => lanes(|lane| words[lane] & plane),
+            _ => [0; LANES],
+        };
+        let (one, twos) = add(shared(0), shared(1), shared(2));
+        let (other, more) = add(shared(3), shared(4), shared(5));
+        let carried = lanes(|lane| one[lane] & other[lane]);
+        let ones = lanes(|lane| one[lane] ^ other[lane]);
+        let (twos, fours) = add(twos, more, carried);
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            let count = |bits: &Lanes| u64::from(bits[lane].count_ones());
+            *sum += count(&ones) + 2 * count(&twos) + 4 * count(&fours);
+        }
+    }
+    std::array::from_fn(|lane| sums[lane] as f32)
+}
+
+/// Adds three bits everywhere: the sum and what is carried.
+#[inline(always)]
+fn add(a: Lanes, b: Lanes, c: Lanes) -> (Lanes, Lanes) {
+    let sum = lanes(|lane| a[lane] ^ b[lane] ^ c[lane]);
+    let carry = lanes(|lane| (a[lane] & b[lane]) | (c[lane] & (a[lane] ^ b[lane])));
+    (sum, carry)
+}
+
 /// The scan of one segment, as something that is compiled for each kind of processor.
 struct Scan<'s> {
     segment: &'s Segment,
@@ -215,18 +256,11 @@ impl Scan<'_> {
             std::array::from_fn(|plane| std::array::from_fn(|word| self.query.planes[plane][word]));
         let segment = self.segment;
         for (group, words) in segment.high.chunks_exact(WORDS).enumerate() {
-            let mut sums = [[0_u64; LANES]; 4];
-            for (word, codes) in words.iter().enumerate() {
-                for (sums, plane) in sums.iter_mut().zip(&planes) {
-                    for (sum, code) in sums.iter_mut().zip(codes) {
-                        *sum += u64::from((code & plane[word]).count_ones());
-                    }
-                }
-            }
             let mut dots = [0.0_f32; LANES];
-            for (lane, dot) in dots.iter_mut().enumerate() {
-                let sum = sums[0][lane] + 2 * sums[1][lane] + 4 * sums[2][lane];
-                *dot = (sum.cast_signed() - 8 * sums[3][lane].cast_signed()) as f32;
+            for (plane, weight) in planes.iter().zip([1.0, 2.0, 4.0, -8.0]) {
+                for (dot, count) in dots.iter_mut().zip(matches(words, plane)) {
+                    *dot += weight * count;
+                }
             }
             self.offer(group, dots);
         }
