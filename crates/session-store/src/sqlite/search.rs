@@ -93,6 +93,13 @@ impl Search<'_> {
         mut notes: Vec<String>,
     ) -> Result<SearchAnswer, Failure> {
         let limit = request.limit.min(Page::MAX_LIMIT);
+        // Words first: the meaning is found out meanwhile, in a thread of its own.
+        let mut found = Vec::new();
+        let mut candidates = Candidates::Exact { count: 0 };
+        let by_meaning_alone = request.mode == SearchMode::Semantic && meaning.is_some();
+        if !by_meaning_alone {
+            (found, candidates) = self.by_words(request.by, limit)?;
+        }
         let near = match (request.mode, meaning) {
             (SearchMode::Text, _) => None,
             (_, Some(meaning)) => match meaning.nearest(NEAREST.max(limit.saturating_mul(2))) {
@@ -108,9 +115,7 @@ impl Search<'_> {
             }
         };
         let mode = if near.is_some() { request.mode } else { SearchMode::Text };
-        let mut candidates = Candidates::Exact { count: 0 };
-        let mut found = Vec::new();
-        if mode != SearchMode::Semantic {
+        if by_meaning_alone && mode == SearchMode::Text {
             (found, candidates) = self.by_words(request.by, limit)?;
         }
         if let Some((meaning, near)) = near {
