@@ -51,9 +51,11 @@ async fn the_former_revision_needs_no_session_on_the_server() {
         "initialize",
         json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } }),
     ));
+    // A session is offered, and with it an event stream; nothing after it needs either.
     let (status, answer) = post(&site(), initialize).await;
-    assert_eq!((status, &answer["result"]["protocolVersion"]), (StatusCode::OK, &json!("2025-11-25")), "{answer}");
-    assert_eq!(answer["result"]["serverInfo"]["name"], "sample");
+    let event: Value = serde_json::from_str(answer.as_str().unwrap().trim().strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!((status, &event["result"]["protocolVersion"]), (StatusCode::OK, &json!("2025-11-25")), "{answer}");
+    assert_eq!(event["result"]["serverInfo"]["name"], "sample");
 
     let initialized = support::legacy(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
     assert_eq!(post(&site(), initialized).await.0, StatusCode::ACCEPTED);
@@ -142,6 +144,6 @@ async fn wrong_versions_and_contradicting_headers_are_refused() {
 async fn unknown_methods_are_not_found() {
     let (status, answer) = post(&site(), stateless(rpc("nonsense/do", json!({})), "")).await;
     assert_eq!((status, &answer["error"]["code"]), (StatusCode::NOT_FOUND, &json!(-32601)), "{answer}");
-    let (_, answer) = post(&site(), support::legacy(rpc("prompts/list", json!({})))).await;
+    let (_, answer) = post(&site(), support::legacy(rpc("nonsense/do", json!({})))).await;
     assert_eq!(answer["error"]["code"], -32601);
 }

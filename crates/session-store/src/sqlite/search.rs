@@ -32,6 +32,8 @@ use read::{Candidate, Known};
 
 /// Nearest events that a search asks for.
 const NEAREST: usize = 200;
+/// Cosine below which two texts have nothing to do with each other: what is found by meaning alone must be nearer.
+const UNRELATED: f32 = 0.15;
 /// Events found by words whose nearness is asked for.
 const NEARNESS: usize = 500;
 
@@ -103,7 +105,10 @@ impl Search<'_> {
         let near = match (request.mode, meaning) {
             (SearchMode::Text, _) => None,
             (_, Some(meaning)) => match meaning.nearest(NEAREST.max(limit.saturating_mul(2))) {
-                Ok(near) => Some((meaning, near)),
+                Ok(mut near) => {
+                    near.retain(|one| one.cosine >= UNRELATED);
+                    Some((meaning, near))
+                }
                 Err(fault) => {
                     notes.push(format!("text search answered, because search by meaning cannot: {fault}"));
                     None

@@ -110,7 +110,8 @@ fn meaning_finds_what_words_do_not_and_words_keep_what_they_find(world: &World) 
     assert!(events(&answer)[..2].contains(&"s.0") && events(&answer)[..2].contains(&"s.2"), "{:?}", events(&answer));
     let semantic = SearchRequest { mode: SearchMode::Semantic, ..hybrid };
     let answer = world.store.search(&semantic, Some(&told)).unwrap();
-    assert_eq!((answer.mode, events(&answer)), (SearchMode::Semantic, vec!["s.0", "s.2", "s.1"]));
+    // "buy milk" has nothing to do with it.
+    assert_eq!((answer.mode, events(&answer)), (SearchMode::Semantic, vec!["s.0", "s.2"]));
     let answer = world.store.search(&SearchRequest { by: Granularity::Session, ..semantic }, Some(&told)).unwrap();
     assert_eq!((sessions(&answer), events(&answer)), (vec!["s"], vec!["s.0"]));
 }

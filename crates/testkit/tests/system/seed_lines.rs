@@ -177,10 +177,14 @@ fn step_4_3_and_6_1_the_search_lines_find_what_was_typed() {
     let home = TestHome::patient();
     let _server = Server::start(&home);
     home.mahavishnu(["shell", "-c", "print(\"workflow orchestration\")"]).run().expect_success();
-    for line in ["search \"workflow orchestration\"", "search \"workflow orchestration\" --search-type text"] {
+    // Without a model the words answer, and the note says how to get one.
+    for (line, note) in [
+        ("search \"workflow orchestration\"", "session-buddy models pull"),
+        ("search \"workflow orchestration\" --search-type text", ""),
+    ] {
         let done = home.sh(&format!("session-buddy {line}")).run();
         assert!(done.expect_success().stdout.contains("print("), "{done}");
-        assert_eq!(done.stderr, "", "{done}");
+        assert_eq!((done.stderr.is_empty(), done.stderr.contains(note)), (note.is_empty(), true), "{done}");
         let json = home.sh(&format!("session-buddy {line} --format json")).run().expect_success().json();
         assert_eq!(json["hits"].as_array().map(Vec::len), Some(1), "{json}");
     }

@@ -103,7 +103,7 @@ fn a_reader_that_leaves_early_is_no_failure() {
     let lines = [
         "session-buddy list-sessions --limit 100",
         "session-buddy list-events --limit 1000 --format json",
-        "session-buddy search print --limit 100",
+        "session-buddy search print --search-type text --limit 100",
         "session-buddy config",
         "mahavishnu config",
         "mahavishnu shell -c 'print(\"y\" * 200000)'",
