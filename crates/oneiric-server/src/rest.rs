@@ -116,7 +116,7 @@ impl Api {
 
     async fn handle(&self, route: &'static Route, tool: &ToolDescription, request: Request) -> Response<Body> {
         let what = format!("{} {BASE}{}", route.verb.as_str(), route.path);
-        let caller = match self.admit(&request, &what, tool.scope()) {
+        let caller = match self.admit(&request, &what, tool.scope) {
             Ok(caller) => caller,
             Err(refusal) => {
                 discard(request.into_body(), MAX_BODY_BYTES).await;

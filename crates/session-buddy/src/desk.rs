@@ -221,7 +221,8 @@ impl Desk {
             Request::ListEvents(input) => input.run(store.as_ref()),
             Request::Search(input) => {
                 let answer = input.run(&store, &self.semantics);
-                self.meters.search.record(took(began));
+                let mode = answer.as_ref().ok().and_then(|found| found["mode"].as_str());
+                self.meters.search(mode).record(took(began));
                 answer
             }
             Request::ArchiveSessions(input) => input.run(store.as_ref(), self.clock()),

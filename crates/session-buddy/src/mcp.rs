@@ -15,6 +15,7 @@ pub mod upkeep;
 
 use std::sync::Arc;
 
+use oneiric::token::Scope;
 use oneiric_server::mcp::{
     Arguments, Effect, Handler, Profile, ServerCard, ToolDescription, ToolError, ToolFuture, ToolSet,
 };
@@ -140,13 +141,15 @@ fn descriptions() -> Vec<ToolDescription> {
             "Move finished sessions older than some days to the archive.",
             Effect::AddsOnce,
         )
-        .in_profile(Profile::Full),
+        .in_profile(Profile::Full)
+        .needing(Scope::Admin),
         ToolDescription::of::<upkeep::RestoreSessions, upkeep::Moved>(
             "restore_sessions",
             "Move archived sessions back.",
             Effect::AddsOnce,
         )
-        .in_profile(Profile::Full),
+        .in_profile(Profile::Full)
+        .needing(Scope::Admin),
         ToolDescription::of::<analytics::AnalyticsSessions, analytics::AnalyticsShape>(
             "analytics_sessions",
             "Figures over recent sessions: totals, durations, by component and day (UTC).",

@@ -123,7 +123,7 @@ impl Endpoint {
             Some(caller) => caller,
             None => self.auth.by_argument(visit, call.as_ref().and_then(CallParams::token).as_deref())?,
         };
-        self.auth.permit(visit, &caller, tool.map_or(Scope::Read, super::ToolDescription::scope))
+        self.auth.permit(visit, &caller, tool.map_or(Scope::Read, |tool| tool.scope))
     }
 }
 

@@ -68,6 +68,8 @@ pub struct ToolDescription {
     pub effect: Effect,
     /// The smallest profile that lists it.
     pub profile: Profile,
+    /// The right that a token must carry to call it.
+    pub scope: Scope,
 }
 
 impl ToolDescription {
@@ -75,7 +77,11 @@ impl ToolDescription {
     #[must_use]
     pub fn of<I: JsonSchema, O: JsonSchema>(name: &'static str, description: &'static str, effect: Effect) -> Self {
         let (input, output) = (Arc::new(input_schema::<I>()), Arc::new(output_schema::<O>()));
-        Self { name, description, input, output, effect, profile: Profile::Standard }
+        let scope = match effect {
+            Effect::Reads => Scope::Read,
+            Effect::AddsOnce | Effect::Adds => Scope::Write,
+        };
+        Self { name, description, input, output, effect, profile: Profile::Standard, scope }
     }
 
     /// The same, listed from `profile` on. Whether it is listed or not, it can be called.
@@ -84,13 +90,10 @@ impl ToolDescription {
         Self { profile, ..self }
     }
 
-    /// The right that a token must carry to call it.
+    /// The same, for callers whose token carries `scope`.
     #[must_use]
-    pub const fn scope(&self) -> Scope {
-        match self.effect {
-            Effect::Reads => Scope::Read,
-            Effect::AddsOnce | Effect::Adds => Scope::Write,
-        }
+    pub fn needing(self, scope: Scope) -> Self {
+        Self { scope, ..self }
     }
 }
 

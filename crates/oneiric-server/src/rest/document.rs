@@ -45,7 +45,7 @@ fn operation(route: &Route, tool: &ToolDescription) -> Value {
     let mut operation = json!({
         "operationId": route.id,
         "summary": route.summary,
-        "x-scope": tool.scope().as_str(),
+        "x-scope": tool.scope.as_str(),
         "responses": answers(
             route.status().as_str(),
             &json!({ "$ref": format!("#/components/schemas/{}", answer_name(tool)) }),

@@ -10,9 +10,10 @@ use clap::Args;
 use oneiric::fault::Result;
 use oneiric::paths::{DIR_MODE, FILE_MODE};
 use oneiric::spool;
+use oneiric_server::health::PartState;
 use serde::Serialize;
 use session_store::backup::Backups;
-use session_store::sqlite::checkup;
+use session_store::sqlite::{SqliteVectors, checkup};
 
 use super::ask::Context;
 use super::backup;
@@ -20,6 +21,7 @@ use super::output;
 use super::progress::Progress;
 use crate::PRODUCT;
 use crate::server::launch;
+use crate::server::model::Choice;
 
 /// Free space below which events may soon not be stored any more.
 const LOW_SPACE: u64 = 256 * 1024 * 1024;
@@ -76,6 +78,7 @@ pub(super) fn run(args: &DoctorArgs, context: &Context) -> Result<ExitCode> {
     doctor.spools();
     doctor.server();
     doctor.backups();
+    doctor.meaning();
     let failed = doctor.findings.iter().any(|finding| finding.state == State::Failed);
     if args.json {
         output::emit_json(&doctor.findings)?;
@@ -98,6 +101,31 @@ fn line(finding: &Finding) -> String {
 }
 
 impl Doctor<'_> {
+    /// The model of search by meaning, and the file of vectors.
+    fn meaning(&mut self) {
+        let choice = Choice::new(&self.context.settings);
+        let part = choice.part();
+        let state = if choice.model.is_some() && part.state != PartState::Ok { State::Warning } else { State::Ok };
+        self.say("Semantic search", state, part.fact, part.hint);
+        let Ok(database) = backup::database(self.context) else { return };
+        let path = database.with_file_name("vectors.db");
+        if !path.exists() {
+            return;
+        }
+        // Opening replaces a file that cannot be read: vectors are made again from the sessions.
+        let looked = SqliteVectors::open(&path)
+            .and_then(|vectors| Ok((vectors.replaced().map(str::to_owned), vectors.damage()?)));
+        match looked {
+            Ok((Some(wrong), _)) => self.say("Vectors", State::Fixed, format!("{}: {wrong}", path.display()), None),
+            Ok((None, None)) => self.ok("Vectors", format!("{} is sound", path.display())),
+            Ok((None, Some(wrong))) => {
+                let hint = "a server makes the file again when it starts: session-buddy mcp restart".to_owned();
+                self.say("Vectors", State::Warning, format!("{}: {wrong}", path.display()), Some(hint));
+            }
+            Err(fault) => self.say("Vectors", State::Warning, fault.to_string(), None),
+        }
+    }
+
     fn say(&mut self, check: &'static str, state: State, fact: impl Into<String>, hint: Option<String>) {
         self.findings.push(Finding { check, state, fact: fact.into(), hint });
     }

@@ -178,5 +178,7 @@ fn events(out: &mut Exposition, desk: &Desk, counts: &Counts) {
     desk.meters().ingest.write(out, name, &[]);
     let name = "session_buddy_search_duration_seconds";
     out.histogram(name, "Time to answer a search, since the start");
-    desk.meters().search.write(out, name, &[("mode", "text")]);
+    for mode in ["text", "semantic", "hybrid"] {
+        desk.meters().search(Some(mode)).write(out, name, &[("mode", mode)]);
+    }
 }

@@ -7,6 +7,22 @@ use oneiric_server::metrics::Latency;
 pub struct Meters {
     /// Storing what came through a tool.
     pub ingest: Latency,
-    /// Text searches.
-    pub search: Latency,
+    /// Searches that words alone answered.
+    pub text: Latency,
+    /// Searches that meaning alone answered.
+    pub semantic: Latency,
+    /// Searches that words and meaning answered together.
+    pub hybrid: Latency,
+}
+
+impl Meters {
+    /// Where a search counts, by the mode that its answer names.
+    #[must_use]
+    pub fn search(&self, mode: Option<&str>) -> &Latency {
+        match mode {
+            Some("hybrid") => &self.hybrid,
+            Some("semantic") => &self.semantic,
+            _ => &self.text,
+        }
+    }
 }
