@@ -29,11 +29,14 @@ impl Built {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         command.arg("build").current_dir(root);
-        for package in PROGRAMS.iter().chain(extra) {
-            command.args(["--package", package]);
-        }
         if release {
             command.arg("--release");
+            for package in PROGRAMS.iter().chain(extra) {
+                command.args(["--package", package]);
+            }
+        } else {
+            // As tests build them: a part of the workspace has other features, and its dependencies are compiled again.
+            command.arg("--workspace");
         }
         if !command.status()?.success() {
             return Err("the programs do not build".into());
