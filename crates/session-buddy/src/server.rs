@@ -10,6 +10,7 @@ pub mod meaning;
 pub mod meters;
 pub mod model;
 pub mod visitors;
+mod words;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -275,6 +276,7 @@ impl Server {
             capture::start(&self.lifecycle, &self.desk, spools, &self.clock);
         }
         meaning::start(&self.lifecycle, &self.desk, &self.clock);
+        words::start(&self.lifecycle, &self.desk);
     }
 
     /// Opens the store beside the handshake, not before it.

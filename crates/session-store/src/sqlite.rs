@@ -25,6 +25,7 @@ mod transfer;
 mod upkeep;
 mod vectors;
 mod walk;
+mod words;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -43,12 +44,16 @@ use crate::model::{
 use crate::search::meaning::Meaning;
 use crate::store::{Judge, Store, Unknown};
 use crate::transfer::{Line, Selection};
+use crate::upkeep::Upkeep;
 use connection::{Place, Readers};
 use writer::Writer;
 
 pub use connection::busy_waits;
 pub use migrations::SCHEMA_VERSION;
 pub use vectors::SqliteVectors;
+
+/// Events that are read well within a second.
+const LEARN_FOR_SEARCH: usize = 20_000;
 
 /// What a store needs from outside.
 #[derive(Clone)]
@@ -63,6 +68,8 @@ pub struct Options {
     pub read_only: bool,
     /// Page cache of a reading connection in KiB; a modest one when `None`.
     pub reader_cache_kib: Option<u32>,
+    /// Events whose words one search may learn before it answers, where upkeep has not come to them.
+    pub learn_for_search: usize,
 }
 
 impl Options {
@@ -75,6 +82,7 @@ impl Options {
             max_bytes: None,
             read_only: false,
             reader_cache_kib: None,
+            learn_for_search: LEARN_FOR_SEARCH,
         }
     }
 }
@@ -142,6 +150,23 @@ impl SqliteStore {
         self.readers.with(work)
     }
 
+    /// Learns words of events that no upkeep came to yet, because a search needs them; whether there were any. What stands
+    /// in the way keeps no search from its answer.
+    fn catch_up(&self) -> bool {
+        let mut learnt = 0;
+        while learnt < self.options.learn_for_search {
+            match self.learn_words() {
+                Ok(0) => break,
+                Ok(events) => learnt += events,
+                Err(fault) => {
+                    tracing::debug!(%fault, "words are not learnt");
+                    break;
+                }
+            }
+        }
+        learnt > 0
+    }
+
     /// Runs `work` with the writer's door.
     fn write<T>(&self, work: impl FnOnce(&writer::Door) -> Result<T>) -> Result<T> {
         self.place.writable()?;
@@ -201,7 +226,11 @@ impl Store for SqliteStore {
     }
 
     fn search(&self, request: &SearchRequest, meaning: Option<&dyn Meaning>) -> Result<SearchAnswer> {
-        self.read(|connection| search::search(connection, request, meaning))
+        let outcome = self.read(|connection| search::search(connection, request, meaning))?;
+        if !outcome.behind || !self.catch_up() {
+            return Ok(outcome.answer);
+        }
+        Ok(self.read(|connection| search::search(connection, request, meaning))?.answer)
     }
 
     fn counts(&self) -> Result<Counts> {

@@ -86,6 +86,10 @@ pub trait Upkeep {
 
     /// Deletes one batch of what the rules mean, in one transaction; `None` when that was the last.
     fn retention_step(&self, rules: &RetentionRules, now: Timestamp, at: Cursor) -> Result<(Amount, Option<Cursor>)>;
+
+    /// Learns the words of some events that were stored since, so that parts of them and slips are found; how many events
+    /// were read, 0 when there were no more. Short transactions, so that capture gets its turn.
+    fn learn_words(&self) -> Result<usize>;
 }
 
 /// Told after each batch: sessions done, and sessions in all.

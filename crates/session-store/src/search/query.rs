@@ -26,6 +26,19 @@ pub struct Term {
     pub surface: String,
     /// Whether longer words count.
     pub prefix: bool,
+    /// Other words that count as this one: what it is a part of, or a slip for.
+    pub also: Vec<Also>,
+}
+
+/// A word that counts as another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Also {
+    /// As the index holds it.
+    pub term: String,
+    /// The word, folded.
+    pub surface: String,
+    /// Whether it counts half: beside the word as it was written.
+    pub half: bool,
 }
 
 impl Term {
@@ -108,7 +121,7 @@ impl Query {
     }
 
     fn term(&mut self, term: &str, surface: &str, prefix: bool) -> Option<usize> {
-        let wanted = Term { term: term.to_owned(), surface: surface.to_owned(), prefix };
+        let wanted = Term { term: term.to_owned(), surface: surface.to_owned(), prefix, also: Vec::new() };
         if let Some(index) = self.terms.iter().position(|known| *known == wanted) {
             return Some(index);
         }

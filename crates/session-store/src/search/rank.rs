@@ -8,6 +8,8 @@ pub(super) const K1: f64 = 1.2;
 pub(super) const B: f64 = 0.75;
 /// What a word counts that only shares the stem with the one in the query.
 const STEM_ONLY: f32 = 0.8;
+/// What another word counts beside the one as it was written.
+const HALF: f32 = 0.5;
 
 /// What a ranking knows of the whole collection.
 #[derive(Clone, Debug)]
@@ -65,8 +67,9 @@ impl<'q> Ranker<'q> {
             .collect();
         let mut begins = Box::new([0_u64; 256]);
         for (index, term) in query.terms.iter().enumerate() {
-            if let Some(&first) = term.term.as_bytes().first() {
-                begins[usize::from(first)] |= 1 << index;
+            let words = std::iter::once(&term.term).chain(term.also.iter().map(|one| &one.term));
+            for first in words.filter_map(|word| word.as_bytes().first()) {
+                begins[usize::from(*first)] |= 1 << index;
             }
         }
         let phrases = query.clauses.iter().chain(&query.excluded).filter(|clause| clause.phrase);
@@ -214,10 +217,12 @@ fn worth(query: &Query, index: usize, token: &Token<'_>) -> f32 {
     if term.prefix {
         return if token.surface.starts_with(&term.surface) { 1.0 } else { 0.0 };
     }
-    if token.term != term.term {
-        return 0.0;
+    let same = |word: &str| if token.surface == word { 1.0 } else { STEM_ONLY };
+    if token.term == term.term {
+        return same(&term.surface);
     }
-    if token.surface == term.surface { 1.0 } else { STEM_ONLY }
+    let other = term.also.iter().find(|one| one.term == token.term);
+    other.map_or(0.0, |one| same(&one.surface) * if one.half { HALF } else { 1.0 })
 }
 
 #[cfg(test)]

@@ -27,6 +27,10 @@ pub(super) const DELETED_SESSIONS: &str = "deleted_sessions";
 pub(super) const DELETED_EVENTS: &str = "deleted_events";
 /// The highest seq that was ever given, so that none is given twice.
 pub(super) const LAST_SEQ: &str = "last_seq";
+/// Up to which event the words are learnt, by which way of making them, and how many events had been deleted then.
+pub(super) const WORDS_THROUGH: &str = "words_through";
+pub(super) const WORDS_SHAPE: &str = "words_shape";
+pub(super) const WORDS_DELETED: &str = "words_deleted";
 
 /// What a session's row adds to the totals.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,7 @@ use super::connection::Place;
 use super::failure::Failure;
 
 /// Version that this program writes.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 struct Migration {
     version: u32,
@@ -19,6 +19,7 @@ struct Migration {
 const MIGRATIONS: [Migration; SCHEMA_VERSION as usize] = [
     Migration { version: 1, name: "sessions", sql: include_str!("../../migrations/0001_sessions.sql") },
     Migration { version: 2, name: "archive", sql: include_str!("../../migrations/0002_archive.sql") },
+    Migration { version: 3, name: "words", sql: include_str!("../../migrations/0003_words.sql") },
 ];
 
 /// The version that the database has; 0 when it is empty.

@@ -11,6 +11,7 @@ mod gather;
 mod mend;
 mod read;
 pub(super) mod scope;
+mod vocabulary;
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
@@ -28,6 +29,7 @@ use blocks::Range;
 use evidence::Worth;
 #[cfg(test)]
 pub(super) use expression::NEWEST;
+use mend::Mended;
 use read::{Candidate, Known};
 
 /// Nearest events that a search asks for.
@@ -57,24 +59,31 @@ struct Search<'s> {
     bytes: usize,
 }
 
+/// An answer, and whether words of older events that it would have needed are not learnt yet.
+pub(super) struct Outcome {
+    pub(super) answer: SearchAnswer,
+    pub(super) behind: bool,
+}
+
 pub(super) fn search(
     connection: &Connection,
     request: &SearchRequest,
     meaning: Option<&dyn Meaning>,
-) -> Result<SearchAnswer, Failure> {
+) -> Result<Outcome, Failure> {
     let filter = &request.filter;
     let mut query = Query::parse(&request.query)?;
     let session = filter.session.as_deref().map(|wanted| sessions::resolve(connection, wanted)).transpose()?;
     let documents = counters::value(connection, counters::EVENTS)?.max(1.0);
     let mut frequencies = frequency::estimate(connection, &query, documents)?;
-    let notes = mend::mend(connection, &mut query, &mut frequencies)?;
+    let only = session.as_ref().map(|id| id.as_str());
+    let mended = mend::mend(connection, &mut query, (filter, only), (&mut frequencies, documents))?;
     let average_length = counters::value(connection, counters::WORDS)? / documents;
     let collection = Collection { documents, average_length, frequencies: frequencies.events.clone() };
     let mut search = Search {
         connection,
         query: &query,
         filter,
-        only: session.as_ref().map(|id| id.as_str()),
+        only,
         ranker: Ranker::new(&query, &collection),
         documents,
         frequencies: frequencies.events,
@@ -84,7 +93,8 @@ pub(super) fn search(
         places: HashMap::new(),
         bytes: 0,
     };
-    search.answer(request, meaning, notes)
+    let answer = search.answer(request, meaning, &mended)?;
+    Ok(Outcome { answer, behind: mended.behind })
 }
 
 impl Search<'_> {
@@ -92,10 +102,11 @@ impl Search<'_> {
         &mut self,
         request: &SearchRequest,
         meaning: Option<&dyn Meaning>,
-        mut notes: Vec<String>,
+        mended: &Mended,
     ) -> Result<SearchAnswer, Failure> {
         let limit = request.limit.min(Page::MAX_LIMIT);
         // Words first: the meaning is found out meanwhile, in a thread of its own.
+        let mut notes = Vec::new();
         let mut found = Vec::new();
         let mut candidates = Candidates::Exact { count: 0 };
         let by_meaning_alone = request.mode == SearchMode::Semantic && meaning.is_some();
@@ -132,6 +143,13 @@ impl Search<'_> {
         }
         if mode == SearchMode::Semantic {
             candidates = Candidates::Exact { count: found.len() as u64 };
+        }
+        // Of words that no event of the filter holds, nothing is told.
+        let holds = |term: usize| found.iter().any(|one| one.frequencies[term] > 0.0);
+        let read_as = mended.notes.iter().filter(|(term, _)| holds(*term)).map(|(_, note)| note.clone());
+        notes.splice(0..0, read_as.collect::<Vec<_>>());
+        if mended.behind {
+            notes.push("words of older events are still being learnt, so parts of these are not found yet".to_owned());
         }
         let best = self.best(found, request.by, mode, limit)?;
         let hits = self.hits(best.iter())?;

@@ -3,7 +3,7 @@
 use oneiric::clock::Timestamp;
 use oneiric::fault::Result;
 
-use super::{SqliteStore, archive, retention};
+use super::{SqliteStore, archive, retention, words};
 use crate::retention::{Cursor, RetentionRules, RuleEffect};
 use crate::upkeep::{Amount, ArchiveRule, Candidate, RestoreRule, Upkeep};
 
@@ -33,5 +33,9 @@ impl Upkeep for SqliteStore {
     fn retention_step(&self, rules: &RetentionRules, now: Timestamp, at: Cursor) -> Result<(Amount, Option<Cursor>)> {
         let rules = rules.clone();
         self.write(|door| door.run(move |connection, _| retention::step(connection, &rules, now, at)))
+    }
+
+    fn learn_words(&self) -> Result<usize> {
+        self.write(|door| words::learn(&|work| self.read(|connection| work(connection)), door))
     }
 }

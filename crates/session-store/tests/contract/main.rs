@@ -24,4 +24,5 @@ mod retention;
 mod search;
 mod totals;
 mod transfer;
+mod vocabulary;
 mod world;

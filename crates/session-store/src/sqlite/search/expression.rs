@@ -18,7 +18,11 @@ pub(super) const NEWEST_OF_BOTH: &str = "SELECT seq FROM session_events WHERE ?1
 /// Events that hold one term.
 pub(super) fn term(term: &Term) -> String {
     if !term.prefix {
-        return format!("\"{}\"", term.term);
+        if term.also.is_empty() {
+            return format!("\"{}\"", term.term);
+        }
+        let also = term.also.iter().map(|one| format!(" OR \"{}\"", one.term)).collect::<String>();
+        return format!("(\"{}\"{also})", term.term);
     }
     let stems = term.prefix_stems();
     let stems = stems.iter().map(|stem| format!(" OR \"{stem}\"")).collect::<String>();

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::expression;
 use crate::analysis::Analyser;
-use crate::search::query::Query;
+use crate::search::query::{Query, Term};
 use crate::search::text::each_text;
 use crate::sqlite::failure::Failure;
 
@@ -25,32 +25,46 @@ pub(super) struct Frequencies {
     pub(super) common: Vec<bool>,
 }
 
-pub(super) fn estimate(connection: &Connection, query: &Query, documents: f64) -> Result<Frequencies, Failure> {
-    let bound = |sql: &str| -> Result<Option<i64>, Failure> {
-        Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
-    };
-    let oldest = bound("SELECT min(seq) FROM session_events")?.unwrap_or(0);
-    let newest = bound("SELECT max(seq) FROM session_events")?.unwrap_or(0);
-    let span = (newest - oldest + 1) as f64;
-    let shares = if documents < SMALL { vec![0.0; query.terms.len()] } else { prefix_shares(connection, query)? };
-    let mut found = Frequencies { events: Vec::with_capacity(query.terms.len()), common: Vec::new() };
-    let mut probe = connection.prepare_cached(expression::NEWEST)?;
-    for (term, share) in query.terms.iter().zip(shares) {
-        found.common.push(share >= COMMON_SHARE);
-        if share >= COMMON_SHARE {
-            found.events.push(share * documents);
-            continue;
-        }
+/// Counts how many events hold a term.
+pub(super) struct Probe {
+    newest: i64,
+    /// Numbers from the oldest event to the newest.
+    span: f64,
+}
+
+impl Probe {
+    pub(super) fn new(connection: &Connection) -> Result<Self, Failure> {
+        let bound = |sql: &str| -> Result<Option<i64>, Failure> {
+            Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+        };
+        let oldest = bound("SELECT min(seq) FROM session_events")?.unwrap_or(0);
+        let newest = bound("SELECT max(seq) FROM session_events")?.unwrap_or(0);
+        Ok(Self { newest, span: (newest - oldest + 1) as f64 })
+    }
+
+    /// About how many events hold `term`.
+    pub(super) fn events(&self, connection: &Connection, term: &Term) -> Result<f64, Failure> {
+        let mut probe = connection.prepare_cached(expression::NEWEST)?;
         let mut rows = probe.query((expression::term(term), i64::MIN, i64::MAX, PROBE as i64))?;
         let mut count = 0_usize;
-        let mut last = newest;
+        let mut last = self.newest;
         while let Some(row) = rows.next()? {
             last = row.get(0)?;
             count += 1;
         }
         let counted = count as f64;
-        let density = counted / ((newest - last + 1).max(1) as f64);
-        found.events.push(if count < PROBE { counted } else { (density * span).max(counted) });
+        let density = counted / ((self.newest - last + 1).max(1) as f64);
+        Ok(if count < PROBE { counted } else { (density * self.span).max(counted) })
+    }
+}
+
+pub(super) fn estimate(connection: &Connection, query: &Query, documents: f64) -> Result<Frequencies, Failure> {
+    let probe = Probe::new(connection)?;
+    let shares = if documents < SMALL { vec![0.0; query.terms.len()] } else { prefix_shares(connection, query)? };
+    let mut found = Frequencies { events: Vec::with_capacity(query.terms.len()), common: Vec::new() };
+    for (term, share) in query.terms.iter().zip(shares) {
+        found.common.push(share >= COMMON_SHARE);
+        found.events.push(if share >= COMMON_SHARE { share * documents } else { probe.events(connection, term)? });
     }
     Ok(found)
 }

@@ -1,127 +1,275 @@
-//! Words that nothing holds: taken for a slip of the pen, or for a part of a word.
+//! Words that nothing holds, or hardly anything: taken for a part of other words, or for slips of the pen.
 //!
-//! Slips are tried on the index itself, so nothing has to be kept for them; parts are looked for in the words of the
-//! newest events. Only a query that would find nothing for a word pays for it.
+//! One slip in plain letters is tried on the search index itself; other slips, and parts, are looked up in the list of
+//! words ([`super::vocabulary`]). What is found counts only as far as the index says that events of the search's own
+//! filter hold it, so a word of another project is neither used nor told. Only a query that would find little pays.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use rusqlite::Connection;
 
 use super::expression;
-use super::frequency::Frequencies;
-use crate::analysis::{Analyser, stem};
-use crate::search::query::{Query, Term};
-use crate::search::spelling::{MIN_PART_CHARS, slips};
-use crate::search::text::each_text;
+use super::frequency::{Frequencies, Probe};
+use super::vocabulary::{self, Read};
+use crate::analysis::stem;
+use crate::model::SearchFilter;
+use crate::search::query::{Also, Query, Term};
+use crate::search::spelling::{MIN_PART_CHARS, distance, forgiven, slips, swaps};
 use crate::sqlite::failure::Failure;
 
 /// Words of one query that are mended.
 const MENDED: usize = 3;
-/// Words of a query up to which one that nothing holds is worth looking for as a part of others: of more words, the
-/// others answer.
+/// Words of a query up to which one is worth looking for as a part of others: of more words, the others answer.
 const FEW_WORDS: usize = 2;
-/// Matches of a slip that are counted, to choose the commonest.
+/// Events up to which a word is hardly held, where there are many events.
+const HARDLY: f64 = 3.0;
+const MANY: f64 = 1_000.0;
+/// How much commoner the right word must be than a slip that stands in texts itself.
+const COMMONER: i64 = 20;
+/// Matches of a word that are counted, to choose the commonest.
 const COUNTED: i64 = 64;
-/// Newest events whose words are looked into, and bytes of them.
-const LOOKED_INTO: usize = 4_000;
-const LOOKED_INTO_BYTES: usize = 2 * 1024 * 1024;
+/// Words with the part that are counted, and of these the ones that are looked for.
+const TRIED: usize = 300;
+const TAKEN: usize = 32;
+/// Words that a note names.
+const NAMED: usize = 3;
 
-/// Replaces words that nothing holds; says what was read as what.
+/// What was read differently.
+pub(super) struct Mended {
+    /// For the word at this place of [`Query::terms`]: what it was read as.
+    pub(super) notes: Vec<(usize, String)>,
+    /// Whether words of older events are not known yet.
+    pub(super) behind: bool,
+}
+
+struct Mender<'m> {
+    connection: &'m Connection,
+    query: &'m Query,
+    filter: &'m SearchFilter,
+    only: Option<&'m str>,
+    read: Option<Read>,
+}
+
+/// A word that events of the filter hold, and in about how many.
+type Counted = (String, i64);
+
+/// Reads words that nothing holds as words that are held.
 pub(super) fn mend(
     connection: &Connection,
     query: &mut Query,
-    frequencies: &mut Frequencies,
-) -> Result<Vec<String>, Failure> {
-    let lost: Vec<usize> = query
-        .clauses
-        .iter()
-        .filter(|clause| clause.parts.len() == 1 && !clause.phrase)
-        .map(|clause| clause.parts[0])
-        .filter(|&part| !query.terms[part].prefix && frequencies.events[part] == 0.0)
-        .take(MENDED)
-        .collect();
+    (filter, only): (&SearchFilter, Option<&str>),
+    (frequencies, documents): (&mut Frequencies, f64),
+) -> Result<Mended, Failure> {
     let few = query.clauses.len() <= FEW_WORDS;
-    let mut notes = Vec::new();
-    let mut words = None;
-    for part in lost {
-        let written = query.terms[part].surface.clone();
-        let mut meant = by_slip(connection, &written)?;
-        if meant.is_none() && few && written.chars().count() >= MIN_PART_CHARS {
-            if words.is_none() {
-                words = Some(newest_words(connection)?);
+    let held = |term: usize| frequencies.events[term];
+    let mut changes: Vec<(usize, Term)> = Vec::new();
+    let asked = query.clone();
+    let mut mender = Mender { connection, query: &asked, filter, only, read: None };
+    let open = |clause: &&crate::search::query::Clause| !clause.phrase;
+    let mut left = MENDED;
+    for clause in asked.clauses.iter().filter(open) {
+        if let (Some(whole), true) = (clause.whole, few)
+            && held(whole) == 0.0
+            && clause.parts.iter().any(|&part| held(part) == 0.0)
+            && left > 0
+        {
+            // A part of an identifier that is cut within a word.
+            let found = mender.inside(&asked.terms[whole].surface)?;
+            if !found.is_empty() {
+                left -= 1;
+                changes.push((whole, read_as(found)));
+                continue;
             }
-            meant = words.as_ref().and_then(|words| by_part(words, &written));
         }
-        if let Some((word, events)) = meant {
-            notes.push(format!("\"{written}\" read as \"{word}\""));
-            query.terms[part] = as_term(&word);
-            frequencies.events[part] = events;
+        for &part in &clause.parts {
+            let term = &asked.terms[part];
+            let single = clause.parts.len() == 1;
+            let rare = held(part) <= HARDLY && documents >= MANY && single && few && only.is_none();
+            if term.prefix || left == 0 || (held(part) > 0.0 && !rare) {
+                continue;
+            }
+            left -= 1;
+            let new = if held(part) > 0.0 {
+                mender.beside(term, held(part))?
+            } else {
+                mender.instead(&term.surface, single && few)?
+            };
+            changes.extend(new.map(|new| (part, new)));
         }
     }
-    Ok(notes)
+    let behind = mender.read.as_ref().is_some_and(|read| !read.all) && only.is_none();
+    let mut notes = Vec::new();
+    if !changes.is_empty() {
+        let probe = Probe::new(connection)?;
+        for (part, new) in changes {
+            notes.push((part, note(&query.terms[part], &new)));
+            frequencies.events[part] = probe.events(connection, &new)?;
+            query.terms[part] = new;
+        }
+    }
+    Ok(Mended { notes, behind })
+}
+
+/// What is said of it.
+fn note(written: &Term, new: &Term) -> String {
+    let also = new.surface == written.surface && !new.prefix;
+    let mut words: Vec<String> = new.also.iter().map(|one| format!("\"{}\"", one.surface)).collect();
+    if !also {
+        words.insert(0, format!("\"{}{}\"", new.surface, if new.prefix { "*" } else { "" }));
+    }
+    let more = words.len().saturating_sub(NAMED);
+    words.truncate(NAMED);
+    let words = words.join(", ");
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("\"{}\" {}read as {words}{more}", written.surface, if also { "also " } else { "" })
 }
 
 fn as_term(word: &str) -> Term {
     let mut buffer = String::new();
-    Term { term: stem(word, &mut buffer).to_owned(), surface: word.to_owned(), prefix: false }
+    Term { term: stem(word, &mut buffer).to_owned(), surface: word.to_owned(), prefix: false, also: Vec::new() }
 }
 
-/// The commonest word at one slip from `written`; among equals the likelier slip.
-fn by_slip(connection: &Connection, written: &str) -> Result<Option<(String, f64)>, Failure> {
-    let mut probe = connection.prepare_cached(expression::NEWEST)?;
-    let mut best: Option<(String, i64)> = None;
-    let mut tried: HashMap<String, i64> = HashMap::new();
-    for word in slips(written) {
-        let term = as_term(&word);
-        if tried.contains_key(&term.term) {
-            continue;
+/// One term for several words, the first of which names it.
+fn read_as(words: Vec<Counted>) -> Term {
+    let mut words = words.into_iter().map(|(word, _)| as_term(&word));
+    let mut first = words.next().unwrap_or_else(|| as_term(""));
+    first.also = words.map(|one| Also { term: one.term, surface: one.surface, half: false }).collect();
+    first
+}
+
+impl Mender<'_> {
+    /// What a word that nothing holds may have meant.
+    fn instead(&mut self, written: &str, parts: bool) -> Result<Option<Term>, Failure> {
+        let mut found = if parts { self.inside(written)? } else { Vec::new() };
+        let all: i64 = found.iter().map(|(_, count)| count).sum();
+        // Who writes a part of a common word hardly meant another.
+        if all < COUNTED
+            && let Some(slip) = self.slip(written)?
+            && slip.1 > all
+        {
+            found.push(slip);
         }
-        let mut rows = probe.query((expression::term(&term), i64::MIN, i64::MAX, COUNTED))?;
+        if !found.is_empty() {
+            return Ok(Some(read_as(found)));
+        }
+        let beginning = Term { prefix: true, ..as_term(written) };
+        let begins = parts && self.only.is_none() && written.chars().count() > MIN_PART_CHARS;
+        Ok((begins && self.count(&beginning)? > 0).then_some(beginning))
+    }
+
+    /// A word that hardly anything holds, with what it may be a part of or a slip for.
+    fn beside(&mut self, term: &Term, held: f64) -> Result<Option<Term>, Failure> {
+        let mut found = self.inside(&term.surface)?;
+        if found.is_empty() {
+            found.extend(self.slip(&term.surface)?.filter(|(_, count)| *count as f64 >= held * COMMONER as f64));
+        }
+        found.retain(|(word, _)| as_term(word).term != term.term);
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let also = found.into_iter().map(|(word, _)| as_term(&word));
+        let also = also.map(|one| Also { term: one.term, surface: one.surface, half: true }).collect();
+        let new = Term { also, ..term.clone() };
+        // An identifier that holds the word as one of its own parts is found already.
+        Ok((self.count(&new)? > self.count(term)?).then_some(new))
+    }
+
+    /// Words that hold `part`, the commonest first; among equals the shortest.
+    fn inside(&mut self, part: &str) -> Result<Vec<Counted>, Failure> {
+        if part.chars().count() < MIN_PART_CHARS {
+            return Ok(Vec::new());
+        }
+        let mut words = if self.only.is_none() { vocabulary::containing(self.connection, part)? } else { Vec::new() };
+        let read = &self.read()?.words;
+        words.extend(read.keys().filter(|word| word.len() > part.len() && word.contains(part)).cloned());
+        // A prefix stands for all words that only end otherwise.
+        words.sort_by(|a, b| a.len().cmp(&b.len()).then(a.cmp(b)));
+        let mut found = self.counted(words.into_iter(), TRIED)?;
+        found.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.len().cmp(&b.0.len())).then(a.0.cmp(&b.0)));
+        found.truncate(TAKEN);
+        Ok(found)
+    }
+
+    /// The commonest of the words at the fewest slips from `written`.
+    fn slip(&mut self, written: &str) -> Result<Option<Counted>, Failure> {
+        let most = forgiven(written);
+        if most == 0 {
+            return Ok(None);
+        }
+        if self.only.is_none() {
+            let single = self.counted(slips(written).into_iter(), usize::MAX)?;
+            if let Some(best) = commonest(single) {
+                return Ok(Some(best));
+            }
+            if most == 1 && written.is_ascii() {
+                return Ok(None);
+            }
+        }
+        let mut near = if self.only.is_none() { vocabulary::near(self.connection, written, most)? } else { Vec::new() };
+        let read = self.read()?.words.keys();
+        near.extend(read.filter_map(|word| Some((word.clone(), distance(written, word, most)?))));
+        for (slips, word) in swaps(written).into_iter().filter_map(|word| Some((distance(written, &word, most)?, word)))
+        {
+            near.push((word, slips));
+        }
+        for slips in 1..=most {
+            let so_far = near.iter().filter(|(_, far)| *far == slips).map(|(word, _)| word.clone());
+            if let Some(best) = commonest(self.counted(so_far, usize::MAX)?) {
+                return Ok(Some(best));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Those of `words`, at most `most`, that events of the filter hold. Words of one stem are counted once.
+    fn counted(&mut self, words: impl Iterator<Item = String>, most: usize) -> Result<Vec<Counted>, Failure> {
+        let mut stems = HashSet::new();
+        let mut found = Vec::new();
+        for word in words {
+            let term = as_term(&word);
+            if stems.len() >= most {
+                break;
+            }
+            if !stems.insert(term.term.clone()) {
+                continue;
+            }
+            let count = match self.only {
+                Some(_) => self.read()?.words.get(&word).map_or(0, |count| i64::from(*count)),
+                None => self.count(&term)?,
+            };
+            if count > 0 {
+                found.push((word, count));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Events of the filter that hold `term`, as far as they are counted.
+    fn count(&self, term: &Term) -> Result<i64, Failure> {
+        let mut probe = self.connection.prepare_cached(expression::NEWEST)?;
+        let matching = expression::any(term, self.query, self.filter);
+        let mut rows = probe.query((matching, i64::MIN, i64::MAX, COUNTED))?;
         let mut count = 0;
         while rows.next()?.is_some() {
             count += 1;
         }
-        tried.insert(term.term, count);
-        if count > best.as_ref().map_or(0, |(_, most)| *most) {
-            best = Some((word, count));
-        }
+        Ok(count)
     }
-    Ok(best.map(|(word, count)| (word, count as f64)))
+
+    /// Words that have to be read: those that are not learnt yet, or those of the one session.
+    fn read(&mut self) -> Result<&Read, Failure> {
+        let read = match self.read.take() {
+            Some(read) => read,
+            None => match self.only {
+                Some(session) => Read::session(self.connection, session)?,
+                None => Read::unlearnt(self.connection)?,
+            },
+        };
+        Ok(self.read.insert(read))
+    }
 }
 
-/// Words of the newest events and how many of these hold each.
-fn newest_words(connection: &Connection) -> Result<HashMap<String, u32>, Failure> {
-    let mut select = connection.prepare_cached("SELECT data FROM session_events ORDER BY seq DESC LIMIT ?1")?;
-    let mut rows = select.query([LOOKED_INTO as i64])?;
-    let mut words: HashMap<String, u32> = HashMap::new();
-    let mut analyser = Analyser::default();
-    let mut bytes = 0;
-    while let Some(row) = rows.next()? {
-        let data = row.get_ref(0)?.as_str_or_null().map_err(rusqlite::Error::from)?.unwrap_or_default();
-        bytes += data.len();
-        if bytes > LOOKED_INTO_BYTES {
-            break;
-        }
-        each_text(data, &mut |text| {
-            analyser.analyse(text, |token| {
-                match words.get_mut(token.surface) {
-                    Some(count) => *count += 1,
-                    None => {
-                        words.insert(token.surface.to_owned(), 1);
-                    }
-                }
-                true
-            });
-        });
-    }
-    Ok(words)
-}
-
-/// The commonest word that holds `part`; among equals the shortest.
-fn by_part(words: &HashMap<String, u32>, part: &str) -> Option<(String, f64)> {
-    words
-        .iter()
-        .filter(|(word, _)| word.len() > part.len() && word.contains(part))
-        .max_by(|(a, many), (b, more)| many.cmp(more).then(b.len().cmp(&a.len())).then(b.cmp(a)))
-        .map(|(word, count)| (word.clone(), f64::from(*count)))
+/// Of those before, the first of the commonest.
+fn commonest(found: Vec<Counted>) -> Option<Counted> {
+    found.into_iter().reduce(|best, one| if one.1 > best.1 { one } else { best })
 }

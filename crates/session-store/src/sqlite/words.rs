@@ -1,0 +1,198 @@
+//! The list of words that events hold. It is learnt after the events are stored, so that capture pays nothing for it: read
+//! and taken apart beside the writer, which only gets what is new, a few words at a time.
+
+use std::collections::HashSet;
+
+use rusqlite::Connection;
+
+use super::counters;
+use super::failure::Failure;
+use super::writer::Door;
+use crate::analysis::{Analyser, Kind};
+use crate::search::spelling::{MIN_PART_CHARS, letters};
+use crate::search::text::each_text;
+use oneiric::fault::Result;
+
+/// Of the way words are made; another number has the list learnt again.
+const SHAPE: f64 = 1.0;
+/// Words that the list may have. Later ones are found as a whole only.
+const MOST: i64 = 1_000_000;
+/// Longest word in letters that is taken apart; what is longer is no word that anybody writes in part.
+const MAX_CHARS: usize = 40;
+/// Words that one transaction adds, so that what is captured meanwhile waits a moment only.
+const AT_ONCE: usize = 250;
+/// Events, and bytes of them, that one step reads.
+const STEP_EVENTS: usize = 1_000;
+const STEP_BYTES: usize = 2 * 1024 * 1024;
+
+/// Events after `?1`, live and archived.
+const AFTER: &str = "SELECT * FROM (SELECT seq, data FROM session_events WHERE seq > ?1 ORDER BY seq LIMIT ?2)
+     UNION ALL SELECT * FROM (SELECT seq, data FROM archived_events WHERE seq > ?1 ORDER BY seq LIMIT ?2)
+     ORDER BY 1 LIMIT ?2";
+
+/// What one step reads.
+struct Step {
+    from: i64,
+    through: i64,
+    /// Those that the list does not have.
+    new: Vec<String>,
+    events: usize,
+}
+
+/// Up to which event the words are known.
+pub(super) fn through(connection: &Connection) -> Result<i64, Failure> {
+    Ok(counters::value(connection, counters::WORDS_THROUGH)? as i64)
+}
+
+/// Whether the list holds words that may stand nowhere any more, or was made in another way.
+fn outdated(connection: &Connection) -> Result<bool, Failure> {
+    let known = through(connection)? > 0;
+    let deleted = counters::value(connection, counters::DELETED_EVENTS)?;
+    Ok(known
+        && (counters::value(connection, counters::WORDS_SHAPE)? != SHAPE
+            || deleted > counters::value(connection, counters::WORDS_DELETED)?))
+}
+
+/// Empties the list when it is outdated, so that no word outlives its events for long.
+pub(super) fn forget_outdated(connection: &Connection) -> Result<bool, Failure> {
+    if !outdated(connection)? {
+        return Ok(false);
+    }
+    connection.execute_batch(
+        "DELETE FROM words; INSERT INTO word_letters (word_letters) VALUES ('delete-all');
+         DELETE FROM counters WHERE name LIKE 'words\\_%' ESCAPE '\\';",
+    )?;
+    Ok(true)
+}
+
+/// Learns the words of the next events; how many events were read. 0 when there are no more.
+pub(super) fn learn(
+    read: &dyn Fn(&mut dyn FnMut(&Connection) -> Result<(), Failure>) -> Result<()>,
+    door: &Door,
+) -> Result<usize> {
+    let mut step = None;
+    let mut stale = false;
+    read(&mut |connection| {
+        stale = outdated(connection)?;
+        step = Some(next(connection)?);
+        Ok(())
+    })?;
+    if stale {
+        door.run(|connection, _| forget_outdated(connection))?;
+        return learn(read, door);
+    }
+    let Some(step) = step.filter(|step| step.events > 0) else { return Ok(0) };
+    let mut new = step.new.as_slice();
+    while new.len() > AT_ONCE {
+        let (some, rest) = new.split_at(AT_ONCE);
+        let some = some.to_vec();
+        door.run(move |connection, _| add(connection, &some))?;
+        new = rest;
+    }
+    let (rest, from, through) = (new.to_vec(), step.from, step.through);
+    door.run(move |connection, _| {
+        add(connection, &rest)?;
+        // Another process may have come further meanwhile.
+        if self::through(connection)? == from {
+            counters::set(connection, counters::WORDS_THROUGH, through as f64)?;
+            if from == 0 {
+                let deleted = counters::value(connection, counters::DELETED_EVENTS)?;
+                counters::set(connection, counters::WORDS_SHAPE, SHAPE)?;
+                counters::set(connection, counters::WORDS_DELETED, deleted)?;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(step.events)
+}
+
+fn next(connection: &Connection) -> Result<Step, Failure> {
+    let from = through(connection)?;
+    let mut step = Step { from, through: from, new: Vec::new(), events: 0 };
+    let full: bool = connection
+        .prepare_cached("SELECT coalesce(max(id), 0) >= ?1 FROM words")?
+        .query_row([MOST], |row| row.get(0))?;
+    let mut known = connection.prepare_cached("SELECT 1 FROM words WHERE word = ?1")?;
+    let mut select = connection.prepare_cached(AFTER)?;
+    let mut rows = select.query((from, STEP_EVENTS as i64))?;
+    let mut seen: HashSet<String> = HashSet::new();
+    let mut analyser = Analyser::default();
+    let mut bytes = 0;
+    while bytes < STEP_BYTES
+        && let Some(row) = rows.next()?
+    {
+        step.through = row.get(0)?;
+        step.events += 1;
+        let data = row.get_ref(1)?.as_str_or_null().map_err(rusqlite::Error::from)?.unwrap_or_default();
+        bytes += data.len();
+        if !full {
+            each_word(&mut analyser, data, &mut |word| {
+                if !seen.contains(word) {
+                    seen.insert(word.to_owned());
+                }
+            });
+        }
+    }
+    for word in seen {
+        if !known.exists([&word])? {
+            step.new.push(word);
+        }
+    }
+    Ok(step)
+}
+
+fn add(connection: &Connection, words: &[String]) -> Result<(), Failure> {
+    let mut insert = connection.prepare_cached("INSERT INTO words (word) VALUES (?1) ON CONFLICT (word) DO NOTHING")?;
+    let mut index = connection.prepare_cached("INSERT INTO word_letters (rowid, letters) VALUES (?1, ?2)")?;
+    for word in words {
+        if insert.execute([word])? == 1 {
+            index.execute((connection.last_insert_rowid(), letters(word).join(" ")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Calls `take` with each word and identifier of a JSON document's strings that somebody may write in part.
+pub(super) fn each_word(analyser: &mut Analyser, json: &str, take: &mut dyn FnMut(&str)) {
+    let mut tokens = 0;
+    analyser.reset();
+    each_text(json, &mut |text| {
+        if tokens >= crate::analysis::MAX_TERMS {
+            return;
+        }
+        analyser.analyse(text, |token| {
+            tokens += 1;
+            if matches!(token.kind, Kind::Part | Kind::Whole) && is_word(token.surface) {
+                take(token.surface);
+            }
+            tokens < crate::analysis::MAX_TERMS
+        });
+    });
+}
+
+/// Not a number, a checksum or an id: these are many, each stands once, and they are found by their beginning.
+fn is_word(word: &str) -> bool {
+    let (mut chars, mut letters, mut changes) = (0, 0, 0);
+    let mut digit = None;
+    for c in word.chars() {
+        chars += 1;
+        let is_digit = c.is_numeric();
+        letters += usize::from(!is_digit);
+        changes += usize::from(digit.is_some_and(|was| was != is_digit));
+        digit = Some(is_digit);
+    }
+    chars > MIN_PART_CHARS && chars <= MAX_CHARS && changes <= 4 && letters * 2 > chars
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn words_and_identifiers_are_kept_and_ids_and_numbers_are_not() {
+        for word in ["backup", "performhandoffnow", "sha256sum", "größe", "utf8", "v2beta1"] {
+            assert!(super::is_word(word), "{word}");
+        }
+        for id in ["12345", "b206b43f0c", "a1b2c3d4e5f6", "abc", "x1"] {
+            assert!(!super::is_word(id), "{id}");
+        }
+    }
+}
