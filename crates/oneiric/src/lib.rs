@@ -20,3 +20,4 @@ pub mod secret;
 pub mod settings;
 pub mod spool;
 pub mod token;
+pub mod zone;

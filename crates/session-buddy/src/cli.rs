@@ -22,6 +22,7 @@ mod remember;
 mod resume;
 mod retention;
 mod search;
+mod session;
 mod sessions;
 mod start;
 mod sync;
@@ -82,9 +83,9 @@ enum Command {
     Checkpoint(remember::CheckpointArgs),
     /// Print a brief to go on from: last commands, unsolved errors, tests, to-dos
     Resume(resume::ResumeArgs),
-    /// Link sessions
+    /// Open, end and link sessions
     #[command(subcommand)]
-    Session(links::SessionCommand),
+    Session(session::SessionCommand),
     /// Look for what is wrong with the home, the database and the spools, and mend it
     Doctor(doctor::DoctorArgs),
     /// Make, list, check, restore and delete backups of the database
@@ -186,7 +187,7 @@ fn run(command: Command, surroundings: Surroundings) -> Result<ExitCode> {
         Command::StoreTestResult(args) => remember::test_result(&args, &Context::new(surroundings)?),
         Command::Checkpoint(args) => remember::checkpoint(&args, &Context::new(surroundings)?),
         Command::Resume(args) => resume::run(&args, &Context::new(surroundings)?),
-        Command::Session(command) => links::run(&command, &Context::new(surroundings)?),
+        Command::Session(command) => session::run(&command, &Context::new(surroundings)?),
         Command::Backup(command) => backup::run(&command, &Context::new(surroundings)?),
         Command::Retention(command) => retention::run(&command, &Context::new(surroundings)?),
         Command::Doctor(args) => doctor::run(&args, &Context::new(surroundings)?),
@@ -266,6 +267,7 @@ mod tests {
             "sync-status",
             "sync-now",
             "completions bash",
+            "session end abc123 --status failed --note why",
         ] {
             let words = std::iter::once("session-buddy").chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");

@@ -152,7 +152,7 @@ fn descriptions() -> Vec<ToolDescription> {
         .needing(Scope::Admin),
         ToolDescription::of::<analytics::AnalyticsSessions, analytics::AnalyticsShape>(
             "analytics_sessions",
-            "Figures over recent sessions: totals, durations, by component and day (UTC).",
+            "Figures over recent sessions: totals, durations, by component, day and hour.",
             Effect::Reads,
         )
         .in_profile(Profile::Full),

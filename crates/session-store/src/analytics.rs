@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use oneiric::clock::Timestamp;
 use oneiric::fault::{Fault, Result};
+use oneiric::zone::Zone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,8 @@ pub struct Range {
     pub project: Option<String>,
     /// Whether failures are looked at one by one, which reads the events of sessions with errors.
     pub errors: bool,
+    /// Whose days and hours are counted.
+    pub zone: Zone,
 }
 
 impl Range {
@@ -52,7 +55,7 @@ impl Range {
         let since = now.minus(DAY.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX)));
         // What started this very moment belongs to it.
         let until = now.plus(Duration::from_secs(1));
-        Ok(Self { since, until, component: None, project: None, errors: false })
+        Ok(Self { since, until, component: None, project: None, errors: false, zone: Zone::utc() })
     }
 }
 
@@ -145,7 +148,7 @@ pub struct ComponentFigures {
 /// Sums of one day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DayFigures {
-    /// The day, in UTC: `2026-11-22`.
+    /// The day, in the zone of the range: `2026-11-22`.
     pub day: String,
     /// Its sums.
     #[serde(flatten)]
@@ -171,6 +174,12 @@ pub struct Analytics {
     pub by_component: Vec<ComponentFigures>,
     /// Oldest first, days without sessions among them.
     pub by_day: Vec<DayFigures>,
+    /// Sessions that started in each hour of the day, from 0 to 23.
+    #[serde(default)]
+    pub by_hour: Vec<u64>,
+    /// Zone of the days and hours.
+    #[serde(default)]
+    pub timezone: String,
     /// What failed most often; empty when it was not asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<ErrorFigures>,
@@ -180,15 +189,30 @@ pub struct Analytics {
 }
 
 /// Adds sessions up.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tally {
+    zone: Zone,
     totals: Totals,
     components: BTreeMap<String, Totals>,
     days: BTreeMap<String, Totals>,
+    hours: [u64; 24],
     durations: Vec<f64>,
 }
 
 impl Tally {
+    /// Nothing yet, of `range`.
+    #[must_use]
+    pub fn of(range: &Range) -> Self {
+        Self {
+            zone: range.zone.clone(),
+            totals: Totals::default(),
+            components: BTreeMap::new(),
+            days: BTreeMap::new(),
+            hours: [0; 24],
+            durations: Vec::new(),
+        }
+    }
+
     /// Adds a session.
     pub fn add(&mut self, session: &SessionFigures) {
         self.totals.add(session);
@@ -196,7 +220,10 @@ impl Tally {
             Some(totals) => totals.add(session),
             None => self.components.entry(session.component.clone()).or_default().add(session),
         }
-        self.days.entry(day_of(session.start_time)).or_default().add(session);
+        self.days.entry(self.zone.day(session.start_time)).or_default().add(session);
+        if let Some(count) = self.hours.get_mut(self.zone.hour(session.start_time)) {
+            *count += 1;
+        }
         if let Some(seconds) = session.duration_seconds.filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
             && session.status != SessionStatus::Active
         {
@@ -208,10 +235,8 @@ impl Tally {
     #[must_use]
     pub fn finish(mut self, range: &Range, active_now: u64, errors: ErrorTally) -> Analytics {
         let finished = self.totals.ended + self.totals.failed + self.totals.stale;
-        let mut day = range.since;
-        while day < range.until {
-            self.days.entry(day_of(day)).or_default();
-            day = day.plus(DAY);
+        for day in self.zone.days(range.since, range.until) {
+            self.days.entry(day).or_default();
         }
         let (errors, errors_bounded) = errors.finish();
         Analytics {
@@ -223,14 +248,12 @@ impl Tally {
             durations: durations(self.durations),
             by_component: components(self.components),
             by_day: self.days.into_iter().map(|(day, totals)| DayFigures { day, totals }).collect(),
+            by_hour: self.hours.to_vec(),
+            timezone: self.zone.to_string(),
             errors,
             errors_bounded,
         }
     }
-}
-
-fn day_of(at: Timestamp) -> String {
-    at.to_string()[..10].to_owned()
 }
 
 fn components(all: BTreeMap<String, Totals>) -> Vec<ComponentFigures> {

@@ -8,6 +8,7 @@ use comfy_table::Cell;
 use oneiric::clock::clock_time;
 use oneiric::fault::{Fault, Result};
 use oneiric::moment::parse_span;
+use oneiric::zone::Zone;
 use serde_json::Value;
 use session_store::SessionStatus;
 use session_store::analytics::{Analytics, DayFigures, Totals};
@@ -32,6 +33,8 @@ enum What {
     Duration,
     /// Which components
     Components,
+    /// At which hours of the day they started
+    Hours,
     /// What failed most often
     Errors,
     /// Which sessions are active now
@@ -49,6 +52,9 @@ pub(super) struct AnalyticsArgs {
     /// Sessions that started within this time: 24h, 7d, 4w
     #[arg(long, default_value = "7d", value_name = "SPAN")]
     range: String,
+    /// Whose days and hours: local, UTC, or a name such as Europe/Berlin
+    #[arg(long, default_value = "local", value_name = "ZONE")]
+    timezone: String,
     /// Only this component, such as mahavishnu
     #[arg(long)]
     component: Option<String>,
@@ -63,6 +69,7 @@ pub(super) struct AnalyticsArgs {
 /// Runs `analytics`.
 pub(super) fn run(args: &AnalyticsArgs, context: &Context) -> Result<ExitCode> {
     let days = days_of(&args.range)?;
+    let zone = zone_of(&args.timezone, context)?;
     let wants = |what| args.what == What::Report || args.what == what;
     let figures: Option<Value> = (args.what != What::Active)
         .then(|| {
@@ -71,6 +78,7 @@ pub(super) fn run(args: &AnalyticsArgs, context: &Context) -> Result<ExitCode> {
                 component: args.component.clone(),
                 project: args.project.clone(),
                 errors: wants(What::Errors),
+                timezone: Some(zone.clone()),
             })
         })
         .transpose()?;
@@ -98,6 +106,16 @@ fn days_of(range: &str) -> Result<u64> {
     }
 }
 
+/// The zone by a name that the server understands as this process does.
+fn zone_of(name: &str, context: &Context) -> Result<String> {
+    Zone::parse(name)?;
+    Ok(if name.trim() == "local" {
+        Zone::local_name(context.surroundings.vars.get("TZ").map(String::as_str))
+    } else {
+        name.to_owned()
+    })
+}
+
 fn active_of(args: &AnalyticsArgs) -> ListSessions {
     let mut question = ListSessions::all(MAX_ACTIVE, 0);
     question.status = Some(SessionStatus::Active);
@@ -113,6 +131,7 @@ fn as_json(what: What, figures: Option<Value>, active: Option<Value>) -> Value {
     match what {
         What::Duration => part("durations"),
         What::Components => part("by_component"),
+        What::Hours => part("by_hour"),
         What::Errors => part("errors"),
         What::Report => {
             figures["active"] = active;
@@ -137,7 +156,7 @@ fn as_csv(what: What, figures: Option<&Analytics>, active: Option<&SessionList>)
     Ok(match (what, figures, active) {
         (What::Report, ..) => {
             return Err(Fault::user("a report has several tables, which CSV has no room for")
-                .hint("ask for one: analytics sessions, duration, components, errors or active"));
+                .hint("ask for one: analytics sessions, hours, duration, components, errors or active"));
         }
         (What::Active, _, Some(list)) => {
             let rows: Vec<Vec<String>> = list
@@ -178,6 +197,11 @@ fn as_csv(what: What, figures: Option<&Analytics>, active: Option<&SessionList>)
                 .collect();
             output::csv(&["what", "count", "sessions", "last", "error", "event_id"], &rows)
         }
+        (What::Hours, Some(figures), _) => {
+            let rows: Vec<Vec<String>> =
+                hours(figures).into_iter().map(|bar| vec![bar.label, bar.value.to_string()]).collect();
+            output::csv(&["hour", "sessions"], &rows)
+        }
         (What::Duration, Some(figures), _) => {
             let rows: Vec<Vec<String>> =
                 buckets(figures).into_iter().map(|bar| vec![bar.label, bar.value.to_string()]).collect();
@@ -204,6 +228,9 @@ fn as_text(
         if wants(What::Sessions) {
             parts.push(sessions_text(figures, screen));
         }
+        if wants(What::Hours) {
+            parts.push(hours_text(figures, screen));
+        }
         if wants(What::Duration) {
             parts.push(duration_text(figures, screen));
         }
@@ -225,7 +252,7 @@ fn as_text(
 
 fn sessions_text(figures: &Analytics, screen: output::Screen) -> String {
     let days = figures.by_day.len().saturating_sub(1);
-    let mut text = format!("Sessions, last {days} days (UTC)\n\n");
+    let mut text = format!("Sessions, last {days} days ({})\n\n", zone_text(figures));
     let totals = &figures.totals;
     text.push_str(&format!(
         "  {} sessions: {} active, {} ended, {} failed, {} stale\n",
@@ -241,6 +268,21 @@ fn sessions_text(figures: &Analytics, screen: output::Screen) -> String {
     ));
     text.push_str(&bars(&by_time(&figures.by_day), screen.width, screen.colour));
     text
+}
+
+/// The zone for people; a server of an older version does not say it and counts in UTC.
+fn zone_text(figures: &Analytics) -> &str {
+    if figures.timezone.is_empty() { "UTC" } else { &figures.timezone }
+}
+
+fn hours(figures: &Analytics) -> Vec<Bar> {
+    let named = figures.by_hour.iter().enumerate();
+    named.map(|(hour, count)| Bar { label: format!("{hour:02}:00"), value: *count, bad: 0 }).collect()
+}
+
+fn hours_text(figures: &Analytics, screen: output::Screen) -> String {
+    let text = format!("Hours of the day at which sessions started ({})\n\n", zone_text(figures));
+    text + &bars(&hours(figures), screen.width, screen.colour)
 }
 
 /// A bar a day, or a week when there are very many.

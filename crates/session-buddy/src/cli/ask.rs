@@ -22,7 +22,8 @@ use crate::mcp::analytics::AnalyticsSessions;
 use crate::mcp::links::{LinkSessions, SessionLinks};
 use crate::mcp::remember::{AddMessage, MakeCheckpoint, StoreTestResult};
 use crate::mcp::resume::ResumeContext;
-use crate::mcp::{events::ListEvents, search::Search, sessions::GetSession, sessions::ListSessions};
+use crate::mcp::sessions::{GetSession, ListSessions, TrackSessionEnd, TrackSessionStart};
+use crate::mcp::{events::ListEvents, search::Search};
 use crate::server::access::Access;
 use crate::server::capture;
 use crate::server::facts::Facts;
@@ -65,7 +66,15 @@ question!(StoreTestResult, "store_test_result", StoreTestResult);
 question!(MakeCheckpoint, "checkpoint", Checkpoint);
 question!(ResumeContext, "resume_context", ResumeContext);
 question!(LinkSessions, "link_sessions", LinkSessions);
+question!(TrackSessionEnd, "track_session_end", TrackSessionEnd);
 question!(SessionLinks, "session_links", SessionLinks);
+
+impl Question for TrackSessionStart {
+    const TOOL: &'static str = "track_session_start";
+    fn request(self) -> Request {
+        Request::TrackSessionStart(Box::new(self))
+    }
+}
 
 /// What every command needs.
 pub(super) struct Context {

@@ -1,8 +1,8 @@
-//! `session link` and `session links`.
+//! `session link` and `session links`: what belongs together.
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use comfy_table::Cell;
 use oneiric::fault::Result;
 use serde_json::Value;
@@ -11,15 +11,6 @@ use session_store::links::LinkKind;
 use super::ask::{Context, read};
 use super::output::{self, Format, cell, note};
 use crate::mcp::links::{LinkList, LinkSessions, Linked, SessionLinks};
-
-/// What can be done with sessions as a whole.
-#[derive(Debug, Subcommand)]
-pub(super) enum SessionCommand {
-    /// Say that a session continues, relates to or was caused by another
-    Link(LinkArgs),
-    /// List the sessions that a session is linked to
-    Links(LinksArgs),
-}
 
 /// How one session belongs to another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -71,15 +62,8 @@ pub(super) struct LinksArgs {
     format: Format,
 }
 
-/// Runs one of them.
-pub(super) fn run(command: &SessionCommand, context: &Context) -> Result<ExitCode> {
-    match command {
-        SessionCommand::Link(args) => link(args, context),
-        SessionCommand::Links(args) => links(args, context),
-    }
-}
-
-fn link(args: &LinkArgs, context: &Context) -> Result<ExitCode> {
+/// Runs `session link`.
+pub(super) fn link(args: &LinkArgs, context: &Context) -> Result<ExitCode> {
     let question =
         LinkSessions { from: args.a.clone(), to: args.b.clone(), kind: args.kind.into(), remove: args.remove };
     let answer = context.ask(question)?;
@@ -96,7 +80,8 @@ fn link(args: &LinkArgs, context: &Context) -> Result<ExitCode> {
     })
 }
 
-fn links(args: &LinksArgs, context: &Context) -> Result<ExitCode> {
+/// Runs `session links`.
+pub(super) fn links(args: &LinksArgs, context: &Context) -> Result<ExitCode> {
     let answer = context.ask(SessionLinks { session_id: args.session_id.clone() })?;
     if args.format == Format::Json {
         return output::emit_json(answer.get("links").unwrap_or(&Value::Null));

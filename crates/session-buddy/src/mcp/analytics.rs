@@ -1,6 +1,7 @@
 //! `analytics_sessions`: figures over the sessions of the last days.
 
 use oneiric::clock::Timestamp;
+use oneiric::zone::Zone;
 use oneiric_server::mcp::ToolError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ pub struct AnalyticsSessions {
     /// Tell what failed
     #[serde(default)]
     pub(crate) errors: bool,
+    /// Of days and hours: UTC (default), Europe/Berlin, local (the server's)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) timezone: Option<String>,
 }
 
 /// The answer, as far as its schema tells.
@@ -40,12 +44,15 @@ pub struct AnalyticsShape {
     pub durations: Map<String, Value>,
     pub by_component: Vec<Value>,
     pub by_day: Vec<Value>,
+    pub by_hour: Vec<u64>,
+    pub timezone: String,
 }
 
 impl AnalyticsSessions {
     pub(crate) fn run(self, store: &dyn Store, now: Timestamp) -> Result<Value, ToolError> {
         let range = Range::last(self.range_days, now)?;
+        let zone = self.timezone.as_deref().map(Zone::parse).transpose()?.unwrap_or_default();
         let component = self.component.filter(|component| component != "*");
-        to_value(&store.analytics(&Range { component, project: self.project, errors: self.errors, ..range })?)
+        to_value(&store.analytics(&Range { component, project: self.project, errors: self.errors, zone, ..range })?)
     }
 }

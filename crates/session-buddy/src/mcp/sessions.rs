@@ -1,5 +1,7 @@
 //! `track_session_start`, `track_session_end`, `list_sessions`, `get_session`.
 
+mod by_hand;
+
 use oneiric::clock::Timestamp;
 use oneiric::event::{
     EVENT_VERSION, Environment, Event, EventBatch, EventType, SessionEnd, SessionStart, UserIdentity,
@@ -87,6 +89,10 @@ pub struct Tracked {
     pub status: String,
     /// Null when all is well.
     pub error: Option<String>,
+    /// Whether it had ended before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(skip)]
+    pub already: bool,
 }
 
 fn refused(error: ToolError, session_id: Option<&str>) -> ToolError {
@@ -180,7 +186,7 @@ pub struct TrackSessionEnd {
     pub(crate) timestamp: Timestamp,
     /// "session_end"
     pub event_type: String,
-    /// May hold reason, status (ended|failed), exit_code
+    /// May hold status (completed|failed|cancelled), reason, note, exit_code
     #[serde(default)]
     pub metadata: Option<Map<String, Value>>,
     /// JWT, if not a header
@@ -201,15 +207,25 @@ impl TrackSessionEnd {
         let session = store.session(&self.session_id)?;
         let session_id = parsed(&session.session_id)?;
         if matches!(session.status, SessionStatus::Ended | SessionStatus::Failed) {
-            return to_value(&Tracked { session_id: session.session_id, status: "ended".into(), error: None });
+            return to_value(&Tracked {
+                session_id: session.session_id,
+                status: "ended".into(),
+                error: None,
+                already: true,
+            });
         }
         let mut data = self.metadata.unwrap_or_default();
         let text = |key: &str, otherwise: &str| data.get(key).and_then(Value::as_str).unwrap_or(otherwise).to_owned();
         let exit_code =
             data.get("exit_code").and_then(Value::as_i64).and_then(|code| i32::try_from(code).ok()).unwrap_or(0);
-        let status = if text("status", "ended") == "failed" { "failed" } else { "ended" };
+        let said = text("status", "ended");
+        let (status, reason) = match said.as_str() {
+            "failed" => ("failed", "exit"),
+            "completed" | "cancelled" => ("ended", said.as_str()),
+            _ => ("ended", "exit"),
+        };
         let end = SessionEnd {
-            reason: text("reason", "exit"),
+            reason: text("reason", reason),
             status: status.into(),
             exit_code,
             command_count: session.command_count,
@@ -235,7 +251,7 @@ fn ingest_one(store: &dyn Store, session_id: SessionId, event: Event, status: &s
     let receipts = store.ingest(&[EventBatch { session_id, events: vec![event] }], Unknown::Refuse)?;
     match receipts.first().and_then(|receipt| receipt.rejected.first()) {
         Some(rejection) => Err(ToolError::new(FaultKind::User.code(), rejection.reason.clone())),
-        None => to_value(&Tracked { session_id: shown, status: status.into(), error: None }),
+        None => to_value(&Tracked { session_id: shown, status: status.into(), error: None, already: false }),
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) const MAX_EVENTS: usize = 200_000;
 const PLACES: [(&str, &str); 2] = [("sessions", "session_events"), ("archived_sessions", "archived_events")];
 
 pub(super) fn analytics(connection: &Connection, range: &Range) -> Result<Analytics, Failure> {
-    let mut tally = Tally::default();
+    let mut tally = Tally::of(range);
     let (condition, values) = condition(range);
     for (sessions, _) in PLACES {
         let mut select = connection.prepare_cached(&format!(

@@ -1,6 +1,7 @@
 //! Figures over ranges.
 
 use oneiric::process::Liveness;
+use oneiric::zone::Zone;
 use serde_json::json;
 use session_store::SessionStatus;
 use session_store::analytics::{Analytics, MAX_DAYS, Range};
@@ -12,6 +13,7 @@ on_every_store!(
     durations_are_those_of_sessions_and_their_percentiles_were_seen,
     failures_are_put_together_by_command,
     only_what_the_range_the_component_and_the_project_allow_is_counted,
+    days_and_hours_are_those_of_the_zone,
     an_empty_range_has_figures_too,
 );
 
@@ -52,6 +54,7 @@ fn sessions_are_counted_by_status_component_and_day(world: &World) {
     assert_eq!(days[1], ("2026-11-22", 3));
     assert_eq!(days[2..5], [("2026-11-23", 0), ("2026-11-24", 1), ("2026-11-25", 1)]);
     assert_eq!(days.len(), 8);
+    assert_eq!((found.by_hour.iter().sum::<u64>(), found.timezone.as_str()), (5, "UTC"));
     assert_eq!(world.get("d").status, SessionStatus::Active);
 }
 
@@ -98,6 +101,17 @@ fn only_what_the_range_the_component_and_the_project_allow_is_counted(world: &Wo
     for days in [0, MAX_DAYS + 1, u64::MAX] {
         assert!(Range::last(days, at(0.0)).is_err());
     }
+}
+
+fn days_and_hours_are_those_of_the_zone(world: &World) {
+    begun(world, "a", 0.0, "mahavishnu");
+    let utc = figures(world, |_| {});
+    // A rule without summer time, 14 hours ahead, so that the day is another one whenever the test's day begins.
+    let there = figures(world, |range| range.zone = Zone::parse("XXX-14").unwrap());
+    let busy = |found: &Analytics| found.by_hour.iter().position(|count| *count == 1).unwrap();
+    let day = |found: &Analytics| found.by_day.iter().find(|one| one.totals.sessions == 1).unwrap().day.clone();
+    assert_eq!(busy(&there), (busy(&utc) + 14) % 24);
+    assert_eq!(day(&there) != day(&utc), busy(&utc) >= 10, "{} {}", day(&utc), day(&there));
 }
 
 fn an_empty_range_has_figures_too(world: &World) {

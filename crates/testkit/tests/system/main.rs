@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod auth;
+mod by_hand;
 mod clocks;
 mod damaged_files;
 mod full_disk;
