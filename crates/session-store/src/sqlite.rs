@@ -21,6 +21,7 @@ mod session_row;
 mod sessions;
 pub mod snapshot;
 mod stale;
+pub mod stray;
 mod transfer;
 mod upkeep;
 mod vectors;

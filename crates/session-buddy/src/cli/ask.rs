@@ -14,6 +14,7 @@ use oneiric_server::mcp::ToolError;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use session_store::Store;
+use session_store::sqlite::stray;
 
 use super::output::{Screen, note};
 use crate::PRODUCT;
@@ -92,6 +93,10 @@ impl Context {
     /// Configuration.
     pub(super) fn new(surroundings: Surroundings) -> Result<Self> {
         let settings = launch::load(&surroundings)?;
+        // Before anything opens the database.
+        if let Some(aside) = stray::set_aside(&settings.path("database.path"))? {
+            note(&format!("Note: {aside}"));
+        }
         Ok(Self { surroundings, settings, clock: Arc::new(SystemClock) })
     }
 

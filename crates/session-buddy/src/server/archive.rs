@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use oneiric::clock::Clock;
 use oneiric::fault::Result;
 use session_store::Store;
-use session_store::sqlite::{Options, SqliteStore};
+use session_store::sqlite::{Options, SqliteStore, stray};
 
 use crate::desk::Shelf;
 
@@ -44,6 +44,9 @@ impl Archive {
         Ok(match self {
             Self::Memory => Arc::new(SqliteStore::in_memory(options)?),
             Self::File { path, cache_pages } => {
+                if let Some(aside) = stray::set_aside(path)? {
+                    tracing::warn!("{aside}");
+                }
                 options.reader_cache_kib = Some(cache_pages.saturating_mul(4));
                 Arc::new(SqliteStore::open(path, options)?)
             }
@@ -52,7 +55,7 @@ impl Archive {
 }
 
 /// Opens the archive when it is first needed. A failure is told and tried again, so that a full disk that was freed or a
-/// folder that was mended needs no restart.
+/// folder that was mended needs no restart; so is an archive that could be opened for reading only.
 pub struct Later {
     archive: Archive,
     clock: Arc<dyn Clock>,
@@ -74,7 +77,9 @@ impl Shelf for Later {
             return Ok(Arc::clone(store));
         }
         let store = self.archive.open(Arc::clone(&self.clock))?;
-        *opened = Some(Arc::clone(&store));
+        if store.info()?.writable {
+            *opened = Some(Arc::clone(&store));
+        }
         Ok(store)
     }
 }

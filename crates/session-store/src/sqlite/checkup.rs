@@ -12,6 +12,7 @@ use super::counters;
 use super::failure::Failure;
 use super::prepare::Terms;
 use super::session_row::{SCOPE_COMPONENT, SCOPE_EVENT_TYPE, SCOPE_PROJECT, SCOPE_SESSION_TYPE, scope, time, whole};
+use super::stray;
 use crate::upkeep::Progress;
 
 /// Events that are looked for in the index: the newest, and as many from everywhere.
@@ -122,6 +123,7 @@ pub fn recount(path: &Path) -> Result<()> {
                 SELECT 'archived_sessions', '', '', count(*) FROM archived_sessions
                 UNION ALL SELECT 'archived_events', '', '', count(*) FROM archived_events;",
         )?;
+        stray::advance(&transaction)?;
         transaction.commit()?;
         Ok(())
     })();
@@ -150,6 +152,7 @@ pub fn rebuild_index(path: &Path, progress: Progress<'_>) -> Result<u64> {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let (seq, count) = index_batch(&transaction, last, &mut terms, &mut scopes)?;
             total += count;
+            stray::advance(&transaction)?;
             if count < BATCH as u64 {
                 // Nothing is behind it, and nothing can come before this ends.
                 transaction

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::connection::{Access, Place};
 use super::failure::Failure;
 use super::snapshot::beside;
+use super::stray;
 use crate::upkeep::Progress;
 
 /// Pages that one merge of the index writes: short transactions, so that capture gets its turn.
@@ -48,6 +49,7 @@ pub fn compact(path: &Path, progress: Progress<'_>) -> Result<Gain> {
             merge(&connection, &index, progress)?;
         }
         connection.execute_batch("VACUUM")?;
+        stray::advance(&connection)?;
         for _ in 0..SHORTENINGS {
             // The first column says whether somebody who reads stood in the way; then the log stays a little longer.
             let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;

@@ -11,7 +11,7 @@ use oneiric::fault::{Fault, Result};
 use oneiric::paths::{FILE_MODE, ensure_private_dir, plain, private_file};
 use rusqlite::{Connection, OpenFlags};
 
-use super::failure::{Failure, is_access, is_busy, read_only, tell};
+use super::failure::{Failure, is_access, is_busy, no_space, read_only, tell};
 use super::session_row::whole;
 use super::{Options, migrations};
 
@@ -26,6 +26,9 @@ const WRITER_CACHE_KIB: i64 = 16_384;
 const READER_CACHE_KIB: i64 = 4_096;
 /// Pages in the write-ahead log before they move to the database: 16 MiB.
 const CHECKPOINT_PAGES: i64 = 4_096;
+
+/// Bytes that SQLite needs beside the database before it can write anything: the first part of the log's index.
+const LEAST_ROOM: u64 = 32 * 1024;
 
 static BUSY_WAITS: AtomicU64 = AtomicU64::new(0);
 static MEMORY_NAMES: AtomicU64 = AtomicU64::new(0);
@@ -52,6 +55,10 @@ pub(super) enum Access {
     ReadOnly,
     /// Its folder cannot be written and nobody has it open: SQLite reads it without any lock.
     Immutable,
+    /// [`Access::ReadOnly`] for want of space, which may come back.
+    ReadOnlyWhileFull,
+    /// [`Access::Immutable`] for want of space.
+    ImmutableWhileFull,
 }
 
 impl Place {
@@ -72,8 +79,16 @@ impl Place {
             Self::File { access: Access::ReadOnly | Access::Immutable, path } => {
                 Err(read_only(&path.display().to_string()))
             }
+            Self::File { access: Access::ReadOnlyWhileFull | Access::ImmutableWhileFull, path } => {
+                Err(no_space(&path.display().to_string()))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Whether its disk has no room for anything.
+    pub(super) fn is_full(&self) -> bool {
+        self.path().is_some_and(is_full)
     }
 
     fn connect(&self) -> rusqlite::Result<Connection> {
@@ -86,10 +101,10 @@ impl Place {
             Self::File { path, access: Access::ReadWrite } => {
                 Connection::open_with_flags(path, common | OpenFlags::SQLITE_OPEN_READ_WRITE)
             }
-            Self::File { path, access: Access::ReadOnly } => {
+            Self::File { path, access: Access::ReadOnly | Access::ReadOnlyWhileFull } => {
                 Connection::open_with_flags(path, common | OpenFlags::SQLITE_OPEN_READ_ONLY)
             }
-            Self::File { path, access: Access::Immutable } => Connection::open_with_flags(
+            Self::File { path, access: Access::Immutable | Access::ImmutableWhileFull } => Connection::open_with_flags(
                 immutable_uri(path),
                 common | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
             ),
@@ -171,13 +186,16 @@ pub(super) fn open_file(path: &Path, options: &Options) -> Result<(Place, Connec
         Err(failure) => return Err(told(failure)),
     }
     // Not writable: read what is there.
-    place = Place::File { path: path.to_path_buf(), access: Access::ReadOnly };
+    let full = wanted == Access::ReadWrite && is_full(path);
+    let access = if full { Access::ReadOnlyWhileFull } else { Access::ReadOnly };
+    place = Place::File { path: path.to_path_buf(), access };
     match open_for_reading(&place) {
         Ok(connection) => return Ok((place, connection)),
         Err(Failure::Sqlite(error)) if is_access(&error) && !has_log(path) => {}
         Err(failure) => return Err(told(failure)),
     }
-    place = Place::File { path: path.to_path_buf(), access: Access::Immutable };
+    let access = if full { Access::ImmutableWhileFull } else { Access::Immutable };
+    place = Place::File { path: path.to_path_buf(), access };
     let connection = open_for_reading(&place).map_err(told)?;
     Ok((place, connection))
 }
@@ -254,6 +272,15 @@ fn keep_private(path: &Path) {
         // Fails when the file is another user's, who then decides.
         let _ = fs::set_permissions(path, fs::Permissions::from_mode(FILE_MODE));
     }
+}
+
+/// Whether the disk of this file has no room even for the index of a log.
+fn is_full(path: &Path) -> bool {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    rustix::fs::statvfs(folder).is_ok_and(|stat| {
+        let inodes_gone = stat.f_files > 0 && stat.f_favail == 0;
+        stat.f_bavail.saturating_mul(stat.f_frsize) < LEAST_ROOM || inodes_gone
+    })
 }
 
 fn has_log(path: &Path) -> bool {

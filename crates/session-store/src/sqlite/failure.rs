@@ -69,8 +69,9 @@ pub(super) fn tell(error: &rusqlite::Error, place: &Place) -> Fault {
     };
     match code {
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => damaged(&at, &error.to_string()),
-        ErrorCode::DiskFull => Fault::unavailable(format!("no space left to write the database {at}"))
-            .hint("free some space, then try again; nothing was half stored"),
+        ErrorCode::DiskFull => no_space(&at),
+        // What SQLite says when it could not make a file beside the database, or make it longer.
+        ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::ReadOnly if place.is_full() => no_space(&at),
         ErrorCode::SystemIoFailure => {
             Fault::unavailable(format!("the disk failed to read or write the database {at} ({error})"))
                 .hint("check its space and health, then try again; nothing was half stored")
@@ -88,6 +89,11 @@ pub(super) fn tell(error: &rusqlite::Error, place: &Place) -> Fault {
         ErrorCode::TooBig => Fault::user("a value is larger than the database can hold"),
         _ => Fault::internal(format!("the database {at} answered unexpectedly: {error}")),
     }
+}
+
+pub(super) fn no_space(at: &str) -> Fault {
+    Fault::unavailable(format!("no space left to write the database {at}"))
+        .hint("free some space, then try again; nothing was half stored")
 }
 
 pub(super) fn read_only(at: &str) -> Fault {

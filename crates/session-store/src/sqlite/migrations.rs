@@ -6,6 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::connection::Place;
 use super::failure::Failure;
+use super::stray;
 
 /// Version that this program writes.
 pub const SCHEMA_VERSION: u32 = 3;
@@ -42,6 +43,8 @@ pub(super) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(),
         transaction.execute_batch(
             "CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at TIMESTAMP NOT NULL)",
         )?;
+        let lineage: i32 = transaction.query_row("SELECT random() & 0x3fffffff", [], |row| row.get(0))?;
+        stray::set(&transaction, lineage)?;
     }
     for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
         transaction.execute_batch(migration.sql)?;

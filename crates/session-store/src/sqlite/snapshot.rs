@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::connection::{Access, Place};
 use super::failure::Failure;
-use super::{Options, SCHEMA_VERSION, SqliteStore};
+use super::{Options, SCHEMA_VERSION, SqliteStore, stray};
 use crate::upkeep::Progress;
 
 /// Pages that are copied between two looks at the time: 4 MiB.
@@ -20,6 +20,8 @@ const STEP_PAGES: i32 = 1_024;
 /// Pause while the file is locked, and tries until that counts as too long: about a minute.
 const PAUSE: Duration = Duration::from_millis(5);
 const TRIES: u32 = 12_000;
+/// How long readers of the old content are waited for, when all is done.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// What a database holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,10 +233,19 @@ fn in_place(live: &Path, by: &Path, safety: &Path, keep: Keep<'_>) -> Result<(),
             .hint("end that program, then try again")
             .into());
     }
-    let backup = Backup::new(&source, &mut target)?;
-    // The first page takes the lock: from here on nobody adds what the safety copy would miss.
+    let watch = open(live)?;
     let mut tries = 0;
-    while let StepResult::Busy | StepResult::Locked = backup.step(1)? {
+    let backup = loop {
+        // The log will begin with the first page of the copy, and has to fit the database as it is now.
+        let number = stray::number(&watch)?;
+        stray::set(&source, number)?;
+        let backup = Backup::new(&source, &mut target)?;
+        // The first page takes the lock: from here on nobody adds what the safety copy would miss.
+        let step = backup.step(1)?;
+        if !matches!(step, StepResult::Busy | StepResult::Locked) && stray::number(&watch)? == number {
+            break backup;
+        }
+        drop(backup);
         tries += 1;
         if tries > TRIES {
             return Err(Fault::unavailable(format!("another program kept {} to itself for too long", live.display()))
@@ -242,12 +253,14 @@ fn in_place(live: &Path, by: &Path, safety: &Path, keep: Keep<'_>) -> Result<(),
                 .into());
         }
         std::thread::sleep(PAUSE);
-    }
+    };
+    drop(watch);
     copy(live, safety, &mut |_, _| {})?;
     keep(safety)?;
     run(&backup, &mut |_, _| {})?;
     drop(backup);
     // The log becomes part of the file; whoever reads it still keeps the log a little longer.
+    target.busy_timeout(LAST_WAIT)?;
     let _ = target.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     Ok(())
 }

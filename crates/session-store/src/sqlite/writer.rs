@@ -18,6 +18,7 @@ use super::connection::Place;
 use super::failure::Failure;
 use super::ingest::{Ingest, answer};
 use super::prepare::Batch;
+use super::stray;
 use crate::store::Unknown;
 
 /// Calls that may wait; more wait at the door.
@@ -207,7 +208,9 @@ impl Worker {
                 None => self.connection.insert(self.place.writer(self.max_bytes)?),
             };
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let before = transaction.total_changes();
             let done = job(&transaction, &self.clock.now().to_string())?;
+            stray::advance_since(&transaction, before)?;
             transaction.commit()?;
             self.commits.fetch_add(1, Ordering::Relaxed);
             Ok(done)
@@ -240,6 +243,7 @@ impl Worker {
         };
         // Waits for other processes; the busy handler gives up after about a minute.
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = transaction.total_changes();
         let now = self.clock.now().to_string();
         let mut ingest = Ingest::begin(&transaction, &now)?;
         let mut results: Vec<Done> = Vec::with_capacity(group.len());
@@ -252,6 +256,7 @@ impl Worker {
             });
         }
         ingest.finish()?;
+        stray::advance_since(&transaction, before)?;
         transaction.commit()?;
         self.commits.fetch_add(1, Ordering::Relaxed);
         Ok(std::mem::take(group).into_iter().zip(results).map(|(work, done)| reply(work, done)).collect())

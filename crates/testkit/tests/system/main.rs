@@ -9,6 +9,7 @@ mod full_disk;
 mod guide;
 mod http_input;
 mod kills;
+mod left_log;
 mod many_at_once;
 mod meaning;
 mod operation;

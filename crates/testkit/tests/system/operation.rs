@@ -11,7 +11,7 @@ use testkit::{Chance, Server, TestHome};
 use crate::sample::id;
 
 /// A home with `old` sessions of long ago and one of today.
-fn home_with_sessions(old: usize) -> TestHome {
+pub(crate) fn home_with_sessions(old: usize) -> TestHome {
     let home = TestHome::patient();
     home.session_buddy(["list-sessions"]).run().expect_success();
     let script: String = (0..old)
@@ -45,7 +45,7 @@ fn home_with_sessions(old: usize) -> TestHome {
     home
 }
 
-fn sql(home: &TestHome, statement: &str) -> String {
+pub(crate) fn sql(home: &TestHome, statement: &str) -> String {
     let database = home.database();
     let done = home.program("sqlite3", [database.to_string_lossy().as_ref(), statement]).run();
     done.expect_success().stdout.trim().to_owned()
