@@ -4,18 +4,24 @@
 //! compared with SQLite itself in the same run. `docs/performance.md` says what each line means.
 
 mod big;
+mod capture;
+mod chunks;
 mod corpus;
 mod database;
 mod embed;
 mod figures;
+mod hybrid;
 mod ingest;
 mod list;
+mod pace;
 mod raw;
+mod reports;
 mod search;
 mod server;
 mod shell;
 mod size;
 mod store;
+mod upkeep;
 mod vectors;
 
 use std::path::{Path, PathBuf};
@@ -31,7 +37,10 @@ use corpus::Corpus;
 use figures::{Figure, Spread, Unit, table};
 
 /// Groups of figures, in the order in which they run.
-const GROUPS: [&str; 9] = ["size", "server", "shell", "list", "search", "ingest", "store", "embed", "vectors"];
+const GROUPS: [&str; 13] = [
+    "size", "server", "shell", "list", "search", "hybrid", "reports", "ingest", "store", "capture", "upkeep", "embed",
+    "vectors",
+];
 
 /// Set for the optimised copy of this program, which does the measuring.
 const OPTIMISED: &str = "XTASK_BENCH_OPTIMISED";
@@ -98,6 +107,10 @@ fn measure(bench: &Bench, wanted: &Wanted, root: &Path) -> Result<bool> {
             "shell" => shell::measure(bench),
             "list" => list::measure(bench),
             "search" => search::measure(bench),
+            "hybrid" => hybrid::measure(bench),
+            "capture" => capture::measure(bench),
+            "reports" => reports::measure(bench),
+            "upkeep" => upkeep::measure(bench),
             "ingest" => ingest::measure(bench),
             "embed" => embed::measure(bench),
             "vectors" => vectors::measure(bench),

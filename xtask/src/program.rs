@@ -17,6 +17,9 @@ pub(crate) const PROGRAMS: [&str; 2] = ["session-buddy", "mahavishnu"];
 /// Longest wait for a server to answer or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Time within which a server that has nothing to do uses less than a fiftieth of a processor.
+const LOOK: Duration = Duration::from_millis(1_500);
+
 /// Folder of built programs.
 #[derive(Clone, Debug)]
 pub(crate) struct Built {
@@ -124,11 +127,18 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one on a free port and waits for its first `/health`.
     pub(crate) fn start(built: &Built, sandbox: &Sandbox) -> Result<Self> {
+        Self::start_with(built, sandbox, &[])
+    }
+
+    /// The same with some settings in its environment.
+    pub(crate) fn start_with(built: &Built, sandbox: &Sandbox, settings: &[(&str, &str)]) -> Result<Self> {
         let port = free_port()?;
         let address = format!("127.0.0.1:{port}");
         let log = fs::File::create(sandbox.root().join("server.err"))?;
         let mut command = sandbox.command(built, "session-buddy");
-        command.args(["start", "--mode=standard", "--transport", "http", "--port", &port.to_string()]);
+        command
+            .args(["start", "--mode=standard", "--transport", "http", "--port", &port.to_string()])
+            .envs(settings.iter().copied());
         command.stdout(Stdio::null()).stderr(log);
         let begin = SystemClock.monotonic();
         let mut server = Self { child: command.spawn()?, address, started_in: Duration::ZERO };
@@ -172,6 +182,21 @@ impl Server {
             nanoseconds += spent.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0);
         }
         Ok(Duration::from_nanos(nanoseconds))
+    }
+
+    /// Waits until it does nothing by itself any more.
+    pub(crate) fn settle(&self) -> Result {
+        let begin = SystemClock.monotonic();
+        // What is done in the background begins a second after the start.
+        std::thread::sleep(Duration::from_secs(2));
+        while SystemClock.monotonic().saturating_sub(begin) < PATIENCE {
+            let before = self.processor_time()?;
+            std::thread::sleep(LOOK);
+            if self.processor_time()?.saturating_sub(before) < LOOK / 50 {
+                return Ok(());
+            }
+        }
+        Err(format!("the server is busy after {PATIENCE:?}").into())
     }
 
     /// Ends it in the orderly way.

@@ -67,7 +67,8 @@ pub(crate) fn filled(bench: &Bench) -> Result<Filled> {
     Ok(Filled { sandbox: Sandbox::kept(root)?, sessions })
 }
 
-fn fill(bench: &Bench, sandbox: &Sandbox, sessions: u64) -> Result {
+/// Stores the corpus's first `sessions` sessions.
+pub(crate) fn fill(bench: &Bench, sandbox: &Sandbox, sessions: u64) -> Result {
     let path = database(sandbox);
     if let Some(home) = path.parent() {
         fs::create_dir_all(home)?;
@@ -99,7 +100,7 @@ pub(crate) fn remove_older(folder: &Path, beginning: &str) -> Result {
 }
 
 /// Changes with the sources that decide what the index holds, which a schema's version does not tell.
-fn index_version() -> Result<u32> {
+pub(crate) fn index_version() -> Result<u32> {
     let source = crate::workspace::root().join("crates/session-store");
     let mut hash = 0x811c_9dc5_u32;
     for path in [

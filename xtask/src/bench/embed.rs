@@ -108,7 +108,7 @@ fn plain(tokens: usize) -> f64 {
 }
 
 /// The package that holds the model: as `scripts/test` has it.
-fn package() -> Result<PathBuf> {
+pub(crate) fn package() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("TESTKIT_MODEL") {
         return Ok(named.into());
     }

@@ -81,12 +81,12 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
 pub(crate) fn kinds(corpus: &Corpus, events: u64, count: usize) -> Vec<Kind> {
     let mut dice = Dice::new(0x5ea2c4);
     let mut many = |make: &mut dyn FnMut(&mut Dice) -> String| (0..count).map(|_| make(&mut dice)).collect::<Vec<_>>();
-    let from_event = many(&mut |dice| of_event(corpus, events, dice, &|_| true));
+    let from_event = many(&mut |dice| of_event(corpus, events, dice, &|_| true).1);
     let with_frequent = many(&mut |dice| {
         // One of the most frequent words of this event beside others of it.
         let frequent: BTreeSet<&str> = (0..20).map(|rank| corpus.ranked(rank)).collect();
         loop {
-            let query = of_event(corpus, events, dice, &|_| true);
+            let query = of_event(corpus, events, dice, &|_| true).1;
             if query.split(' ').any(|word| frequent.contains(word)) {
                 return query;
             }
@@ -97,7 +97,7 @@ pub(crate) fn kinds(corpus: &Corpus, events: u64, count: usize) -> Vec<Kind> {
         words.into_iter().collect::<Vec<_>>().join(" ")
     });
     let special = many(&mut |dice| {
-        of_event(corpus, events, dice, &|word| word.contains(['_', '/', ':']) || word.contains(char::is_uppercase))
+        of_event(corpus, events, dice, &|word| word.contains(['_', '/', ':']) || word.contains(char::is_uppercase)).1
     });
     let beside = |known: &str, dice: &mut Dice| format!("{known} {}", corpus.ranked(dice.below(2_000) as usize));
     let tenth_beside = many(&mut |dice| beside(TENTH, dice));
@@ -116,8 +116,8 @@ pub(crate) fn kinds(corpus: &Corpus, events: u64, count: usize) -> Vec<Kind> {
     ]
 }
 
-/// Two to four different words of one stored event, the first of which `first` accepts.
-fn of_event(corpus: &Corpus, events: u64, dice: &mut Dice, first: &dyn Fn(&str) -> bool) -> String {
+/// Two to four different words of one stored event, the first of which `first` accepts, and the event's number.
+pub(crate) fn of_event(corpus: &Corpus, events: u64, dice: &mut Dice, first: &dyn Fn(&str) -> bool) -> (u64, String) {
     loop {
         let event = dice.below(events);
         let place = event % EVENTS_A_SESSION;
@@ -134,7 +134,7 @@ fn of_event(corpus: &Corpus, events: u64, dice: &mut Dice, first: &dyn Fn(&str) 
                 query.push(word);
             }
             if query.len() as u64 >= 2 + event % 3 {
-                return query.join(" ");
+                return (event, query.join(" "));
             }
         }
     }
