@@ -64,6 +64,9 @@ pub struct SessionLine {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_time: Option<Timestamp>,
+    /// When it was archived; it is so again where it is imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived_at: Option<Timestamp>,
     /// Events that follow.
     pub events: u64,
 }

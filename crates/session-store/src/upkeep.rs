@@ -72,6 +72,10 @@ pub trait Upkeep {
     /// Moves those of `ids` that `rule` still means, all in one transaction.
     fn archive(&self, ids: &[String], rule: &ArchiveRule) -> Result<Amount>;
 
+    /// Moves these sessions to the archive as they were in another one's at that time: those that are finished and have as many
+    /// events as given. All in one transaction.
+    fn put_away(&self, sessions: &[(Candidate, Timestamp)]) -> Result<Amount>;
+
     /// Archived sessions that `rule` means, the oldest first.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //!
 //! Rows are moved as they are; `seq` stays, and so do the search index's rows. A session is in exactly one of the two.
 
+use oneiric::clock::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params_from_iter, types::Value};
 
 use super::counters::{self, Changes};
@@ -52,15 +53,37 @@ pub(super) fn archive(
                  SELECT {SESSION_COLUMNS}, ?2 FROM sessions WHERE session_id = ?3 AND {OLD}"
             ))?
             .execute((rule.before.to_string(), now, id))?;
-        if moved == 0 {
-            continue;
+        if moved > 0 {
+            amount += follow(connection, id)?;
         }
-        let events = shift(connection, "session_events", "archived_events", id)?;
-        connection.prepare_cached("DELETE FROM sessions WHERE session_id = ?1")?.execute([id])?;
-        amount += Amount { sessions: 1, events };
     }
     count(connection, amount, 1.0)?;
     Ok(amount)
+}
+
+/// Moves the finished ones that have all of their events, with the time at which they were archived elsewhere.
+pub(super) fn put_away(connection: &Connection, sessions: &[(Candidate, Timestamp)]) -> Result<Amount, Failure> {
+    let mut amount = Amount::default();
+    for (session, at) in sessions {
+        let moved = connection
+            .prepare_cached(&format!(
+                "INSERT INTO archived_sessions ({SESSION_COLUMNS}, archived_at) SELECT {SESSION_COLUMNS}, ?1 FROM sessions
+                 WHERE session_id = ?2 AND status <> 'active' AND event_count = ?3"
+            ))?
+            .execute((at.to_string(), &session.session_id, i64::try_from(session.events).unwrap_or(i64::MAX)))?;
+        if moved > 0 {
+            amount += follow(connection, &session.session_id)?;
+        }
+    }
+    count(connection, amount, 1.0)?;
+    Ok(amount)
+}
+
+/// The events of a session whose row is in the archive by now.
+fn follow(connection: &Connection, id: &str) -> Result<Amount, Failure> {
+    let events = shift(connection, "session_events", "archived_events", id)?;
+    connection.prepare_cached("DELETE FROM sessions WHERE session_id = ?1")?.execute([id])?;
+    Ok(Amount { sessions: 1, events })
 }
 
 /// Whether the archive holds anything.

@@ -16,9 +16,9 @@ use crate::transfer::{EventLine, FORMAT, Header, Line, Selection, SessionLine, V
 const BY_NUMBER: &str = "SELECT event_id, session_id, event_type, timestamp, sequence, received_at, data FROM session_events WHERE seq = ?1";
 
 /// Sessions of one place, with the number of their events. A session without events is nothing that could be imported.
-fn place(sessions: &str, events: &str, archived: bool, condition: &str) -> String {
+fn place(sessions: &str, events: &str, archived_at: &str, condition: &str) -> String {
     format!(
-        "SELECT s.session_id, s.component, s.status, s.start_time, s.end_time, {archived} AS archived,
+        "SELECT s.session_id, s.component, s.status, s.start_time, s.end_time, {archived_at} AS archived_at,
             (SELECT count(*) FROM {events} e WHERE e.session_id = s.session_id) AS events
          FROM {sessions} s{condition}"
     )
@@ -30,9 +30,12 @@ pub(super) fn export(
     show: &mut dyn FnMut(Line) -> Told<()>,
 ) -> Result<(), Failure> {
     let (condition, mut values) = condition(connection, selection)?;
-    let mut places = place("sessions", "session_events", false, &condition);
+    let mut places = place("sessions", "session_events", "NULL", &condition);
     if selection.archived || !selection.sessions.is_empty() {
-        places = format!("{places} UNION ALL {}", place("archived_sessions", "archived_events", true, &condition));
+        places = format!(
+            "{places} UNION ALL {}",
+            place("archived_sessions", "archived_events", "s.archived_at", &condition)
+        );
         values.extend(values.clone());
     }
     let (sessions, events) = connection.query_row(
@@ -46,9 +49,9 @@ pub(super) fn export(
     let mut rows = select.query(params_from_iter(&values))?;
     while let Some(row) = rows.next()? {
         let line = session(row)?;
-        let id = line.session_id.clone();
+        let (id, archived) = (line.session_id.clone(), line.archived_at.is_some());
         show(Line::Session(line))?;
-        events_of(connection, &id, row.get(5)?, show)?;
+        events_of(connection, &id, archived, show)?;
     }
     Ok(())
 }
@@ -97,6 +100,7 @@ fn session(row: &Row<'_>) -> Result<SessionLine, Failure> {
         status: SessionStatus::parse(&status).unwrap_or(SessionStatus::Active),
         start_time: time(row, 3)?.unwrap_or(oneiric::clock::Timestamp::from_micros(0)),
         end_time: time(row, 4)?,
+        archived_at: time(row, 5)?,
         events: whole(row, 6)?,
     })
 }

@@ -17,6 +17,14 @@ impl Upkeep for SqliteStore {
         self.write(|door| door.run(move |connection, now| archive::archive(connection, &ids, &rule, now)))
     }
 
+    fn put_away(&self, sessions: &[(Candidate, Timestamp)]) -> Result<Amount> {
+        if sessions.is_empty() {
+            return Ok(Amount::default());
+        }
+        let sessions = sessions.to_vec();
+        self.write(|door| door.run(move |connection, _| archive::put_away(connection, &sessions)))
+    }
+
     fn restorable(&self, rule: &RestoreRule) -> Result<Vec<Candidate>> {
         self.read(|connection| archive::restorable(connection, rule))
     }

@@ -13,6 +13,7 @@ use oneiric::id::SessionId;
 use super::{EventLine, FORMAT, Header, Line, MAX_LINE_BYTES, SessionLine, VERSION, shown};
 use crate::model::SessionStatus;
 use crate::store::{Store, Unknown};
+use crate::upkeep::Candidate;
 
 /// Events, and bytes of their lines, that one transaction takes.
 const GROUP_EVENTS: usize = 5_000;
@@ -74,6 +75,8 @@ pub struct Import<'s> {
     bytes: usize,
     /// Sessions whose process was gone, with the time they count as ended and their events.
     stale: Vec<(SessionId, Timestamp, u64)>,
+    /// Sessions that were archived, and when.
+    archived: Vec<(Candidate, Timestamp)>,
 }
 
 impl<'s> Import<'s> {
@@ -90,6 +93,7 @@ impl<'s> Import<'s> {
             waiting: Vec::new(),
             bytes: 0,
             stale: Vec::new(),
+            archived: Vec::new(),
         }
     }
 
@@ -198,6 +202,10 @@ impl<'s> Import<'s> {
 
     fn close_session(&mut self) {
         let Some(session) = self.session.take() else { return };
+        if let Some(at) = session.archived_at {
+            let session_id = session.session_id.as_str().to_owned();
+            self.archived.push((Candidate { session_id, events: session.events }, at));
+        }
         if let (SessionStatus::Stale, Some(end)) = (session.status, session.end_time) {
             self.stale.push((session.session_id, end, session.events));
         }
@@ -222,7 +230,8 @@ impl<'s> Import<'s> {
         self.settle()
     }
 
-    /// Sessions that were found without their process are so here too, when this store knows nothing else of them.
+    /// Sessions that were found without their process, or were archived, are so here too, when this store knows nothing else
+    /// of them.
     fn settle(&mut self) -> Result<()> {
         let mut gone = Vec::new();
         for (id, end, events) in std::mem::take(&mut self.stale) {
@@ -234,7 +243,8 @@ impl<'s> Import<'s> {
                 gone.push((id, end));
             }
         }
-        self.store.abandon(&gone)
+        self.store.abandon(&gone)?;
+        self.store.put_away(&std::mem::take(&mut self.archived)).map(|_| ())
     }
 }
 

@@ -12,6 +12,7 @@ use crate::world::{World, at, command, end, event, start, start_in, start_with_p
 
 on_every_store!(
     what_is_exported_and_imported_is_exported_the_same,
+    archived_sessions_are_archived_again_where_they_come_to,
     an_import_that_is_repeated_adds_nothing,
     an_import_that_was_cut_short_is_made_whole_by_another,
     foreign_and_hostile_lines_are_told_and_the_others_stored,
@@ -88,6 +89,33 @@ fn what_is_exported_and_imported_is_exported_the_same(world: &World) {
         assert_eq!(world.event_ids(id), other.event_ids(id));
     }
     assert_eq!(other.get("stale").status, SessionStatus::Stale);
+}
+
+fn archived_sessions_are_archived_again_where_they_come_to(world: &World) {
+    varied(world);
+    world.store.archive(&["ended".to_owned(), "stale".to_owned()], &rule(1e6)).unwrap();
+    world.session("after", start(), &["x"]);
+    let text = export(world, &everything());
+    let other = World::sqlite_memory();
+    import(&other, &text);
+    assert_eq!(export(&other, &everything()), text);
+    for id in ["ended", "stale"] {
+        assert_eq!(other.get(id).archived_at, world.get(id).archived_at, "{id}");
+        assert_eq!(other.get(id).status, world.get(id).status, "{id}");
+    }
+    let counts = other.store.counts().unwrap();
+    assert_eq!((counts.archived_sessions, counts.archived_events), (2, world.store.counts().unwrap().archived_events));
+    // One that went on here is not taken away from those who work with it.
+    let third = World::sqlite_memory();
+    third.put("ended", vec![command("here", 9.0, "only here")]);
+    import(&third, &text);
+    assert_eq!(third.get("ended").archived_at, None);
+    import(&other, &text);
+    assert_eq!(export(&other, &everything()), text);
+}
+
+fn rule(seconds: f64) -> session_store::upkeep::ArchiveRule {
+    session_store::upkeep::ArchiveRule { before: at(seconds), project: None }
 }
 
 fn an_import_that_is_repeated_adds_nothing(world: &World) {
