@@ -6,6 +6,7 @@ mod by_hand;
 mod clocks;
 mod damaged_files;
 mod full_disk;
+mod full_disk_upkeep;
 mod guide;
 mod http_input;
 mod kills;

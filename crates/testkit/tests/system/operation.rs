@@ -13,6 +13,12 @@ use crate::sample::id;
 /// A home with `old` sessions of long ago and one of today.
 pub(crate) fn home_with_sessions(old: usize) -> TestHome {
     let home = TestHome::patient();
+    filled_with_sessions(&home, old);
+    home
+}
+
+/// The same in a home that is there.
+pub(crate) fn filled_with_sessions(home: &TestHome, old: usize) {
     home.session_buddy(["list-sessions"]).run().expect_success();
     let script: String = (0..old)
         .map(|number| {
@@ -42,7 +48,6 @@ pub(crate) fn home_with_sessions(old: usize) -> TestHome {
     home.program("sqlite3", [home.database().to_string_lossy()]).stdin(script).run().expect_success();
     home.mahavishnu(["shell", "-c", "ps()"]).run().expect_success();
     assert_eq!(home.sessions(&[]).len(), old + 1);
-    home
 }
 
 pub(crate) fn sql(home: &TestHome, statement: &str) -> String {
