@@ -4,3 +4,4 @@ mod peer;
 mod rpc;
 
 pub use peer::{Locator, Peer, PeerError, TokenSource};
+pub use rpc::CLIENT_NAME;

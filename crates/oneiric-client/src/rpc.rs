@@ -3,6 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
+/// By which name requests say who makes them: a program that brings what others recorded.
+pub const CLIENT_NAME: &str = "oneiric-client";
+
 /// Protocol revision that requests name.
 pub(crate) const REVISION: &str = "2026-07-28";
 
@@ -18,7 +21,7 @@ pub(crate) fn request(id: u64, tool: &str, arguments: Map<String, Value>) -> Val
             "_meta": {
                 "io.modelcontextprotocol/protocolVersion": REVISION,
                 "io.modelcontextprotocol/clientCapabilities": {},
-                "io.modelcontextprotocol/clientInfo": { "name": "oneiric-client", "version": env!("CARGO_PKG_VERSION") },
+                "io.modelcontextprotocol/clientInfo": { "name": CLIENT_NAME, "version": env!("CARGO_PKG_VERSION") },
             },
         },
     })

@@ -4,6 +4,7 @@ mod auth;
 pub(crate) mod body;
 mod gate;
 mod listener;
+mod sockets;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub use auth::{Auth, Caller, Refused, TokenJudge, Visit, address};
 pub use gate::Gate;
 pub use listener::{BindRequest, Holder, Listener, bind, holder};
+pub use sockets::{caller, folder_of};
 
 use crate::health::HealthSource;
 use crate::mcp::{Endpoint, json as json_response};

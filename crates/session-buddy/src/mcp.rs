@@ -31,8 +31,14 @@ pub const CARD: ServerCard = ServerCard {
     version: crate::VERSION,
     instructions: "Keeps work sessions (admin shells, agents) and their events. Use search to find what was done before, \
                    list_sessions and get_session to look closer, list_events for the commands of a session. To record: \
-                   track_session_start, then track_events with its session_id, then track_session_end.",
+                   track_session_start, then track_events with its session_id, then track_session_end. Where session_id \
+                   may be left out, your own session is meant.",
 };
+
+/// The argument that a client with a session of its own may leave out.
+const OWN: &str = "session_id";
+/// What to do without one.
+const NO_OWN: &str = "name a session; this client has none of its own";
 
 /// The tools of Session-Buddy.
 pub struct Tools {
@@ -78,7 +84,8 @@ fn descriptions() -> Vec<ToolDescription> {
             "track_events",
             "Record events of a session; each event_id is stored once.",
             Effect::AddsOnce,
-        ),
+        )
+        .filling(OWN),
         ToolDescription::of::<sessions::ListSessions, sessions::SessionList>(
             "list_sessions",
             "List sessions, newest first.",
@@ -90,6 +97,7 @@ fn descriptions() -> Vec<ToolDescription> {
             "One session with its metadata.",
             Effect::Reads,
         )
+        .filling(OWN)
         .in_profile(Profile::Minimal),
         ToolDescription::of::<events::ListEvents, events::EventList>(
             "list_events",
@@ -107,12 +115,14 @@ fn descriptions() -> Vec<ToolDescription> {
             "add_message",
             "Add a note to a session; a project's name opens one if none is active.",
             Effect::Adds,
-        ),
+        )
+        .filling(OWN),
         ToolDescription::of::<remember::MakeCheckpoint, remember::CheckpointMade>(
             "checkpoint",
             "Keep the state of the work, with git's, to go on from later.",
             Effect::Adds,
-        ),
+        )
+        .filling(OWN),
         ToolDescription::of::<resume::ResumeContext, Brief>(
             "resume_context",
             "A brief to go on from: last commands, unsolved errors, tests, to-dos, each cited.",
@@ -123,6 +133,7 @@ fn descriptions() -> Vec<ToolDescription> {
             "Record a test's result in a session.",
             Effect::Adds,
         )
+        .filling(OWN)
         .in_profile(Profile::Full),
         ToolDescription::of::<links::LinkSessions, links::Linked>(
             "link_sessions",
@@ -135,6 +146,7 @@ fn descriptions() -> Vec<ToolDescription> {
             "Sessions that a session is linked to.",
             Effect::Reads,
         )
+        .filling(OWN)
         .in_profile(Profile::Full),
         ToolDescription::of::<upkeep::ArchiveSessions, upkeep::Moved>(
             "archive_sessions",
@@ -177,7 +189,10 @@ impl ToolSet for Tools {
         let request = Request::read(name, arguments);
         let desk = Arc::clone(&self.desk);
         Box::pin(async move {
-            let request = request?;
+            let request = request.map_err(|error| match error.message() {
+                "missing field `session_id`" => error.with("field", OWN).with("hint", NO_OWN),
+                _ => error,
+            })?;
             // The store blocks; the protocol must not wait behind it.
             match tokio::task::spawn_blocking(move || desk.answer(request)).await {
                 Ok(answer) => answer,

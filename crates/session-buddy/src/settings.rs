@@ -173,6 +173,12 @@ static SPECS: &[Spec] = &[
         "Open a session for an MCP client that connects from a git repository",
     ),
     spec("session_tracking.auto_cleanup", Kind::Bool, "true", "End that session when the client goes"),
+    spec(
+        "session_tracking.idle_timeout",
+        Kind::Int { min: 1, max: 86_400 },
+        "1800",
+        "Seconds of silence after which an HTTP client of revision 2026-07-28, which has no connection, has gone",
+    ),
     named(
         spec(
             "semantic_search.enabled",

@@ -34,14 +34,13 @@ impl Revision {
     }
 }
 
-/// A request.
+/// A request. Over HTTP, clients of revision 2026-07-28 get sessions by their names, so this one says none.
 #[must_use]
 pub fn request(revision: Revision, id: u64, method: &str, mut params: Value) -> Value {
     if revision == Revision::V2026_07_28 {
         params["_meta"] = json!({
             "io.modelcontextprotocol/protocolVersion": revision.text(),
             "io.modelcontextprotocol/clientCapabilities": {},
-            "io.modelcontextprotocol/clientInfo": { "name": "testkit", "version": "1" },
         });
     }
     json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })

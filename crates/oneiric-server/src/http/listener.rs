@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 
 use oneiric::fault::{Fault, Result};
 use oneiric::paths::plain;
+
+use super::sockets;
 
 /// An address that this process listens on.
 #[derive(Debug)]
@@ -96,48 +98,9 @@ impl std::fmt::Display for Holder {
 /// Who listens there. `None` when the kernel does not tell, as for processes of other users.
 #[must_use]
 pub fn holder(address: SocketAddr) -> Option<Holder> {
-    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|table| fs::read_to_string(table).ok())
-        .flat_map(|table| table.lines().skip(1).filter_map(|line| listening(line, address)).collect::<Vec<_>>())
-        .map(|inode| format!("socket:[{inode}]"))
-        .collect();
-    if inodes.is_empty() {
-        return None;
-    }
-    for process in fs::read_dir("/proc").ok()?.flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else { continue };
-        let holds = descriptors.flatten().any(|descriptor| {
-            fs::read_link(descriptor.path())
-                .is_ok_and(|target| inodes.iter().any(|inode| target.as_os_str() == inode.as_str()))
-        });
-        if holds {
-            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default().trim().to_owned();
-            return Some(Holder { pid, name });
-        }
-    }
-    None
-}
-
-/// Inode of a line of `/proc/net/tcp` that listens on the port, on this address or on all.
-fn listening(line: &str, wanted: SocketAddr) -> Option<String> {
-    const LISTEN: &str = "0A";
-    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-    let (local, state, inode) = (*fields.get(1)?, *fields.get(3)?, *fields.get(9)?);
-    let (address, port) = local.split_once(':')?;
-    if state != LISTEN || u16::from_str_radix(port, 16).ok()? != wanted.port() {
-        return None;
-    }
-    let any = address.bytes().all(|byte| byte == b'0');
-    let same = match wanted.ip() {
-        IpAddr::V4(ip) => {
-            let plain = format!("{:08X}", u32::from_ne_bytes(ip.octets()));
-            address == plain || address.ends_with(&plain) && address.len() == 32
-        }
-        IpAddr::V6(_) => address.len() == 32,
-    };
-    (any || same || wanted.ip().is_unspecified()).then(|| inode.to_owned())
+    let pid = sockets::owner(&sockets::listening(address))?;
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
+    Some(Holder { pid, name })
 }
 
 #[cfg(test)]

@@ -5,14 +5,15 @@
 //! Anything that is not exactly regular takes the library's way, which knows every error there is.
 
 use axum::http::{HeaderMap, header};
-use rmcp::model::{CallToolResult, RequestId};
+use rmcp::model::{CallToolResult, MetaObject, RequestId};
 use serde::Serialize;
 
-use super::envelope::Envelope;
+use super::envelope::CallParams;
 use super::tool::{Arguments, ToolSet};
+use super::visit::{Guest, completed};
 
 /// The revision whose calls stand alone.
-const STATELESS: &str = "2026-07-28";
+pub(super) const STATELESS: &str = "2026-07-28";
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -22,9 +23,14 @@ struct Answer<'a> {
 }
 
 /// The body of the answer, or `None` when the message has to take the library's way.
-pub(crate) async fn answer(tools: &dyn ToolSet, headers: &HeaderMap, envelope: &Envelope<'_>) -> Option<Vec<u8>> {
-    let id = envelope.id.as_ref()?;
-    let call = envelope.call()?;
+pub(crate) async fn answer(
+    tools: &dyn ToolSet,
+    headers: &HeaderMap,
+    id: Option<&RequestId>,
+    call: &CallParams<'_>,
+    guest: Option<&dyn Guest>,
+) -> Option<Vec<u8>> {
+    let id = id?;
     let meta = call.meta.as_ref()?;
     let regular = single(headers, "mcp-protocol-version") == Some(STATELESS)
         && single(headers, "mcp-method") == Some("tools/call")
@@ -42,10 +48,21 @@ pub(crate) async fn answer(tools: &dyn ToolSet, headers: &HeaderMap, envelope: &
         Some(_) => return None,
         None => Arguments::Parsed(serde_json::Map::new()),
     };
-    let result = match tools.call(tool.name, arguments).await {
+    let answer = match guest {
+        Some(guest) => {
+            guest.called(tool.name);
+            match completed(guest, tool, arguments).await {
+                Ok(arguments) => tools.call(tool.name, arguments).await,
+                Err(error) => Err(error),
+            }
+        }
+        None => tools.call(tool.name, arguments).await,
+    };
+    let mut result = match answer {
         Ok(value) => CallToolResult::structured(value),
         Err(error) => CallToolResult::structured_error(error.to_value()),
     };
+    result.meta = guest.and_then(Guest::meta).map(MetaObject);
     serde_json::to_vec(&Answer { jsonrpc: "2.0", id, result: &result }).ok()
 }
 

@@ -2,19 +2,23 @@
 //!
 //! Order of judgement: a token in the header, size, a token in the arguments, scope, JSON-RPC shape, then the call itself.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
+use axum::extract::ConnectInfo;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use rmcp::model::{ErrorData, JsonRpcError, RequestId};
 use tokio_util::sync::CancellationToken;
 
 use oneiric::token::Scope;
 
-use super::direct;
+use super::direct::{self, STATELESS};
 use super::envelope::{CallParams, Envelope, refusal};
 use super::sessions::{Doors, Served, Services};
 use super::tool::ToolSet;
+use super::visit::{Guest, Pass, Passer, Reception, short};
 use crate::http::body::{ReadBody, discard, read_body};
 use crate::http::{Auth, Caller, Refused, Visit, address};
 
@@ -30,6 +34,7 @@ pub struct Endpoint {
     tools: Arc<dyn ToolSet>,
     doors: Arc<dyn Doors>,
     auth: Auth,
+    reception: Option<Arc<dyn Reception>>,
 }
 
 impl Endpoint {
@@ -37,7 +42,7 @@ impl Endpoint {
     #[must_use]
     pub fn new<H: Served>(handler: H, auth: Auth, shutdown: CancellationToken) -> Self {
         let doors = Arc::new(Services::new(&handler, shutdown));
-        Self { tools: Arc::clone(handler.tools()), doors, auth }
+        Self { tools: Arc::clone(handler.tools()), doors, auth, reception: handler.reception().cloned() }
     }
 
     /// Answers one request.
@@ -70,7 +75,7 @@ impl Endpoint {
             }
             return answer;
         }
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let bytes = match read_body(body, MAX_BODY_BYTES).await {
             ReadBody::Complete(bytes) => bytes,
             ReadBody::TooLarge => {
@@ -88,17 +93,25 @@ impl Endpoint {
             }
         };
         let envelope = Envelope::read(&bytes);
-        if self.auth.is_on()
-            && let Err(refused) = self.admit(visit, caller, envelope.as_ref().ok())
-        {
-            return refused.into_response();
-        }
+        let call = envelope.as_ref().ok().and_then(Envelope::call);
+        let caller = match self.auth.is_on().then(|| self.admit(visit, caller, call.as_ref())).transpose() {
+            Ok(caller) => caller.unwrap_or_default(),
+            Err(refused) => return refused.into_response(),
+        };
         let envelope = match envelope {
             Ok(envelope) => envelope,
             Err(error) => return rpc_error(StatusCode::BAD_REQUEST, &error),
         };
-        if let Some(answer) = direct::answer(self.tools.as_ref(), &parts.headers, &envelope).await {
-            return json(StatusCode::OK, answer);
+        if let Some(call) = &call {
+            let guest = self.passer(&parts, call, &caller).await;
+            let tools = self.tools.as_ref();
+            let answer = direct::answer(tools, &parts.headers, envelope.id.as_ref(), call, guest.as_deref()).await;
+            if let Some(answer) = answer {
+                return json(StatusCode::OK, answer);
+            }
+            if let Some(guest) = guest {
+                parts.extensions.insert(Pass(guest));
+            }
         }
         let id = envelope.id.clone();
         let declared_json = parts.headers.get(header::CONTENT_TYPE).is_some_and(is_json);
@@ -113,17 +126,44 @@ impl Endpoint {
         explained(answer, id, declared_json).await
     }
 
-    /// Judges who sent `envelope` (`None` when the body is no message) and whether they may.
-    fn admit(&self, visit: Visit<'_>, caller: Option<Caller>, envelope: Option<&Envelope<'_>>) -> Result<(), Refused> {
-        let call = envelope.and_then(Envelope::call);
-        let tool = call.as_ref().and_then(|call| self.tools.find(&call.name));
+    /// Who makes this call, when it stands alone and says by which program.
+    async fn passer(&self, parts: &Parts, call: &CallParams<'_>, caller: &Caller) -> Option<Arc<dyn Guest>> {
+        let reception = self.reception.as_ref()?;
+        let revision = call.meta.as_ref()?.protocol_version.as_deref()?;
+        if revision != STATELESS || has_session(&parts.headers) {
+            return None;
+        }
+        let client = call.client()?;
+        let name = short(&client.name);
+        if name.is_empty() {
+            return None;
+        }
+        let passer = Passer {
+            client: name,
+            client_version: short(&client.version),
+            revision: revision.to_owned(),
+            subject: caller.subject.clone(),
+            peer: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0),
+        };
+        reception.passes(passer).await
+    }
+
+    /// Judges who makes `call` (`None` when the body is none) and whether they may.
+    fn admit(
+        &self,
+        visit: Visit<'_>,
+        caller: Option<Caller>,
+        call: Option<&CallParams<'_>>,
+    ) -> Result<Caller, Refused> {
+        let tool = call.and_then(|call| self.tools.find(&call.name));
         // Names that are none of ours are anybody's text, which has no place in an audit log.
         let visit = Visit { what: tool.map_or("/mcp", |tool| tool.name), ..visit };
         let caller = match caller {
             Some(caller) => caller,
-            None => self.auth.by_argument(visit, call.as_ref().and_then(CallParams::token).as_deref())?,
+            None => self.auth.by_argument(visit, call.and_then(CallParams::token).as_deref())?,
         };
-        self.auth.permit(visit, &caller, tool.map_or(Scope::Read, |tool| tool.scope))
+        self.auth.permit(visit, &caller, tool.map_or(Scope::Read, |tool| tool.scope))?;
+        Ok(caller)
     }
 }
 

@@ -37,6 +37,16 @@ pub(crate) struct Meta<'a> {
     pub(crate) protocol_version: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities", default)]
     pub(crate) client_capabilities: Option<&'a RawValue>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/clientInfo", default)]
+    client_info: Option<&'a RawValue>,
+}
+
+/// Who calls, as it says itself.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ClientInfo {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) version: String,
 }
 
 #[derive(Deserialize)]
@@ -102,6 +112,12 @@ impl<'a> Envelope<'a> {
 }
 
 impl CallParams<'_> {
+    /// Who calls, when it says so in a form that can be read.
+    pub(crate) fn client(&self) -> Option<ClientInfo> {
+        let info = self.meta.as_ref()?.client_info?;
+        serde_json::from_str(info.get()).ok()
+    }
+
     /// The argument `token`, which stands in for an `Authorization` header.
     pub(crate) fn token(&self) -> Option<String> {
         serde_json::from_str::<TokenOnly>(self.arguments?.get()).ok()?.token

@@ -31,6 +31,7 @@ use tokio::sync::broadcast;
 use super::Handler;
 use super::sessions::Served;
 use super::tool::ToolSet;
+use super::visit::Reception;
 
 /// A list that changed, as far as its readers are told.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,10 @@ impl Fixture {
 impl Served for Fixture {
     fn tools(&self) -> &Arc<dyn ToolSet> {
         self.program.tools()
+    }
+
+    fn reception(&self) -> Option<&Arc<dyn Reception>> {
+        self.program.reception()
     }
 
     fn for_session(&self) -> Self {

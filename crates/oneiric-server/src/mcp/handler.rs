@@ -3,8 +3,11 @@
 mod presence;
 mod reading;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::extract::ConnectInfo;
+use axum::http::request::Parts;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
     DiscoverResult, ErrorData, GetPromptRequestParams, GetPromptResponse, Implementation, InitializeRequestParams,
@@ -19,7 +22,7 @@ use super::library::Library;
 use super::schema::for_list;
 use super::sessions::Served;
 use super::tool::{Arguments, Effect, ToolDescription, ToolSet, unknown_tool};
-use super::visit::{Connection, Reception};
+use super::visit::{Connection, Guest, Pass, Reception, completed};
 use presence::Presence;
 
 /// How a server presents itself to clients.
@@ -79,6 +82,10 @@ impl Served for Handler {
         &self.tools
     }
 
+    fn reception(&self) -> Option<&Arc<dyn Reception>> {
+        self.presence.reception()
+    }
+
     fn for_session(&self) -> Self {
         self.for_connection(Connection::Http)
     }
@@ -105,6 +112,20 @@ fn fixed(context: &RequestContext<RoleServer>) -> (Option<u64>, Option<CacheScop
     if is_current(context) { (Some(FIXED_FRESH_MS), Some(CacheScope::Public)) } else { (None, None) }
 }
 
+/// What came with the HTTP request, if it came by one.
+fn parts(context: &RequestContext<RoleServer>) -> Option<&Parts> {
+    context.extensions.get::<Parts>()
+}
+
+fn peer_of(context: &RequestContext<RoleServer>) -> Option<SocketAddr> {
+    parts(context)?.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
+}
+
+/// The guest of a request without a connection.
+fn passing(context: &RequestContext<RoleServer>) -> Option<Arc<dyn Guest>> {
+    parts(context)?.extensions.get::<Pass>().map(|pass| Arc::clone(&pass.0))
+}
+
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
         let tools = ServerCapabilities::builder().enable_tools();
@@ -128,7 +149,7 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<InitializeResult, ErrorData> {
         let answer = self.negotiate_initialize(&request)?;
-        self.presence.arrived(Some(&request.client_info), answer.protocol_version.as_str());
+        self.presence.arrived(Some(&request.client_info), answer.protocol_version.as_str(), peer_of(&context));
         context.peer.set_peer_info(request);
         Ok(answer)
     }
@@ -166,13 +187,20 @@ impl ServerHandler for Handler {
             let (message, data) = unknown_tool(self.tools.as_ref(), &request.name);
             return Err(ErrorData::invalid_params(message, Some(data)));
         };
-        let guest = self.presence.seen(&context);
+        let guest = self.presence.seen(&context).or_else(|| passing(&context));
         if let Some(guest) = &guest {
             guest.called(tool.name);
         }
         let arguments = Arguments::Parsed(request.arguments.unwrap_or_default());
+        let call = async {
+            let arguments = match &guest {
+                Some(guest) => completed(guest.as_ref(), tool, arguments).await?,
+                None => arguments,
+            };
+            self.tools.call(tool.name, arguments).await
+        };
         let answer = tokio::select! {
-            answer = self.tools.call(tool.name, arguments) => answer,
+            answer = call => answer,
             () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled by the client", None)),
         };
         let mut result = result_of(answer);

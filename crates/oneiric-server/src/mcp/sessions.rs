@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::endpoint::MAX_BODY_BYTES;
 use super::tool::ToolSet;
+use super::visit::Reception;
 
 /// Transport sessions at once. A client beyond them is served without one.
 const MOST_SESSIONS: usize = 1_000;
@@ -28,6 +29,9 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(3_600);
 pub trait Served: ServerHandler + Clone {
     /// Its tools.
     fn tools(&self) -> &Arc<dyn ToolSet>;
+
+    /// Who is told of clients, if anybody is.
+    fn reception(&self) -> Option<&Arc<dyn Reception>>;
 
     /// The same for one client that keeps a transport session.
     fn for_session(&self) -> Self;

@@ -90,6 +90,15 @@ impl ToolDescription {
         Self { profile, ..self }
     }
 
+    /// The same, with an argument that a client may leave out, because its [`super::Guest`] knows what it means then.
+    #[must_use]
+    pub fn filling(mut self, argument: &str) -> Self {
+        if let Some(Value::Array(names)) = Arc::make_mut(&mut self.input).get_mut("required") {
+            names.retain(|name| name != argument);
+        }
+        self
+    }
+
     /// The same, for callers whose token carries `scope`.
     #[must_use]
     pub fn needing(self, scope: Scope) -> Self {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use oneiric::clock::SystemClock;
 use oneiric::event::UserIdentity;
@@ -138,6 +139,7 @@ impl Launch {
                 },
                 opens: settings.bool("session_tracking.auto_init"),
                 ends: settings.bool("session_tracking.auto_cleanup"),
+                idle: Duration::from_secs(settings.int("session_tracking.idle_timeout").unsigned_abs()),
             },
             profile: Profile::parse(settings.text("mcp.tool_profile")).unwrap_or_default(),
             fixture: false,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use testkit::mcp::{Revision, StdioClient};
-use testkit::{Program, TestHome, eventually};
+use testkit::mcp::{self, Revision, StdioClient};
+use testkit::{Program, Server, TestHome, eventually, git};
 
 const END: Duration = Duration::from_secs(5);
 
@@ -72,4 +72,128 @@ fn no_session_is_opened_outside_a_repository_or_when_that_is_switched_off() {
         client.process.wait(END);
     }
     assert_eq!(visits(&home), Vec::<Value>::new());
+}
+
+/// A server whose clients without a connection have gone after a second of silence.
+fn impatient() -> TestHome {
+    TestHome::new().with_var("SESSION_BUDDY_SESSION_TRACKING__IDLE_TIMEOUT", "1")
+}
+
+/// Calls a tool as a program that works in `folder` and ends with its answer.
+fn passing(home: &TestHome, server: &Server, folder: &str, client: &str, tool: &str, arguments: Value) -> Value {
+    let mut call = mcp::tool_call(Revision::V2026_07_28, 1, tool, arguments);
+    call["params"]["_meta"]["io.modelcontextprotocol/clientInfo"] = json!({ "name": client, "version": "3" });
+    let mut args = vec!["-sS".to_owned(), "--data-binary".into(), "@-".into()];
+    for (name, value) in mcp::headers(Revision::V2026_07_28, &call) {
+        args.extend(["-H".to_owned(), format!("{name}: {value}")]);
+    }
+    args.push(format!("http://127.0.0.1:{}/mcp", server.port()));
+    let answer = home.program("curl", &args).cwd(home.work().join(folder)).stdin(call.to_string()).run();
+    answer.expect_success().json()["result"].clone()
+}
+
+#[test]
+fn a_client_without_a_connection_has_a_session_for_as_long_as_it_calls() {
+    let home = TestHome::new();
+    let server = Server::start(&home);
+    git::repository(&home, "shop");
+    git::repository(&home, "mill");
+    let told = passing(&home, &server, "shop", "agent", "add_message", json!({ "text": "first" }));
+    let own = told["structuredContent"]["session_id"].as_str().unwrap_or_else(|| panic!("{told}")).to_owned();
+    assert_eq!(told["_meta"]["session-buddy/session_id"], json!(own), "{told}");
+    let event = json!({ "event_id": "e1", "event_type": "command", "timestamp": "2026-11-22T10:00:00Z", "data": { "command": "make" } });
+    let stored = passing(&home, &server, "shop", "agent", "track_events", json!({ "events": [event] }));
+    assert_eq!(stored["structuredContent"]["accepted"], 1, "{stored}");
+    passing(&home, &server, "shop", "agent", "checkpoint", json!({ "note": "half way" }));
+    let seen = passing(&home, &server, "shop", "agent", "get_session", json!({}));
+    let facts = &seen["structuredContent"];
+    assert_eq!(
+        (&facts["session_id"], &facts["project"], &facts["status"]),
+        (&json!(own), &json!("shop"), &json!("active"))
+    );
+    // Another folder, and another program in the same one, are others.
+    for (folder, client) in [("mill", "agent"), ("shop", "other")] {
+        let other = passing(&home, &server, folder, client, "add_message", json!({ "text": "hello" }));
+        assert_ne!(other["structuredContent"]["session_id"], json!(own), "{other}");
+    }
+    assert_eq!(visits(&home).len(), 3);
+    server.stop();
+    let ended = visits(&home);
+    assert!(ended.iter().all(|session| session["status"] == "ended"), "{ended:?}");
+    let events = home.events(&own);
+    assert_eq!(crate::sample::types(&events), ["command", "session_start", "message", "checkpoint", "session_end"]);
+    let end = &events.last().unwrap()["data"];
+    assert_eq!(
+        end["tool_calls"],
+        json!({ "add_message": 1, "checkpoint": 1, "get_session": 1, "track_events": 1 }),
+        "{end}"
+    );
+}
+
+#[test]
+fn a_client_without_a_connection_that_falls_silent_ends_at_its_last_call() {
+    let home = impatient();
+    let server = Server::start(&home);
+    git::repository(&home, "shop");
+    let told = passing(&home, &server, "shop", "agent", "add_message", json!({ "text": "only" }));
+    let own = told["structuredContent"]["session_id"].as_str().unwrap().to_owned();
+    let end = eventually(END, "the end of the silent client's session", || {
+        home.events(&own).into_iter().find(|event| event["event_type"] == "session_end")
+    });
+    assert!(["idle", "client gone"].contains(&end["data"]["reason"].as_str().unwrap()), "{end}");
+    let message = home.events(&own).into_iter().find(|event| event["event_type"] == "message").unwrap();
+    let late = end["timestamp"].as_str() > message["timestamp"].as_str();
+    assert!(!late, "the session ended when it was heard of last: {message} {end}");
+    let again = passing(&home, &server, "shop", "agent", "add_message", json!({ "text": "back" }));
+    assert_ne!(again["structuredContent"]["session_id"], json!(own), "who comes back later comes anew");
+    server.stop();
+}
+
+#[test]
+fn elsewhere_a_session_is_opened_when_something_is_recorded() {
+    let home = TestHome::new();
+    let server = Server::start(&home);
+    std::fs::create_dir_all(home.work().join("plain")).unwrap();
+    passing(&home, &server, "plain", "agent", "search", json!({ "query": "anything" }));
+    let none = passing(&home, &server, "plain", "agent", "get_session", json!({}));
+    assert_eq!(none["structuredContent"]["field"], "session_id", "{none}");
+    assert_eq!(visits(&home), Vec::<Value>::new());
+    passing(&home, &server, "plain", "agent", "add_message", json!({ "text": "kept" }));
+    let sessions = visits(&home);
+    assert_eq!((sessions.len(), &sessions[0]["project"]), (1, &Value::Null), "{sessions:?}");
+    server.stop();
+    // The same on standard input, by both revisions.
+    for revision in Revision::ALL {
+        let mut client = StdioClient::start(&home.session_buddy(["start", "--mode=standard", "--mcp"]));
+        if revision == Revision::V2025_11_25 {
+            client.handshake();
+        }
+        let first = client.tool(revision, "add_message", json!({ "text": "one" }));
+        let second = client.tool(revision, "store_test_result", json!({ "test_file": "a", "result": "passed" }));
+        assert!(first["structuredContent"]["session_id"].is_string(), "{first}");
+        assert_eq!(first["structuredContent"]["session_id"], second["structuredContent"]["session_id"], "{second}");
+        client.process.close_stdin();
+        client.process.wait(END);
+    }
+    assert_eq!(visits(&home).len(), 3);
+}
+
+#[test]
+fn where_clients_get_no_sessions_a_call_has_to_name_one() {
+    let home = TestHome::new().with_var("SESSION_BUDDY_SESSION_TRACKING__AUTO_INIT", "false");
+    let server = Server::start(&home);
+    git::repository(&home, "shop");
+    for tool in ["add_message", "track_events"] {
+        let arguments = if tool == "add_message" { json!({ "text": "x" }) } else { json!({ "events": [] }) };
+        let refused = passing(&home, &server, "shop", "agent", tool, arguments);
+        let error = &refused["structuredContent"];
+        assert_eq!(
+            (refused["isError"].as_bool(), error["field"].as_str()),
+            (Some(true), Some("session_id")),
+            "{refused}"
+        );
+        assert!(error["hint"].is_string(), "{error}");
+    }
+    assert_eq!(visits(&home), Vec::<Value>::new());
+    server.stop();
 }

@@ -1,5 +1,6 @@
 //! Whether the client stays, and what is known of it then.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,14 +9,12 @@ use rmcp::RoleServer;
 use rmcp::model::Implementation;
 use rmcp::service::{Peer, RequestContext};
 
-use crate::mcp::visit::{Arrival, Connection, Guest, Reception};
+use crate::mcp::visit::{Arrival, Connection, Guest, Reception, short};
 
 /// Longest time that a client gets to say in which folders it works.
 const FOLDERS_LIMIT: Duration = Duration::from_secs(10);
 /// Folders of one client that are looked at.
 const MOST_FOLDERS: usize = 16;
-/// Characters of a client's name and version that are kept.
-const NAME_LIMIT: usize = 64;
 
 /// The presence of one client. Clones are of the same client.
 #[derive(Clone, Default)]
@@ -31,21 +30,31 @@ impl Presence {
         Self { reception: Some(reception), ..Self::default() }
     }
 
+    /// Who is told of clients.
+    pub(super) fn reception(&self) -> Option<&Arc<dyn Reception>> {
+        self.reception.as_ref()
+    }
+
     /// Another client, which stays by `connection`.
     pub(super) fn over(&self, connection: Connection) -> Self {
         Self { reception: self.reception.clone(), connection: Some(connection), guest: Arc::default() }
     }
 
     /// The client has come, and says who it is.
-    pub(super) fn arrived(&self, client: Option<&Implementation>, revision: &str) -> Option<&Arc<dyn Guest>> {
+    pub(super) fn arrived(
+        &self,
+        client: Option<&Implementation>,
+        revision: &str,
+        peer: Option<SocketAddr>,
+    ) -> Option<&Arc<dyn Guest>> {
         let (reception, connection) = (self.reception.as_ref()?, self.connection?);
         Some(self.guest.get_or_init(|| {
-            let short = |text: &str| text.chars().filter(|c| !c.is_control()).take(NAME_LIMIT).collect();
             reception.arrived(Arrival {
                 client: client.map(|client| short(&client.name)).unwrap_or_default(),
                 client_version: client.map(|client| short(&client.version)).unwrap_or_default(),
                 revision: revision.to_owned(),
                 connection,
+                peer,
             })
         }))
     }
@@ -57,7 +66,7 @@ impl Presence {
             return Some(Arc::clone(guest));
         }
         let revision = context.protocol_version().map(|version| version.to_string()).unwrap_or_default();
-        self.arrived(context.client_info().as_ref(), &revision).cloned()
+        self.arrived(context.client_info().as_ref(), &revision, None).cloned()
     }
 
     /// Asks the client in which folders it works, if it can be asked.
