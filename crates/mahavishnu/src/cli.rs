@@ -9,8 +9,10 @@ mod man;
 mod mcp;
 pub(crate) mod repos;
 mod sessions;
+mod sweep;
 mod test_tracking;
 mod token;
+pub(crate) mod workflow;
 
 use std::ffi::OsString;
 use std::io;
@@ -43,6 +45,10 @@ enum Command {
     ListRoles(repos::ListRoles),
     /// Show one role and the repositories that have it
     ShowRole(repos::ShowRole),
+    /// Run a command in many repositories, in the order of their dependencies
+    Sweep(sweep::Sweep),
+    /// Show and steer workflows
+    Workflow(workflow::WorkflowCommand),
     /// List sessions: those that Session-Buddy keeps, or those that wait on the spool
     Sessions(sessions::Sessions),
     /// Send a probe session to Session-Buddy and read it back
@@ -64,10 +70,12 @@ enum Command {
 }
 
 /// The commands that need no prefix in the shell, without `shell` itself.
-pub(crate) const COMMANDS: [(&str, &str); 13] = [
+pub(crate) const COMMANDS: [(&str, &str); 15] = [
     ("list-repos", "List repositories"),
     ("list-roles", "List roles"),
     ("show-role", "Show one role and the repositories that have it"),
+    ("sweep", "Run a command in many repositories, in the order of their dependencies"),
+    ("workflow", "Show and steer workflows"),
     ("sessions", "List sessions: those that Session-Buddy keeps, or those that wait on the spool"),
     ("test-session-tracking", "Send a probe session to Session-Buddy and read it back"),
     ("mcp", "Ask about MCP: health, and calls of Session-Buddy's tools"),
@@ -156,6 +164,8 @@ fn run(world: &Arc<World>, command: Command, caller: Caller, output: &Output) ->
         Command::ListRepos(command) => command.run(world, caller, output).map(|()| 0),
         Command::ListRoles(command) => command.run(world, caller, output).map(|()| 0),
         Command::ShowRole(command) => command.run(world, caller, output).map(|()| 0),
+        Command::Sweep(command) => command.run(world, caller, output),
+        Command::Workflow(command) => command.run(world, caller, output),
         Command::Sessions(command) => command.run(world, output).map(|()| 0),
         Command::TestSessionTracking => Ok(test_tracking::run(world, output)),
         Command::Mcp(command) => command.run(world, output),

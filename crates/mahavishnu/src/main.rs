@@ -3,6 +3,7 @@
 mod access;
 mod buddy;
 mod cli;
+mod drive;
 mod journal;
 mod log;
 mod settings;

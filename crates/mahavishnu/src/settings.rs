@@ -39,6 +39,12 @@ static SPECS: &[Spec] = &[
     spec("auth.secret", Kind::Secret, "", "Signs and checks tokens; at least 32 characters"),
     spec("auth.algorithm", Kind::Choice(&["HS256", "HS384", "HS512"]), "HS256", "How tokens made here are signed"),
     spec("auth.expire_minutes", Kind::Int { min: 1, max: 525_600 }, "60", "Life of tokens made here, in minutes"),
+    spec(
+        "workflows.parallel",
+        Kind::Int { min: 0, max: 1_000 },
+        "0",
+        "Most processes that steps of workflows run at the same time; 0 is two for each processor",
+    ),
     spec("session.enabled", Kind::Bool, "true", "Record admin-shell sessions"),
     spec(
         "session.checkpoint_interval",

@@ -2,5 +2,7 @@
 //!
 //! Nothing here parses a command line, draws a table or speaks a protocol.
 
+pub mod engine;
 pub mod repos;
+pub mod run;
 pub mod workflows;

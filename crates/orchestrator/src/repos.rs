@@ -42,6 +42,14 @@ pub struct Repository {
     pub status: Option<String>,
 }
 
+impl Repository {
+    /// Whether this is its name or its nickname.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.nickname.as_deref() == Some(name)
+    }
+}
+
 /// What repositories of a kind do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Role {
@@ -198,6 +206,17 @@ impl Manifest {
         let has_tag = |repo: &&Repository| tag.is_none_or(|tag| repo.tags.iter().any(|has| has == tag));
         let has_role = |repo: &&Repository| role.is_none_or(|role| repo.role == role);
         Ok(self.repos.iter().filter(has_tag).filter(has_role).collect())
+    }
+
+    /// The repository with this name or nickname.
+    ///
+    /// # Errors
+    /// Not found, with the names there are.
+    pub fn find(&self, name: &str) -> Result<&Repository> {
+        self.repos.iter().find(|repo| repo.is_called(name)).ok_or_else(|| {
+            let names: Vec<&str> = self.repos.iter().map(|repo| repo.name.as_str()).collect();
+            unknown("repository is called", name, &names)
+        })
     }
 
     /// All tags, sorted.

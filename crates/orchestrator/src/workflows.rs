@@ -1,9 +1,16 @@
-//! The workflow table: what ran over which repository, and how it ended.
+//! Workflows: what is to be done over which repositories ([`plan`]), how far it is ([`machine`]), and the tables that keep
+//! both ([`journal`] for the engine, [`Workflows`] for everyone else).
 //!
-//! It lives in `mahavishnu.db`. Reading an absent database gives an empty list and creates nothing; the first workflow
-//! creates it. Ended workflows are kept for [`RETENTION`] and then removed when a new one is created.
+//! They live in `mahavishnu.db`, which is also how a command, a shell and a server speak to each other about them: whoever
+//! wants a workflow writes it here, and an engine takes it from here. Reading an absent database gives an empty list and
+//! creates nothing. Ended workflows are kept for [`RETENTION`].
 
+pub mod fact;
+pub mod journal;
+pub mod machine;
+pub mod plan;
 mod schema;
+mod submit;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,15 +18,21 @@ use std::time::Duration;
 
 use oneiric::clock::Timestamp;
 use oneiric::fault::{Fault, Result};
-use oneiric::id::EventId;
-use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::Serialize;
+use rusqlite::{Connection, OptionalExtension, Row};
+use serde::{Deserialize, Serialize};
+
+pub use self::journal::{Number, Request};
+pub use self::submit::{NewWorkflow, Submitted};
+
+use self::fact::Fact;
+use self::machine::Step;
+use self::plan::{Plan, StepIndex};
 
 /// How long ended workflows are kept.
 pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// State of a workflow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Waits for its turn.
@@ -100,6 +113,35 @@ pub struct Workflow {
     pub exit_code: Option<i32>,
     /// Why it failed.
     pub error: Option<String>,
+    /// Its number in this database.
+    #[serde(skip)]
+    pub number: Number,
+    /// The engine that drives it, or drove it last.
+    #[serde(skip)]
+    pub engine: Option<String>,
+    /// Its idempotency key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Who asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
+    /// The schedule that it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// Whether someone wants it to stop.
+    pub cancel_requested: bool,
+    /// How many steps it has.
+    pub steps: u32,
+    /// How many of them run.
+    pub running: u32,
+    /// How many ended well.
+    pub completed: u32,
+    /// How many ended badly or ran out of time.
+    pub failed: u32,
+    /// How many wait for a person: to approve, or to decide about a step that may or may not have finished.
+    pub waiting_for_someone: u32,
+    /// Whether nothing happens any more until that person has spoken.
+    pub stuck: bool,
 }
 
 /// The table. Nothing is opened until something is asked.
@@ -162,7 +204,8 @@ impl Workflows {
         let missing =
             || Fault::not_found(format!("no workflow {}", id.escape_debug())).hint("ps() lists the workflows");
         let Some(connection) = schema::open_existing(&self.path)? else { return Err(missing()) };
-        let query = format!("SELECT {COLUMNS} FROM workflows WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2");
+        // A range, since it uses the index where a comparison of beginnings reads every row.
+        let query = format!("SELECT {COLUMNS} FROM workflows WHERE id >= ?1 AND id < ?1 || char(1114111) LIMIT 2");
         let found: Vec<Workflow> =
             (|| connection.prepare(&query)?.query_map([id], read)?.collect::<rusqlite::Result<Vec<_>>>())()
                 .map_err(|error| schema::fault(&self.path, "read", &error))?;
@@ -175,77 +218,51 @@ impl Workflows {
         }
     }
 
-    /// Adds a pending workflow and gives its id. Creates the database when there is none, and removes what is older
-    /// than [`RETENTION`].
+    /// A workflow's plan and the rows of its steps; steps without a row wait.
     ///
     /// # Errors
-    /// When the database cannot be written.
-    pub fn create(&self, task: &str, repo: &str, now: Timestamp) -> Result<String> {
-        let id = EventId::generate(now).as_str().to_owned();
-        self.write(|connection| {
-            let limit = now.minus(RETENTION).to_string();
-            connection.execute("DELETE FROM workflows WHERE ended_at < ?1", [limit])?;
-            connection.execute(
-                "INSERT INTO workflows (id, task, repo, status, created_at, progress) VALUES (?1, ?2, ?3, 'pending', ?4, 0)",
-                params![id, task, repo, now.to_string()],
-            )
+    /// Not found, also for workflows that are older than plans; when the database cannot be read.
+    pub fn steps(&self, workflow: &Workflow) -> Result<(Plan, Vec<(StepIndex, Step)>)> {
+        let found = self.read(|sql| {
+            let plan: Option<String> = sql
+                .query_row("SELECT plan FROM workflows WHERE number = ?1", [workflow.number], |row| row.get(0))
+                .optional()?
+                .flatten();
+            let mut rows = sql.prepare(
+                "SELECT step, state, attempt, forgiven, started_at, ended_at, until, run, ending FROM steps WHERE workflow = ?1",
+            )?;
+            let rows = rows.query_map([workflow.number], journal::read_step)?.collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok((plan, rows))
         })?;
-        Ok(id)
+        let (Some(plan), rows) = found.unwrap_or_default() else {
+            return Err(Fault::not_found(format!("workflow {} has no steps", workflow.id)));
+        };
+        let plan = serde_json::from_str(&plan).map_err(|error| {
+            Fault::internal(format!("the plan of workflow {} cannot be read: {error}", workflow.id))
+        })?;
+        Ok((plan, rows))
     }
 
-    /// A pending workflow begins to run.
+    /// The journal of a workflow, oldest first.
     ///
     /// # Errors
-    /// Conflict when it is not pending; not found; when the database cannot be written.
-    pub fn start(&self, id: &str, now: Timestamp) -> Result<()> {
-        let changed = self.write(|connection| {
-            connection.execute(
-                "UPDATE workflows SET status = 'running', started_at = ?2 WHERE id = ?1 AND status = 'pending'",
-                params![id, now.to_string()],
-            )
+    /// When the database cannot be read.
+    pub fn facts(&self, workflow: &Workflow) -> Result<Vec<(Timestamp, Fact)>> {
+        let found = self.read(|sql| {
+            let mut rows = sql.prepare("SELECT at, fact FROM facts WHERE workflow = ?1 ORDER BY n")?;
+            let rows = rows.query_map([workflow.number], |row| {
+                let at = time(row, 0)?.unwrap_or(Timestamp::from_micros(0));
+                let fact: String = row.get(1)?;
+                Ok((at, serde_json::from_str(&fact).map_err(|error| invalid(1, error.to_string()))?))
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
-        self.confirm(changed, id, "start")
+        Ok(found.unwrap_or_default())
     }
 
-    /// A running workflow came this far (0 to 1).
-    ///
-    /// # Errors
-    /// As [`Workflows::start`], for one that does not run.
-    pub fn advance(&self, id: &str, progress: f64) -> Result<()> {
-        let progress = if progress.is_finite() { progress.clamp(0.0, 1.0) } else { 0.0 };
-        let changed = self.write(|connection| {
-            connection.execute(
-                "UPDATE workflows SET progress = ?2 WHERE id = ?1 AND status = 'running'",
-                params![id, progress],
-            )
-        })?;
-        self.confirm(changed, id, "advance")
-    }
-
-    /// A workflow ended. An ended one stays as it is.
-    ///
-    /// # Errors
-    /// As [`Workflows::start`], for one that has ended.
-    pub fn finish(
-        &self,
-        id: &str,
-        status: Status,
-        exit_code: Option<i32>,
-        error: Option<&str>,
-        now: Timestamp,
-    ) -> Result<()> {
-        if !status.is_final() {
-            return Err(Fault::internal(format!("{status} is no end of a workflow")));
-        }
-        let changed = self.write(|connection| {
-            connection.execute(
-                "UPDATE workflows SET status = ?2, exit_code = ?3, error = ?4, ended_at = ?5,
-                        progress = CASE WHEN ?2 = 'completed' THEN 1 ELSE progress END
-                 WHERE id = ?1 AND status IN ('pending', 'running')",
-                params![id, status.as_str(), exit_code, error, now.to_string()],
-            )
-        })?;
-        self.confirm(changed, id, "finish")
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<Option<T>> {
+        let Some(connection) = schema::open_existing(&self.path)? else { return Ok(None) };
+        work(&connection).map(Some).map_err(|error| schema::fault(&self.path, "read", &error))
     }
 
     fn write<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
@@ -258,24 +275,11 @@ impl Workflows {
         })();
         written.map_err(|error| schema::fault(&self.path, "write", &error))
     }
-
-    fn confirm(&self, changed: usize, id: &str, what: &str) -> Result<()> {
-        if changed == 1 {
-            return Ok(());
-        }
-        let connection = schema::open_or_create(&self.path)?;
-        let status: Option<String> = connection
-            .query_row("SELECT status FROM workflows WHERE id = ?1", [id], |row| row.get(0))
-            .optional()
-            .map_err(|error| schema::fault(&self.path, "read", &error))?;
-        Err(match status {
-            None => Fault::not_found(format!("no workflow {id}")),
-            Some(status) => Fault::conflict(format!("cannot {what} workflow {id}: it is {status}")),
-        })
-    }
 }
 
-const COLUMNS: &str = "id, task, repo, status, created_at, started_at, ended_at, progress, exit_code, error";
+const COLUMNS: &str =
+    "id, task, repo, status, created_at, started_at, ended_at, progress, exit_code, error, number, engine,
+    key, asked_by, schedule, cancel, steps, running, completed, failed, waiting_for_someone, stuck";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Workflow> {
     Ok(Workflow {
@@ -289,6 +293,18 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Workflow> {
         progress: row.get(7)?,
         exit_code: row.get(8)?,
         error: row.get(9)?,
+        number: row.get(10)?,
+        engine: row.get(11)?,
+        key: row.get(12)?,
+        asked_by: row.get(13)?,
+        schedule: row.get(14)?,
+        cancel_requested: row.get(15)?,
+        steps: row.get(16)?,
+        running: row.get(17)?,
+        completed: row.get(18)?,
+        failed: row.get(19)?,
+        waiting_for_someone: row.get(20)?,
+        stuck: row.get(21)?,
     })
 }
 

@@ -7,12 +7,12 @@ use oneiric::clock::{Timestamp, clock_time};
 use oneiric::fault::Result;
 use oneiric_shell::interpreter::{Function, Reply, Shown};
 use oneiric_shell::table::Table;
-use orchestrator::workflows::{Which, Workflow};
+use orchestrator::workflows::Which;
 use serde_json::{Value, json};
 
 use crate::buddy;
 use crate::journal::SessionJournal;
-use crate::shell::{drain, short};
+use crate::shell::drain;
 use crate::world::World;
 
 /// Workflows that a list shows.
@@ -57,26 +57,9 @@ fn table(rows: Vec<Value>, table: Table, none: &str) -> Reply {
 
 fn workflows(world: &World, which: Which, none: &str) -> Result<Reply> {
     let found = world.workflows().list(which, ROWS)?;
-    let now = world.clock.now();
-    let mut shown =
-        Table::new(["ID", "Task", "Repository", "Status", "Progress", "Time", "Exit"]).numeric(4).numeric(6);
-    for workflow in &found {
-        shown.row([
-            short(&workflow.id).to_owned(),
-            workflow.task.clone(),
-            workflow.repo.clone(),
-            workflow.status.to_string(),
-            format!("{:.0} %", workflow.progress * 100.0),
-            running_time(workflow, now),
-            workflow.exit_code.map(|code| code.to_string()).unwrap_or_default(),
-        ]);
-    }
+    let shown = crate::cli::workflow::table(&found, world);
     let rows = found.iter().filter_map(|workflow| serde_json::to_value(workflow).ok()).collect();
     Ok(table(rows, shown, none))
-}
-
-fn running_time(workflow: &Workflow, now: Timestamp) -> String {
-    workflow.started_at.map(|start| clock_time(workflow.ended_at.unwrap_or(now).since(start))).unwrap_or_default()
 }
 
 fn errors(world: &World, journal: &SessionJournal, n: i64) -> Result<Reply> {

@@ -1,11 +1,15 @@
 use std::collections::BTreeMap;
+
+use orchestrator::workflows::NewWorkflow;
+use orchestrator::workflows::fact::{Ending as StepEnding, Outcome};
+use orchestrator::workflows::journal::Journal as WorkflowJournal;
+use orchestrator::workflows::plan::{Place, Plan, Policy, Task, Work};
 use std::sync::Mutex;
 
 use oneiric::event::{BatchReceipt, Event, EventBatch};
 use oneiric::settings::Surroundings;
 use oneiric::spool::{DeliveryError, EventSink};
 use oneiric_shell::terminal::Terminal;
-use orchestrator::workflows::Status;
 
 use super::*;
 
@@ -140,15 +144,41 @@ fn without_session_buddy_the_shell_works_and_the_session_waits() {
 fn workflows_are_shown_as_they_are_in_the_table() {
     let bench = Bench::new(false);
     let (table, now) = (bench.world.workflows(), bench.world.clock.now());
-    let running = table.create("cargo test", "billing", now).unwrap();
-    table.start(&running, now).unwrap();
-    table.advance(&running, 0.25).unwrap();
-    let failed = table.create("deploy", "shop", now).unwrap();
-    table.finish(&failed, Status::Failed, Some(3), Some("no such host"), now).unwrap();
+    let make = |word: &str, repo: &str| {
+        let work = Work::Command { argv: word.split(' ').map(str::to_owned).collect(), env: BTreeMap::new() };
+        let task = Task { name: "it".into(), work, once: false, after: Vec::new(), policy: Policy::default() };
+        let place = Place { name: repo.into(), dir: repo.into(), after: Vec::new() };
+        let tasks = vec![task.clone(), Task { name: "more".into(), after: vec![0], ..task }];
+        let plan = Plan { tasks, repos: vec![place], parallel: 1, fail_fast: false, time_limit: None };
+        let new = NewWorkflow { plan, key: None, asked_by: "me".into(), schedule: None };
+        table.submit(&new, word, None, now).unwrap()
+    };
+    let drive = |number, outcome| {
+        let mut journal = WorkflowJournal::open(table.path(), "e").unwrap();
+        let mut claimed = journal.claim(&[], Some(number), 1, now).unwrap();
+        let machine = &mut claimed[0].machine;
+        let mut facts = vec![machine.start(0, now)];
+        facts.extend(machine.ended(
+            0,
+            1,
+            StepEnding { exit_code: Some(3), ..StepEnding::because(outcome, "no such host") },
+            now,
+        ));
+        let turn = journal.turn(false).unwrap();
+        turn.write(number, machine, &facts, now).unwrap();
+        turn.commit().unwrap();
+    };
+    drive(make("cargo test", "billing").number, Outcome::Succeeded);
+    let failed = make("deploy", "shop");
+    drive(failed.number, Outcome::Failed);
+    let failed = failed.id;
     bench.session("print(len(ps()), len(top()), top()[0]['task'], errors()[0]['error'])\nps()\n", false);
     let printed = bench.printed();
-    assert!(printed.starts_with("2 1 cargo test no such host\n"), "{printed}");
-    assert!(printed.contains("25 %") && printed.contains("│ failed"), "{printed}");
+    assert!(
+        printed.starts_with("2 1 cargo test 1 failed, 1 skipped of 2 steps; it in shop: no such host\n"),
+        "{printed}"
+    );
+    assert!(printed.contains("50 %") && printed.contains("│ failed"), "{printed}");
     bench.session(&format!("%workflow {failed}\n"), false);
     assert!(bench.printed().contains("no such host"));
 }

@@ -8,7 +8,7 @@ use oneiric::paths::{self, Home, plain};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Each entry brings the schema from its index to the next version; `user_version` counts them.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = ["
     CREATE TABLE workflows (
         id          TEXT PRIMARY KEY,
         task        TEXT NOT NULL,
@@ -25,13 +25,97 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE INDEX workflows_created ON workflows (created_at DESC, id DESC);
     CREATE INDEX workflows_status ON workflows (status, created_at DESC, id DESC);
     CREATE INDEX workflows_ended ON workflows (ended_at) WHERE ended_at IS NOT NULL;
+", "
+    -- Workflows of several steps. Retention: ended ones go after 90 days, and all their rows with them.
+    DROP INDEX workflows_created;
+    DROP INDEX workflows_status;
+    DROP INDEX workflows_ended;
+    ALTER TABLE workflows RENAME TO single;
+    CREATE TABLE workflows (
+        number      INTEGER PRIMARY KEY,
+        id          TEXT NOT NULL UNIQUE,
+        task        TEXT NOT NULL,
+        repo        TEXT NOT NULL,
+        status      TEXT NOT NULL CHECK (status IN ('pending', 'running', 'completed', 'failed', 'cancelled', 'timeout')),
+        created_at  TEXT NOT NULL,
+        started_at  TEXT,
+        ended_at    TEXT,
+        progress    REAL NOT NULL DEFAULT 0 CHECK (progress BETWEEN 0 AND 1),
+        exit_code   INTEGER,
+        error       TEXT,
+        -- What is to be done (JSON); nothing for those of the first schema.
+        plan        TEXT,
+        -- Asking twice with one key makes one workflow.
+        key         TEXT UNIQUE,
+        digest      TEXT,
+        -- Who asked, and the schedule that it came from.
+        asked_by    TEXT,
+        schedule    TEXT,
+        -- The engine that drives it; none while it waits for one.
+        engine      TEXT,
+        cancel      INTEGER NOT NULL DEFAULT 0,
+        out_of_time INTEGER NOT NULL DEFAULT 0,
+        steps       INTEGER NOT NULL DEFAULT 1,
+        running     INTEGER NOT NULL DEFAULT 0,
+        completed   INTEGER NOT NULL DEFAULT 0,
+        failed      INTEGER NOT NULL DEFAULT 0,
+        waiting_for_someone INTEGER NOT NULL DEFAULT 0,
+        -- Nothing happens any more until a person has spoken.
+        stuck       INTEGER NOT NULL DEFAULT 0
+    );
+    INSERT INTO workflows (id, task, repo, status, created_at, started_at, ended_at, progress, exit_code, error)
+        SELECT id, task, repo, CASE WHEN status IN ('pending', 'running') THEN 'cancelled' ELSE status END, created_at,
+               started_at, coalesce(ended_at, created_at), progress, exit_code, error FROM single ORDER BY created_at, id;
+    DROP TABLE single;
+    CREATE INDEX workflows_created ON workflows (created_at DESC, id DESC);
+    CREATE INDEX workflows_status ON workflows (status, created_at DESC, id DESC);
+    CREATE INDEX workflows_ended ON workflows (ended_at) WHERE ended_at IS NOT NULL;
+    CREATE INDEX workflows_open ON workflows (engine) WHERE status IN ('pending', 'running');
+    CREATE TABLE steps (
+        workflow    INTEGER NOT NULL,
+        step        INTEGER NOT NULL,
+        state       TEXT NOT NULL,
+        attempt     INTEGER NOT NULL,
+        forgiven    INTEGER NOT NULL,
+        started_at  TEXT,
+        ended_at    TEXT,
+        until       TEXT,
+        run         TEXT,
+        ending      TEXT,
+        PRIMARY KEY (workflow, step)
+    ) WITHOUT ROWID;
+    CREATE TABLE facts (
+        workflow    INTEGER NOT NULL,
+        n           INTEGER NOT NULL,
+        at          TEXT NOT NULL,
+        fact        TEXT NOT NULL,
+        PRIMARY KEY (workflow, n)
+    ) WITHOUT ROWID;
+    -- Who is at work in which folder. Rows go with the step that holds them.
+    CREATE TABLE leases (
+        dir         TEXT PRIMARY KEY,
+        engine      TEXT NOT NULL,
+        workflow    INTEGER NOT NULL,
+        step        INTEGER NOT NULL,
+        since       TEXT NOT NULL
+    ) WITHOUT ROWID;
+    -- What people want from the engine that drives a workflow. Retention: answered ones go after a day.
+    CREATE TABLE requests (
+        number      INTEGER PRIMARY KEY,
+        workflow    INTEGER NOT NULL,
+        body        TEXT NOT NULL,
+        at          TEXT NOT NULL,
+        done_at     TEXT,
+        error       TEXT
+    );
+    CREATE INDEX requests_open ON requests (workflow) WHERE done_at IS NULL;
 "];
 
 /// How long a writer waits for another one.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens the database when it exists and has tables.
-pub(super) fn open_existing(path: &Path) -> Result<Option<Connection>> {
+pub(crate) fn open_existing(path: &Path) -> Result<Option<Connection>> {
     match std::fs::metadata(path) {
         Ok(meta) if meta.len() == 0 => return Ok(None),
         Ok(_) => {}
@@ -51,7 +135,7 @@ pub(super) fn open_existing(path: &Path) -> Result<Option<Connection>> {
 }
 
 /// Opens the database, creating it and its tables when they are not there.
-pub(super) fn open_or_create(path: &Path) -> Result<Connection> {
+pub(crate) fn open_or_create(path: &Path) -> Result<Connection> {
     if let Some(parent) = path.parent() {
         Home::at(parent).ensure(parent)?;
     }
@@ -102,7 +186,7 @@ fn version(connection: &Connection, path: &Path) -> Result<usize> {
 }
 
 /// Words for what the database said.
-pub(super) fn fault(path: &Path, what: &str, error: &rusqlite::Error) -> Fault {
+pub(crate) fn fault(path: &Path, what: &str, error: &rusqlite::Error) -> Fault {
     let shown = path.display();
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {

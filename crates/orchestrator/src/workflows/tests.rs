@@ -1,7 +1,11 @@
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
 use oneiric::fault::FaultKind;
 
+use super::fact::{Ending, Outcome};
+use super::journal::Journal;
+use super::plan::{Place, Policy, Task, Work};
 use super::*;
 
 fn at(second: i64) -> Timestamp {
@@ -14,6 +18,26 @@ fn table() -> (tempfile::TempDir, Workflows) {
     (dir, table)
 }
 
+fn new(word: &str) -> NewWorkflow {
+    let work = Work::Command { argv: vec![word.into()], env: BTreeMap::new() };
+    let task = Task { name: word.into(), work, once: false, after: Vec::new(), policy: Policy::default() };
+    let place = Place { name: "app".into(), dir: "/app".into(), after: Vec::new() };
+    let plan = Plan { tasks: vec![task], repos: vec![place], parallel: 1, fail_fast: false, time_limit: None };
+    NewWorkflow { plan, key: None, asked_by: "me".into(), schedule: None }
+}
+
+/// An engine's life for one workflow: claimed, begun, and ended so.
+fn drive(table: &Workflows, number: Number, outcome: Outcome, second: i64) {
+    let mut journal = Journal::open(table.path(), "e").unwrap();
+    let mut claimed = journal.claim(&[], Some(number), 1, at(second)).unwrap();
+    let machine = &mut claimed[0].machine;
+    let mut facts = vec![machine.start(0, at(second))];
+    facts.extend(machine.ended(0, 1, Ending { exit_code: Some(3), ..Ending::because(outcome, "no") }, at(second + 1)));
+    let turn = journal.turn(true).unwrap();
+    turn.write(number, machine, &facts, at(second + 1)).unwrap();
+    turn.commit().unwrap();
+}
+
 #[test]
 fn reading_what_is_not_there_creates_nothing() {
     let (dir, table) = table();
@@ -24,48 +48,68 @@ fn reading_what_is_not_there_creates_nothing() {
 }
 
 #[test]
-fn a_workflow_goes_from_pending_over_running_to_its_end() {
+fn a_workflow_is_found_by_its_beginning_with_its_steps_and_its_journal() {
     let (_dir, table) = table();
-    let id = table.create("cargo test", "shell", at(0)).unwrap();
-    assert_eq!(table.get(&id).unwrap().status, Status::Pending);
-    table.start(&id, at(1)).unwrap();
-    table.advance(&id, 0.5).unwrap();
-    assert_eq!(table.list(Which::Active, 10).unwrap()[0].progress, 0.5);
-    table.finish(&id, Status::Failed, Some(101), Some("tests failed"), at(9)).unwrap();
-    let workflow = table.get(&id[..20]).unwrap();
-    assert_eq!((workflow.status, workflow.exit_code, workflow.progress), (Status::Failed, Some(101), 0.5));
-    assert_eq!((workflow.started_at, workflow.ended_at), (Some(at(1)), Some(at(9))));
+    let asked = table.submit(&new("deploy"), "deploy", None, at(0)).unwrap();
+    assert_eq!(table.get(&asked.id).unwrap().status, Status::Pending);
+    drive(&table, asked.number, Outcome::Failed, 1);
+    let workflow = table.get(&asked.id[..20]).unwrap();
+    assert_eq!((workflow.status, workflow.exit_code, workflow.progress), (Status::Failed, Some(3), 1.0));
+    assert_eq!(workflow.error.as_deref(), Some("1 failed of 1 steps; deploy in app: no"));
+    assert_eq!((workflow.repo.as_str(), workflow.steps, workflow.failed), ("app", 1, 1));
+    let (plan, steps) = table.steps(&workflow).unwrap();
+    assert_eq!((plan.repos.len(), steps[0].1.state), (1, fact::StepState::Failed));
+    let facts = table.facts(&workflow).unwrap();
+    assert!(matches!(facts[..], [(_, Fact::Started { .. }), (_, Fact::Ended { .. }), (_, Fact::Finished { .. })]));
     assert_eq!(table.list(Which::Failed, 10).unwrap(), [workflow]);
     assert_eq!(table.counts().unwrap(), [(Status::Failed, 1)]);
 }
 
 #[test]
-fn what_has_ended_stays_as_it_ended() {
+fn one_key_makes_one_workflow() {
     let (_dir, table) = table();
-    let id = table.create("x", "r", at(0)).unwrap();
-    table.finish(&id, Status::Cancelled, None, None, at(1)).unwrap();
-    assert_eq!(table.start(&id, at(2)).unwrap_err().kind(), FaultKind::Conflict);
-    assert_eq!(table.finish(&id, Status::Completed, None, None, at(2)).unwrap_err().kind(), FaultKind::Conflict);
-    assert_eq!(table.advance("nothing", 1.0).unwrap_err().kind(), FaultKind::NotFound);
-    assert_eq!(table.get(&id).unwrap().status, Status::Cancelled);
+    let keyed = |word: &str| NewWorkflow { key: Some("nightly".into()), ..new(word) };
+    let first = table.submit(&keyed("a"), "a", None, at(0)).unwrap();
+    let second = table.submit(&keyed("a"), "a", None, at(1)).unwrap();
+    assert_eq!((second.id.as_str(), second.existing), (first.id.as_str(), true));
+    assert_eq!(table.submit(&keyed("b"), "b", None, at(2)).unwrap_err().kind(), FaultKind::Conflict);
+    let long = NewWorkflow { key: Some("x".repeat(201)), ..new("a") };
+    assert_eq!(table.submit(&long, "a", None, at(3)).unwrap_err().kind(), FaultKind::User);
+    assert_eq!(table.list(Which::All, 10).unwrap().len(), 1);
+}
+
+#[test]
+fn what_did_not_end_well_can_be_tried_again_and_nothing_else() {
+    let (_dir, table) = table();
+    let asked = table.submit(&new("x"), "x", None, at(0)).unwrap();
+    let workflow = table.get(&asked.id).unwrap();
+    assert_eq!(table.retry(&workflow, at(1)).unwrap_err().kind(), FaultKind::Conflict);
+    drive(&table, asked.number, Outcome::Failed, 1);
+    table.retry(&table.get(&asked.id).unwrap(), at(5)).unwrap();
+    let workflow = table.get(&asked.id).unwrap();
+    assert_eq!((workflow.status, workflow.ended_at, workflow.engine), (Status::Running, None, None));
+    let mut journal = Journal::open(table.path(), "f").unwrap();
+    assert_eq!(journal.claim(&[], None, 10, at(6)).unwrap().len(), 1);
+    assert!(journal.claim(&[], None, 10, at(6)).unwrap().is_empty(), "claimed once");
 }
 
 #[test]
 fn the_newest_come_first_and_the_oldest_go() {
     let (_dir, table) = table();
-    let old = table.create("old", "r", at(0)).unwrap();
-    table.finish(&old, Status::Completed, Some(0), None, at(1)).unwrap();
-    let open = table.create("open", "r", at(2)).unwrap();
-    let late = at(0).plus(RETENTION + Duration::from_secs(60));
-    let new = table.create("new", "r", late).unwrap();
+    let old = table.submit(&new("old"), "old", None, at(0)).unwrap();
+    drive(&table, old.number, Outcome::Succeeded, 1);
+    let open = table.submit(&new("open"), "open", None, at(3)).unwrap();
+    let late = at(2).plus(RETENTION + Duration::from_secs(60));
+    let new = table.submit(&new("new"), "new", None, late).unwrap();
+    assert_eq!(Journal::open(table.path(), "e").unwrap().prune(late).unwrap(), [old.id]);
     let ids: Vec<String> = table.list(Which::All, 10).unwrap().into_iter().map(|workflow| workflow.id).collect();
-    assert_eq!(ids, [new, open], "what still runs is kept however old it is");
+    assert_eq!(ids, [new.id, open.id], "what has not ended is kept however old it is");
 }
 
 #[test]
 fn the_file_is_private_and_a_foreign_one_is_refused() {
     let (_dir, table) = table();
-    table.create("x", "r", at(0)).unwrap();
+    table.submit(&new("x"), "x", None, at(0)).unwrap();
     assert_eq!(std::fs::metadata(table.path()).unwrap().permissions().mode() & 0o777, 0o600);
     let connection = Connection::open(table.path()).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
@@ -84,11 +128,10 @@ fn many_writers_at_once_lose_nothing() {
             let table = table.clone();
             scope.spawn(move || {
                 for n in 0..20 {
-                    let id = table.create(&format!("{writer}.{n}"), "r", at(n)).unwrap();
-                    table.start(&id, at(n)).unwrap();
+                    table.submit(&new("x"), &format!("{writer}.{n}"), None, at(n)).unwrap();
                 }
             });
         }
     });
-    assert_eq!(table.counts().unwrap(), [(Status::Running, 160)]);
+    assert_eq!(table.counts().unwrap(), [(Status::Pending, 160)]);
 }

@@ -1,0 +1,222 @@
+//! `sweep`: one command in many repositories.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use oneiric::fault::{Fault, Result};
+use oneiric_shell::output::Output;
+use orchestrator::workflows::plan::{OnUnknown, Plan, Policy, Work};
+use orchestrator::workflows::{NewWorkflow, Status, Workflow};
+
+use super::format::Format;
+use super::workflow::{end_of, steps_value};
+use super::{Caller, Token};
+use crate::drive::{self, Followed};
+use crate::who;
+use crate::world::World;
+
+/// Run a command in many repositories, in the order of their dependencies
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Exit code: 0 when every step ended well, 1 when one did not, 130 when it was cancelled.")]
+pub(super) struct Sweep {
+    /// Only repositories with this tag
+    #[arg(long)]
+    tag: Option<String>,
+    /// Only repositories with this role
+    #[arg(long)]
+    role: Option<String>,
+    /// Only these repositories, by name or nickname; may be repeated
+    #[arg(long = "repo", value_name = "NAME")]
+    repos: Vec<String>,
+    /// Most repositories at the same time
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    parallel: Option<u32>,
+    /// How often a failed step is tried again
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    retries: u32,
+    /// Wait before the first retry, doubled for each further one
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = span)]
+    backoff: Duration,
+    /// Longest time of a step; its whole process group is ended then
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    timeout: Option<Duration>,
+    /// Time between asking a step to end and killing it
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = span)]
+    grace: Duration,
+    /// What becomes of a step that may or may not have finished because the engine was killed
+    #[arg(long, value_enum, default_value = "ask")]
+    on_unknown: Unknown,
+    /// Begin nothing more after the first failure
+    #[arg(long)]
+    fail_fast: bool,
+    /// Let others work in the same repository meanwhile
+    #[arg(long)]
+    no_lock: bool,
+    /// Ask a person before it begins
+    #[arg(long, value_name = "QUESTION")]
+    approve: Option<String>,
+    /// Asking twice with one key makes one workflow
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// Return at once; `workflow list` shows how far it is
+    #[arg(long)]
+    detach: bool,
+    /// How to print the result
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    #[command(flatten)]
+    token: Token,
+    /// Program and arguments; one word with spaces is a shell's command line
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Unknown {
+    /// Show it and wait for a decision
+    Ask,
+    /// Run it again
+    Retry,
+    /// Count it as failed
+    Fail,
+}
+
+impl From<Unknown> for OnUnknown {
+    fn from(unknown: Unknown) -> Self {
+        match unknown {
+            Unknown::Ask => Self::Ask,
+            Unknown::Retry => Self::Retry,
+            Unknown::Fail => Self::Fail,
+        }
+    }
+}
+
+/// `90`, `1.5s`, `10m`, `2h`.
+pub(super) fn span(text: &str) -> std::result::Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let factor = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => return Err(format!("'{unit}' is no unit of time; there are ms, s, m, h, d")),
+    };
+    let seconds = number.parse::<f64>().ok().map(|number| number * factor);
+    let span = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    span.ok_or_else(|| format!("'{text}' is no time; write 90, 1.5s, 10m or 2h"))
+}
+
+impl Sweep {
+    pub(super) fn run(&self, world: &World, caller: Caller, output: &Output) -> Result<i32> {
+        self.token.check(world, caller)?;
+        let new = NewWorkflow {
+            plan: self.plan(world)?,
+            key: self.key.clone(),
+            asked_by: who::username(&world.surroundings),
+            schedule: None,
+        };
+        let submitted = drive::submit(world, &new)?;
+        if self.detach {
+            drive::detach(world, &submitted.id)?;
+            match self.format {
+                Format::Json => output.line(&super::format::json(&serde_json::json!({ "workflow_id": submitted.id }))?),
+                Format::Table | Format::Csv => output.line(&submitted.id),
+            }
+            return Ok(0);
+        }
+        let (workflow, followed) = drive::follow(world, &submitted.id, true, output)?;
+        report(world, &workflow, followed, self.format, output)
+    }
+
+    fn plan(&self, world: &World) -> Result<Plan> {
+        let manifest = world.manifest()?;
+        if manifest.repos.is_empty() {
+            return Err(Fault::not_found("there are no repositories")
+                .hint(orchestrator::repos::Manifest::how_to_begin(&world.places())));
+        }
+        let mut selected = manifest.select(self.tag.as_deref(), self.role.as_deref())?;
+        if !self.repos.is_empty() {
+            for name in &self.repos {
+                manifest.find(name)?;
+            }
+            selected.retain(|repo| self.repos.iter().any(|name| repo.is_called(name)));
+        }
+        if selected.is_empty() {
+            return Err(Fault::not_found("no repository is selected").hint("'mahavishnu list-repos' shows them"));
+        }
+        let argv = match self.command.as_slice() {
+            [line] if line.contains(char::is_whitespace) => vec!["sh".to_owned(), "-c".to_owned(), line.clone()],
+            words => words.to_vec(),
+        };
+        let work = Work::Command { argv, env: BTreeMap::new() };
+        let policy = Policy {
+            attempts: self.retries + 1,
+            backoff: self.backoff.as_secs_f64(),
+            timeout: self.timeout.map(|timeout| timeout.as_secs_f64()),
+            grace: self.grace.as_secs_f64(),
+            on_unknown: self.on_unknown.into(),
+            exclusive: !self.no_lock,
+            ..Policy::default()
+        };
+        let parallel = self.parallel.unwrap_or(u32::MAX);
+        let mut plan = Plan::sweep(&manifest, &selected, work, policy, parallel);
+        plan.fail_fast = self.fail_fast;
+        if let Some(question) = &self.approve {
+            plan.ask_first(question);
+        }
+        Ok(plan)
+    }
+}
+
+/// Prints how a workflow ended and gives the exit code.
+pub(super) fn report(
+    world: &World,
+    workflow: &Workflow,
+    followed: Followed,
+    format: Format,
+    output: &Output,
+) -> Result<i32> {
+    match format {
+        Format::Json => {
+            let mut value = serde_json::json!({ "workflow_id": workflow.id });
+            let whole = serde_json::to_value(workflow).map_err(|error| Fault::internal(error.to_string()))?;
+            if let (Some(value), serde_json::Value::Object(whole)) = (value.as_object_mut(), whole) {
+                value.extend(whole.into_iter().filter(|(name, _)| name != "id"));
+                value.insert("steps".into(), steps_value(world, workflow)?.into());
+            }
+            output.line(&super::format::json(&value)?);
+        }
+        Format::Csv => super::workflow::print_steps(world, workflow, format, output)?,
+        Format::Table => {
+            super::workflow::print_steps(world, workflow, format, output)?;
+            output.line(&end_of(workflow, output.terminal()));
+        }
+    }
+    if followed == Followed::Waits && !workflow.status.is_final() {
+        output.error_line(&format!(
+            "workflow {} has not ended: 'mahavishnu workflow show {}' says what it waits for",
+            workflow.id, workflow.id
+        ));
+    }
+    Ok(match workflow.status {
+        Status::Completed => 0,
+        Status::Cancelled => 130,
+        Status::Pending | Status::Running | Status::Failed | Status::Timeout => 1,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_spans_are_read_with_their_unit() {
+        assert_eq!(span("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(span("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(span("2h"), Ok(Duration::from_secs(7200)));
+        for wrong in ["", "s", "-1s", "5 parsecs", "1e400", "NaN"] {
+            assert!(span(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! `workflow explain`: the journal in words, and what it waits for now.
+
+use std::collections::BTreeMap;
+
+use oneiric::fault::Result;
+use oneiric_shell::output::Output;
+use orchestrator::workflows::Workflow;
+use orchestrator::workflows::fact::{Decision, Ending, Fact, Outcome, StepState};
+use orchestrator::workflows::machine::Machine;
+
+use super::{machine, status_words};
+use crate::world::World;
+
+pub(super) fn explain(world: &World, workflow: &Workflow, output: &Output) -> Result<()> {
+    let machine = machine(world, workflow)?;
+    output.line(&format!("{}  {}", output.terminal().strong(&workflow.id), workflow.task));
+    for (at, fact) in world.workflows().facts(workflow)? {
+        output.line(&format!("{}  {}", output.terminal().faint(&at.local()), words(&machine, &fact)));
+    }
+    output.line(&format!("Now: {}", status_words(workflow, world)));
+    for line in waits(&machine) {
+        output.line(&format!("  {line}"));
+    }
+    Ok(())
+}
+
+fn words(machine: &Machine, fact: &Fact) -> String {
+    let label = |step: &u32| machine.label(*step);
+    match fact {
+        Fact::Started { step, attempt: 1 } => format!("{} began", label(step)),
+        Fact::Started { step, attempt } => format!("{} began for the {attempt}. time", label(step)),
+        Fact::Bound { step, run } => format!("{} has the id {run} in its engine", label(step)),
+        Fact::Ended { step, ending, again, .. } => {
+            let again = again.map(|at| format!("; again at {}", at.local())).unwrap_or_default();
+            format!("{} {}{again}", label(step), end(ending))
+        }
+        Fact::Dropped { step, state, because } => format!("{} is {state}: {because}", label(step)),
+        Fact::Asked { step } => format!("{} asks for approval", label(step)),
+        Fact::Answered { step, yes, by } => {
+            format!("{} was {} by {by}", label(step), if *yes { "approved" } else { "refused" })
+        }
+        Fact::Lost { step, .. } => format!("{} may or may not have finished: its engine was killed", label(step)),
+        Fact::Settled { step, decision, by } => {
+            let what = match decision {
+                Decision::Retry => "runs again",
+                Decision::Done => "counts as done",
+                Decision::Failed => "counts as failed",
+            };
+            format!("{} {what}, as {by} decided", label(step))
+        }
+        Fact::CancelAsked { by } => format!("{by} asked to cancel it"),
+        Fact::OutOfTime => "its time is over".to_owned(),
+        Fact::Reopened { step } => format!("{} gets another chance", label(step)),
+        Fact::Finished { status, error } => match error {
+            Some(error) => format!("it ended: {status}, {error}"),
+            None => format!("it ended: {status}"),
+        },
+    }
+}
+
+fn end(ending: &Ending) -> String {
+    let word = match ending.outcome {
+        Outcome::Succeeded => "ended well",
+        Outcome::Failed => "failed",
+        Outcome::Crashed => "crashed",
+        Outcome::TimedOut => "ran out of time",
+        Outcome::Cancelled => "was stopped",
+    };
+    ending.note.as_ref().map_or_else(|| word.to_owned(), |note| format!("{word} ({note})"))
+}
+
+/// What steps that are not over wait for.
+fn waits(machine: &Machine) -> Vec<String> {
+    let mut ready = 0;
+    let mut lines = Vec::new();
+    let mut behind: BTreeMap<String, usize> = BTreeMap::new();
+    for (number, step) in (0_u32..).zip(machine.steps()) {
+        match step.state {
+            StepState::Waiting => {
+                let open = machine.graph().needs[number as usize]
+                    .iter()
+                    .find(|need| machine.steps()[**need as usize].state != StepState::Completed);
+                match open {
+                    Some(need) => *behind.entry(machine.label(*need)).or_default() += 1,
+                    None => ready += 1,
+                }
+            }
+            StepState::Delayed => {
+                let at = step.until.map(|at| at.local()).unwrap_or_default();
+                lines.push(format!("{} is tried again at {at}", machine.label(number)));
+            }
+            StepState::Running => lines.push(format!("{} runs", machine.label(number))),
+            StepState::Asking => lines.push(format!("{} asks for approval", machine.label(number))),
+            StepState::Unknown => lines.push(format!("{} may or may not have finished", machine.label(number))),
+            _ => {}
+        }
+    }
+    lines.extend(behind.into_iter().map(|(label, count)| format!("{count} steps wait for {label}")));
+    if ready > 0 {
+        lines.push(format!("{ready} steps wait for their turn: for room, or for their repository"));
+    }
+    lines
+}

@@ -1,0 +1,232 @@
+//! Who drives a workflow: the server when one runs, else this process, for as long as it takes.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use oneiric::fault::{Fault, Result};
+use oneiric::paths::plain;
+use oneiric::run_file;
+use oneiric_shell::output::Output;
+use orchestrator::engine::{CommandRunner, Engine, EngineConfig, Takes, is_alive};
+use orchestrator::workflows::{NewWorkflow, Request, Submitted, Workflow};
+
+use crate::who;
+use crate::world::World;
+
+/// Time between two looks at a workflow that is followed.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long an engine that was asked to cancel may take before it is ended.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The name under which the server's run file is found.
+pub(crate) const PRODUCT: &str = "mahavishnu";
+
+/// How the following of a workflow ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Followed {
+    /// It has ended.
+    Ended,
+    /// It waits for a person, and nobody else drives it.
+    Waits,
+}
+
+/// An engine's configuration in this world.
+pub(crate) fn engine_config(world: &World, takes: Takes) -> EngineConfig {
+    let capacity = usize::try_from(world.settings.int("workflows.parallel")).unwrap_or(0);
+    let capacity =
+        if capacity == 0 { 2 * std::thread::available_parallelism().map_or(2, usize::from) } else { capacity };
+    let runner = CommandRunner {
+        environment: CommandRunner::inherited(std::env::vars_os()),
+        redactor: world.redactor(),
+        clock: Arc::clone(&world.clock),
+    };
+    EngineConfig {
+        home: world.settings.home().clone(),
+        capacity,
+        remote_capacity: 64,
+        takes,
+        runner: Arc::new(runner),
+        clock: Arc::clone(&world.clock),
+    }
+}
+
+/// Whether a server takes what is asked for.
+pub(crate) fn server_runs(world: &World) -> bool {
+    run_file::running(world.settings.home(), PRODUCT).is_some()
+}
+
+/// Whether someone drives a workflow now.
+pub(crate) fn is_driven(world: &World, workflow: &Workflow) -> bool {
+    match &workflow.engine {
+        Some(engine) => is_alive(world.settings.home(), engine),
+        None => server_runs(world),
+    }
+}
+
+/// Asks for a workflow.
+///
+/// # Errors
+/// User, when the plan holds what looks like a secret; as [`orchestrator::workflows::Workflows::submit`].
+pub(crate) fn submit(world: &World, new: &NewWorkflow) -> Result<Submitted> {
+    let plan = serde_json::to_string(&new.plan).map_err(|error| Fault::internal(error.to_string()))?;
+    // The plan must be kept as it is, or it could not be run again; so it must not hold what may not be kept.
+    if world.redactor().counted(&plan).1 > 0 {
+        return Err(Fault::user("the command holds what looks like a secret, and would be kept with it").hint(
+            "put it into a variable of the environment and let the command read it: sh -c 'deploy --token \"$TOKEN\"'",
+        ));
+    }
+    world.workflows().submit(new, &new.plan.title(), None, world.clock.now())
+}
+
+/// Lets a workflow be driven: by the server, or by a process in the background when this one does not stay.
+///
+/// # Errors
+/// When the process cannot be started.
+pub(crate) fn detach(world: &World, id: &str) -> Result<()> {
+    if server_runs(world) {
+        return Ok(());
+    }
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("mahavishnu"));
+    let started = Command::new(&program)
+        .args(["workflow", "resume", id, "--background"])
+        .env("MAHAVISHNU_HOME", world.settings.home().root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    started.map(drop).map_err(|error| {
+        Fault::unavailable(format!("cannot start {}: {}", program.display(), plain(&error)))
+            .hint(format!("workflow {id} waits: 'mahavishnu workflow resume {id}'"))
+    })
+}
+
+/// Follows a workflow to its end, driving it when nobody else does. Ctrl-C cancels it; a second one does not wait.
+///
+/// # Errors
+/// When the database cannot be used.
+pub(crate) fn follow(world: &World, id: &str, progress: bool, output: &Output) -> Result<(Workflow, Followed)> {
+    let interrupts = Arc::new(AtomicUsize::new(0));
+    let listening = listen(&interrupts);
+    let table = world.workflows();
+    let mut workflow = table.get(id)?;
+    let mut engine = None;
+    if !workflow.status.is_final() && !is_driven(world, &workflow) {
+        let own = Engine::start(engine_config(world, Takes::Only(workflow.number)))?;
+        own.wake();
+        engine = Some(own);
+    }
+    let mut line = Progress { shown: progress && std::io::stderr().is_terminal(), output, last: String::new() };
+    let mut cancelled = false;
+    let followed = loop {
+        workflow = table.get(id)?;
+        line.show(&workflow);
+        if workflow.status.is_final() {
+            break Followed::Ended;
+        }
+        if workflow.stuck && engine.is_some() {
+            break Followed::Waits;
+        }
+        match interrupts.load(Ordering::Relaxed) {
+            0 => {}
+            1 if !cancelled => {
+                cancelled = true;
+                line.say("cancelling; Ctrl-C again does not wait");
+                let by = who::username(&world.surroundings);
+                let _ = table.ask(&workflow, &Request::Cancel { by }, world.clock.now());
+            }
+            1 => {}
+            _ => break Followed::Waits,
+        }
+        std::thread::sleep(LOOK);
+    };
+    line.clear();
+    if let Some(engine) = engine {
+        engine.end(if interrupts.load(Ordering::Relaxed) > 1 { Duration::ZERO } else { PATIENCE });
+    }
+    drop(listening);
+    Ok((workflow, followed))
+}
+
+/// Waits until the engine that drives a workflow has answered a request.
+///
+/// # Errors
+/// Conflict, with what the engine says; unavailable when it does not answer.
+pub(crate) fn await_answer(world: &World, request: i64) -> Result<()> {
+    let limit = world.clock.monotonic() + PATIENCE;
+    loop {
+        match world.workflows().answer(request)? {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(why)) => return Err(Fault::conflict(why)),
+            None if world.clock.monotonic() > limit => {
+                return Err(Fault::unavailable("the engine that drives it does not answer").hint("try again"));
+            }
+            None => std::thread::sleep(LOOK),
+        }
+    }
+}
+
+/// Counts Ctrl-C instead of dying of it, as long as the handle lives.
+fn listen(count: &Arc<AtomicUsize>) -> Option<Listening> {
+    let count = Arc::clone(count);
+    let mut signals =
+        signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM]).ok()?;
+    let handle = signals.handle();
+    std::thread::Builder::new()
+        .name("interrupts".into())
+        .spawn(move || {
+            for _ in signals.forever() {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+        .ok()?;
+    Some(Listening(handle))
+}
+
+struct Listening(signal_hook::iterator::Handle);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// One line on the terminal that says how far it is.
+struct Progress<'o> {
+    shown: bool,
+    output: &'o Output,
+    last: String,
+}
+
+impl Progress<'_> {
+    fn show(&mut self, workflow: &Workflow) {
+        let over = workflow.progress * f64::from(workflow.steps);
+        let part = |count: u32, word: &str| if count > 0 { format!(", {count} {word}") } else { String::new() };
+        let line = format!(
+            "{over:.0} of {} steps{}{}{}",
+            workflow.steps,
+            part(workflow.running, "running"),
+            part(workflow.failed, "failed"),
+            part(workflow.waiting_for_someone, "waiting for someone"),
+        );
+        if self.shown && line != self.last {
+            let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
+            self.last = line;
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        self.clear();
+        self.output.error_line(text);
+    }
+
+    fn clear(&mut self) {
+        if self.shown && !self.last.is_empty() {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+            self.last.clear();
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The engine's thread: turns, and what follows from them.
+
+mod crew;
+mod turns;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use oneiric::clock::Timestamp;
+use oneiric::fault::Result;
+
+use self::crew::Crew;
+use super::alive::EngineLock;
+use super::{EngineConfig, Takes};
+use crate::run::{Stop, end_survivors};
+use crate::workflows::Number;
+use crate::workflows::fact::Ending;
+use crate::workflows::journal::Journal;
+use crate::workflows::machine::Machine;
+use crate::workflows::plan::StepIndex;
+
+/// Time between two looks at what others wrote.
+const LOOK: Duration = Duration::from_millis(25);
+/// Time between two searches for workflows whose engine was killed.
+const ADOPT: Duration = Duration::from_secs(1);
+/// Most inputs of a turn, so that a turn stays short.
+const TURN: usize = 512;
+/// Longest time that a loss of power can cost.
+const DURABLE: Duration = Duration::from_millis(250);
+/// Time until a turn that could not be written is tried again.
+const AGAIN: Duration = Duration::from_millis(250);
+/// Time between two removals of what is too old.
+const PRUNE: Duration = Duration::from_secs(3600);
+/// Time between asking and killing processes that a killed engine left behind.
+const SURVIVORS: Duration = Duration::from_secs(2);
+
+/// What comes to the engine.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// Look at the journal.
+    Look,
+    /// Take this workflow.
+    Take(Number),
+    /// An attempt ended.
+    Ended { number: Number, step: StepIndex, attempt: u32, ending: Ending },
+    /// Another engine gave an attempt an id; say when it is written.
+    Bound { number: Number, step: StepIndex, attempt: u32, run: String, written: Sender<()> },
+    /// End within this time.
+    End(Duration),
+}
+
+/// A workflow that is driven here.
+struct Live {
+    id: String,
+    machine: Machine,
+    /// When something happens to it by itself.
+    wake: Option<Timestamp>,
+}
+
+/// A step at work.
+struct AtWork {
+    attempt: u32,
+    stop: Stop,
+    /// The folder that it has leased.
+    dir: Option<PathBuf>,
+    local: bool,
+}
+
+pub(super) struct Driver {
+    config: EngineConfig,
+    id: String,
+    journal: Journal,
+    outbox: Receiver<Input>,
+    crew: Crew,
+    live: BTreeMap<Number, Live>,
+    /// Those that may have something to start.
+    runnable: BTreeSet<Number>,
+    timers: BTreeSet<(Timestamp, Number)>,
+    at_work: HashMap<(Number, StepIndex), AtWork>,
+    local: usize,
+    remote: usize,
+    /// Folders that somebody works in here.
+    busy: HashMap<PathBuf, (Number, StepIndex)>,
+    /// Folders that another engine has leased, and when to ask again.
+    foreign: HashMap<PathBuf, Timestamp>,
+    /// Workflows that this engine may take beside those of its configuration.
+    take: BTreeSet<Number>,
+    version: Option<i64>,
+    adopted_at: Option<Duration>,
+    pruned_at: Option<Duration>,
+    durable_at: Duration,
+    dirty: bool,
+    /// Whether machines were read anew, so that some of their steps may be at work nowhere.
+    reloaded: bool,
+    ending: Option<Duration>,
+    _lock: EngineLock,
+}
+
+impl Driver {
+    pub(super) fn open(
+        config: EngineConfig,
+        id: String,
+        lock: EngineLock,
+        inbox: Sender<Input>,
+        outbox: Receiver<Input>,
+    ) -> Result<Self> {
+        let journal = Journal::open(&config.database(), &id)?;
+        let crew = Crew::new(std::sync::Arc::clone(&config.runner), inbox);
+        let take = match config.takes {
+            Takes::Only(number) => BTreeSet::from([number]),
+            Takes::All | Takes::Nothing => BTreeSet::new(),
+        };
+        let durable_at = config.clock.monotonic();
+        Ok(Self {
+            config,
+            id,
+            journal,
+            outbox,
+            crew,
+            live: BTreeMap::new(),
+            runnable: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            at_work: HashMap::new(),
+            local: 0,
+            remote: 0,
+            busy: HashMap::new(),
+            foreign: HashMap::new(),
+            take,
+            version: None,
+            adopted_at: None,
+            pruned_at: None,
+            durable_at,
+            dirty: false,
+            reloaded: false,
+            ending: None,
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn run(mut self) {
+        let mut backlog: Vec<Input> = Vec::new();
+        loop {
+            if backlog.is_empty() {
+                self.receive(&mut backlog);
+            }
+            if self.must_end(&mut backlog) {
+                break;
+            }
+            match self.turn(&backlog) {
+                Ok(()) => {
+                    for input in backlog.drain(..) {
+                        if let Input::Bound { written, .. } = input {
+                            let _ = written.send(());
+                        }
+                    }
+                }
+                Err(fault) => {
+                    // Nothing was acted on; what came in is kept until it can be written.
+                    tracing::error!(%fault, "the journal cannot be written; trying again");
+                    self.reload_all();
+                    std::thread::sleep(AGAIN);
+                }
+            }
+        }
+        self.crew.dismiss();
+    }
+
+    fn receive(&self, backlog: &mut Vec<Input>) {
+        let now = self.config.clock.now();
+        let timer = self.timers.first().map(|(at, _)| at.since(now));
+        let wait = timer.into_iter().chain([LOOK]).min().unwrap_or(LOOK);
+        match self.outbox.recv_timeout(wait) {
+            Ok(input) => backlog.push(input),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => backlog.push(Input::End(Duration::ZERO)),
+        }
+        while backlog.len() < TURN
+            && let Ok(input) = self.outbox.try_recv()
+        {
+            backlog.push(input);
+        }
+    }
+
+    /// Whether it is time to go. What runs is given its time, then ended.
+    fn must_end(&mut self, backlog: &mut Vec<Input>) -> bool {
+        let now = self.config.clock.monotonic();
+        backlog.retain(|input| {
+            if let Input::End(patience) = input {
+                let end = now + *patience;
+                self.ending = Some(self.ending.map_or(end, |earlier| earlier.min(end)));
+            }
+            !matches!(input, Input::End(_))
+        });
+        let Some(end) = self.ending else { return false };
+        if self.at_work.is_empty() && backlog.is_empty() {
+            return true;
+        }
+        if now < end {
+            return false;
+        }
+        // Out of patience: nothing more is written about them, since nobody can say how far they came.
+        for step in self.at_work.values() {
+            step.stop.raise();
+        }
+        end_survivors(&format!("{}/", self.id), SURVIVORS, self.config.clock.as_ref());
+        true
+    }
+
+    /// The machines are ahead of the journal; the journal is what is true.
+    fn reload_all(&mut self) {
+        (self.version, self.reloaded) = (None, true);
+        for (number, live) in &mut self.live {
+            if let Ok(machine) = self.journal.reload(*number) {
+                live.machine = machine;
+            }
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! One turn: inputs to facts, facts to the journal, then starts and stops.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use oneiric::clock::Timestamp;
+use oneiric::fault::Result;
+use oneiric::paths::Home;
+
+use super::super::alive::is_alive;
+use super::super::output_path;
+use super::super::runner::Job;
+use super::crew::Order;
+use super::{ADOPT, AtWork, DURABLE, Driver, Input, Live, PRUNE, SURVIVORS, Takes};
+use crate::run::{Stop, end_survivors, survivors};
+use crate::workflows::Number;
+use crate::workflows::fact::{Fact, StepState};
+use crate::workflows::journal::{Asked, Claimed, Request};
+use crate::workflows::machine::Machine;
+use crate::workflows::plan::{StepIndex, Work};
+
+/// How long after a folder was found leased by another engine it is asked for again.
+const FOREIGN: Duration = Duration::from_millis(200);
+
+/// A step that begins once the turn is written.
+struct Start {
+    number: Number,
+    step: StepIndex,
+    dir: Option<PathBuf>,
+    stop: Stop,
+}
+
+/// Facts of one turn, a workflow after the other.
+type News = Vec<(Number, Vec<Fact>)>;
+
+impl Driver {
+    /// One turn.
+    ///
+    /// # Errors
+    /// When it could not be written. Then nothing was acted on and the machines are ahead of the journal.
+    pub(super) fn turn(&mut self, inputs: &[Input]) -> Result<()> {
+        let now = self.config.clock.now();
+        let (claimed, asked) = self.look(inputs, now)?;
+        let mut news: News = Vec::new();
+        let attach = self.adopt(claimed, now, &mut news);
+        self.hear(inputs, now, &mut news);
+        let answers = self.answer(asked, now, &mut news);
+        while let Some(&(at, number)) = self.timers.first()
+            && at <= now
+        {
+            self.timers.pop_first();
+            if let Some(live) = self.live.get_mut(&number) {
+                live.wake = None;
+                news.push((number, live.machine.tick(now)));
+                self.runnable.insert(number);
+            }
+        }
+        self.mark_changed(&news);
+        let mut starts = self.write(inputs, &answers, &news, now)?;
+        starts.extend(attach);
+        self.act(inputs, &news, starts, now);
+        self.keep_house();
+        Ok(())
+    }
+
+    /// Reads what others wrote since the last look.
+    fn look(&mut self, inputs: &[Input], now: Timestamp) -> Result<(Vec<Claimed>, Vec<Asked>)> {
+        for input in inputs {
+            if let Input::Take(number) = input {
+                self.take.insert(*number);
+            }
+        }
+        let told = inputs.iter().any(|input| matches!(input, Input::Look | Input::Take(_)));
+        let version = self.journal.version()?;
+        let changed = told || self.version != Some(version);
+        let since = self.config.clock.monotonic();
+        let due = self.adopted_at.is_none_or(|at| since >= at + ADOPT);
+        if !(changed || due) {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let mut claimed = Vec::new();
+        if self.ending.is_none() {
+            if self.config.takes == Takes::All {
+                let dead = self.bury(None)?;
+                claimed = self.journal.claim(&dead, None, 10_000, now)?;
+            }
+            for number in self.take.clone() {
+                let dead = self.bury(Some(number))?;
+                claimed.extend(self.journal.claim(&dead, Some(number), 1, now)?);
+                self.take.remove(&number);
+            }
+        }
+        let asked = if changed { self.journal.requests()? } else { Vec::new() };
+        (self.version, self.adopted_at) = (Some(version), Some(since));
+        Ok((claimed, asked))
+    }
+
+    /// Engines that were killed, after what they left running has ended: else a step could run twice at the same time.
+    fn bury(&self, only: Option<Number>) -> Result<Vec<String>> {
+        let mut engines = self.journal.engines(only)?;
+        engines.retain(|id| !is_alive(&self.config.home, id));
+        for engine in &engines {
+            let ended = end_survivors(&format!("{engine}/"), SURVIVORS, self.config.clock.as_ref());
+            if ended > 0 {
+                tracing::warn!(engine, processes = ended, "ended what a killed engine left running");
+            }
+        }
+        Ok(engines)
+    }
+
+    /// Workflows that are driven here from now on. Gives steps that another engine still runs, to be attached to.
+    fn adopt(&mut self, claimed: Vec<Claimed>, now: Timestamp, news: &mut News) -> Vec<Start> {
+        let mut attach = Vec::new();
+        for Claimed { number, id, mut machine, before } in claimed {
+            if before.is_some() {
+                tracing::warn!(workflow = id, "goes on after its engine was killed");
+            }
+            news.push((number, machine.lost(now, |_| false)));
+            attach.extend(machine.running().map(|step| (number, step)));
+            self.live.insert(number, Live { id, machine, wake: None });
+            self.runnable.insert(number);
+        }
+        if std::mem::take(&mut self.reloaded) {
+            for (&number, live) in &mut self.live {
+                let at_work = &self.at_work;
+                news.push((number, live.machine.lost(now, |step| at_work.contains_key(&(number, step)))));
+                attach.extend(live.machine.running().map(|step| (number, step)));
+            }
+        }
+        attach.retain(|at| !self.at_work.contains_key(at));
+        let with_stop = |(number, step)| Stop::new().ok().map(|stop| Start { number, step, dir: None, stop });
+        attach.into_iter().filter_map(with_stop).collect()
+    }
+
+    fn hear(&mut self, inputs: &[Input], now: Timestamp, news: &mut News) {
+        for input in inputs {
+            match input {
+                Input::Ended { number, step, attempt, ending } => {
+                    if let Some(live) = self.live.get_mut(number) {
+                        news.push((*number, live.machine.ended(*step, *attempt, ending.clone(), now)));
+                    }
+                }
+                Input::Bound { number, step, attempt, run, .. } => {
+                    if let Some(live) = self.live.get_mut(number) {
+                        news.push((*number, live.machine.bound(*step, *attempt, run, now)));
+                    }
+                }
+                Input::Look | Input::Take(_) | Input::End(_) => {}
+            }
+        }
+    }
+
+    fn answer(&mut self, asked: Vec<Asked>, now: Timestamp, news: &mut News) -> Vec<(i64, Option<String>)> {
+        let mut answers = Vec::new();
+        for Asked { number, workflow, request } in asked {
+            let answer = match (request, self.live.get_mut(&workflow)) {
+                (Err(error), _) => Err(format!("the request cannot be understood: {error}")),
+                (Ok(_), None) => Err("the workflow has ended".to_owned()),
+                (Ok(request), Some(live)) => {
+                    wish(&mut live.machine, &request, now).map(|facts| news.push((workflow, facts)))
+                }
+            };
+            answers.push((number, answer.err()));
+        }
+        answers
+    }
+
+    fn mark_changed(&mut self, news: &News) {
+        for (number, facts) in news {
+            if !facts.is_empty() {
+                self.runnable.insert(*number);
+            }
+        }
+    }
+
+    /// Writes the turn, with the steps that begin in it.
+    fn write(
+        &mut self,
+        inputs: &[Input],
+        answers: &[(i64, Option<String>)],
+        news: &News,
+        now: Timestamp,
+    ) -> Result<Vec<Start>> {
+        let freed: Vec<(Number, StepIndex)> = inputs
+            .iter()
+            .filter_map(|input| match input {
+                Input::Ended { number, step, .. } => Some((*number, *step)),
+                _ => None,
+            })
+            .collect();
+        let may_start = self.ending.is_none() && !self.runnable.is_empty() && self.has_room(&freed);
+        if !may_start && answers.is_empty() && news.iter().all(|(_, facts)| facts.is_empty()) {
+            return Ok(Vec::new());
+        }
+        let mono = self.config.clock.monotonic();
+        let durable = mono >= self.durable_at + DURABLE;
+        let freed_dirs: Vec<(PathBuf, Number, StepIndex)> =
+            freed.iter().filter_map(|at| Some((self.at_work.get(at)?.dir.clone()?, at.0, at.1))).collect();
+        let candidates = if may_start { self.candidates(&freed, &freed_dirs, now) } else { Vec::new() };
+        if candidates.is_empty() && answers.is_empty() && news.iter().all(|(_, facts)| facts.is_empty()) {
+            return Ok(Vec::new());
+        }
+        let turn = self.journal.turn(durable)?;
+        for (dir, number, step) in &freed_dirs {
+            turn.release(dir, *number, *step)?;
+        }
+        let mut started: Vec<(Number, Vec<Fact>)> = Vec::new();
+        let mut starts = Vec::new();
+        for (number, step, dir) in candidates {
+            let Some(live) = self.live.get_mut(&number) else { continue };
+            if let Some(dir) = &dir
+                && let Some(holder) = turn.lease(dir, number, step, now)?
+                && !(is_gone(&self.config.home, &holder) && {
+                    turn.break_lease(dir)?;
+                    turn.lease(dir, number, step, now)?.is_none()
+                })
+            {
+                self.foreign.insert(dir.clone(), now.plus(FOREIGN));
+                self.timers.insert((now.plus(FOREIGN), number));
+                continue;
+            }
+            let fact = live.machine.start(step, now);
+            if matches!(fact, Fact::Started { .. }) {
+                starts.push(Start { number, step, dir, stop: Stop::new()? });
+            }
+            match started.last_mut() {
+                Some((last, facts)) if *last == number => facts.push(fact),
+                _ => started.push((number, vec![fact])),
+            }
+        }
+        for (number, facts) in news.iter().chain(&started).filter(|(_, facts)| !facts.is_empty()) {
+            if let Some(live) = self.live.get(number) {
+                turn.write(*number, &live.machine, facts, now)?;
+            }
+        }
+        for (request, error) in answers {
+            turn.answered(*request, error.as_deref(), now)?;
+        }
+        turn.commit()?;
+        if durable {
+            (self.durable_at, self.dirty) = (mono, false);
+        } else {
+            self.dirty = true;
+        }
+        Ok(starts)
+    }
+
+    fn has_room(&self, freed: &[(Number, StepIndex)]) -> bool {
+        !freed.is_empty() || self.local < self.config.capacity || self.remote < self.config.remote_capacity
+    }
+
+    /// Steps that begin now: oldest workflow first, as many as there is room for, none in a folder that is taken.
+    fn candidates(
+        &mut self,
+        freed: &[(Number, StepIndex)],
+        freed_dirs: &[(PathBuf, Number, StepIndex)],
+        now: Timestamp,
+    ) -> Vec<(Number, StepIndex, Option<PathBuf>)> {
+        let gone = |local: bool| {
+            freed.iter().filter(|at| self.at_work.get(at).is_some_and(|work| work.local == local)).count()
+        };
+        let mut local = (self.config.capacity + gone(true)).saturating_sub(self.local);
+        let mut remote = (self.config.remote_capacity + gone(false)).saturating_sub(self.remote);
+        let mut taken: std::collections::HashSet<PathBuf> = std::collections::HashSet::new();
+        let mut found = Vec::new();
+        let mut exhausted = Vec::new();
+        for &number in &self.runnable {
+            if local == 0 && remote == 0 {
+                break;
+            }
+            let Some(live) = self.live.get(&number) else {
+                exhausted.push(number);
+                continue;
+            };
+            let mut room = live.machine.room();
+            let mut any = false;
+            for step in live.machine.startable(now) {
+                any = true;
+                if room == 0 || (local == 0 && remote == 0) {
+                    break;
+                }
+                let cell = &live.machine.graph().cells[step as usize];
+                let task = live.machine.plan().task(cell);
+                let is_local = matches!(task.work, Work::Command { .. });
+                let approval = matches!(task.work, Work::Approval { .. });
+                let left = if is_local { &mut local } else { &mut remote };
+                if *left == 0 && !approval {
+                    continue;
+                }
+                let wants = is_local && task.policy.exclusive;
+                let dir = live.machine.plan().place(cell).filter(|_| wants).map(|place| place.dir.clone());
+                if let Some(dir) = &dir {
+                    let mine = self.busy.contains_key(dir) && !freed_dirs.iter().any(|(free, ..)| free == dir);
+                    let foreign = self.foreign.get(dir).is_some_and(|until| *until > now);
+                    if mine || foreign || !taken.insert(dir.clone()) {
+                        continue;
+                    }
+                }
+                if !approval {
+                    *left -= 1;
+                    room -= 1;
+                }
+                found.push((number, step, dir));
+            }
+            if !any {
+                exhausted.push(number);
+            }
+        }
+        for number in exhausted {
+            self.runnable.remove(&number);
+        }
+        found
+    }
+
+    /// The turn is written: now it is done.
+    fn act(&mut self, inputs: &[Input], news: &News, starts: Vec<Start>, now: Timestamp) {
+        for input in inputs {
+            let Input::Ended { number, step, attempt, .. } = input else { continue };
+            let known = self.at_work.get(&(*number, *step)).is_some_and(|work| work.attempt == *attempt);
+            if known && let Some(work) = self.at_work.remove(&(*number, *step)) {
+                let count = if work.local { &mut self.local } else { &mut self.remote };
+                *count = count.saturating_sub(1);
+                if let Some(dir) = work.dir {
+                    self.busy.remove(&dir);
+                }
+            }
+        }
+        let mut touched: Vec<Number> = news.iter().map(|(number, _)| *number).collect();
+        for start in starts {
+            touched.push(start.number);
+            self.begin(start);
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        for number in touched {
+            let Some(live) = self.live.get_mut(&number) else { continue };
+            if live.machine.is_stopping() {
+                for step in live.machine.running() {
+                    if let Some(work) = self.at_work.get(&(number, step)) {
+                        work.stop.raise();
+                    }
+                }
+            }
+            if let Some(wake) = live.wake.take() {
+                self.timers.remove(&(wake, number));
+            }
+            if live.machine.status().is_final() {
+                tracing::info!(workflow = live.id, status = %live.machine.status(), "ended");
+                self.live.remove(&number);
+                self.runnable.remove(&number);
+                continue;
+            }
+            // What is due now has been looked at; a step that waits for room or a folder is found without a timer.
+            if let Some(wake) = live.machine.wake().filter(|wake| *wake > now) {
+                live.wake = Some(wake);
+                self.timers.insert((wake, number));
+            }
+        }
+    }
+
+    fn begin(&mut self, start: Start) {
+        let Start { number, step, dir, stop } = start;
+        let Some(live) = self.live.get(&number) else { return };
+        let machine = &live.machine;
+        let row = &machine.steps()[step as usize];
+        if row.state != StepState::Running {
+            return;
+        }
+        let cell = &machine.graph().cells[step as usize];
+        let (task, place) = (machine.plan().task(cell), machine.plan().place(cell));
+        let local = matches!(task.work, Work::Command { .. });
+        let job = Job {
+            workflow: live.id.clone(),
+            step,
+            attempt: row.attempt,
+            work: task.work.clone(),
+            repo: place.map(|place| place.name.clone()).unwrap_or_default(),
+            dir: place.map(|place| place.dir.clone()),
+            policy: task.policy.clone(),
+            mark: format!("{}/{}/{step}/{}/", self.id, live.id, row.attempt),
+            output: output_path(&self.config.home, &live.id, step, row.attempt),
+            run: row.run.clone(),
+        };
+        let count = if local { &mut self.local } else { &mut self.remote };
+        *count += 1;
+        if let Some(dir) = &dir {
+            self.busy.insert(dir.clone(), (number, step));
+        }
+        let work = AtWork { attempt: row.attempt, stop: stop.clone(), dir, local };
+        self.at_work.insert((number, step), work);
+        self.crew.give(Order { number, job, stop });
+    }
+
+    /// What can wait: a durable mark after work, and the removal of what is too old.
+    fn keep_house(&mut self) {
+        let mono = self.config.clock.monotonic();
+        if self.dirty && mono >= self.durable_at + DURABLE && self.journal.make_durable().is_ok() {
+            (self.durable_at, self.dirty) = (mono, false);
+        }
+        if self.config.takes == Takes::All && self.pruned_at.is_none_or(|at| mono >= at + PRUNE) {
+            self.pruned_at = Some(mono);
+            match self.journal.prune(self.config.clock.now()) {
+                Ok(gone) => {
+                    for id in gone {
+                        let _ = std::fs::remove_dir_all(self.config.home.root().join("workflows").join(id));
+                    }
+                }
+                Err(fault) => tracing::warn!(%fault, "old workflows could not be removed"),
+            }
+        }
+    }
+}
+
+/// Whether an engine and all that it started are gone.
+fn is_gone(home: &Home, engine: &str) -> bool {
+    !is_alive(home, engine) && survivors(&format!("{engine}/")).is_empty()
+}
+
+/// What someone wants, done to the machine.
+fn wish(machine: &mut Machine, request: &Request, now: Timestamp) -> std::result::Result<Vec<Fact>, String> {
+    let in_state = |machine: &Machine, step: Option<StepIndex>, state: StepState| -> Vec<StepIndex> {
+        match step {
+            Some(step) => vec![step],
+            None => {
+                (0_u32..).zip(machine.steps()).filter(|(_, row)| row.state == state).map(|(step, _)| step).collect()
+            }
+        }
+    };
+    let mut facts = Vec::new();
+    match request {
+        Request::Cancel { by } => facts = machine.cancel(by, now),
+        Request::Settle { step, decision, by } => {
+            let steps = in_state(machine, *step, StepState::Unknown);
+            if steps.is_empty() {
+                return Err("no step of it is unknown".into());
+            }
+            for step in steps {
+                facts.extend(machine.settle(step, *decision, by, now).map_err(|fault| fault.to_string())?);
+            }
+        }
+        Request::Answer { step, yes, by } => {
+            let steps = in_state(machine, *step, StepState::Asking);
+            if steps.is_empty() {
+                return Err("no step of it asks for approval".into());
+            }
+            for step in steps {
+                facts.extend(machine.answer(step, *yes, by, now).map_err(|fault| fault.to_string())?);
+            }
+        }
+    }
+    Ok(facts)
+}

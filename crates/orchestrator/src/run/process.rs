@@ -1,0 +1,227 @@
+//! One process, from its start to its end and the end of everything that it started.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use oneiric::clock::Clock;
+use oneiric::paths::plain;
+use oneiric::redact::Redactor;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use super::descendants::{MARK, end_survivors};
+use super::output::OutputKeeper;
+use super::stop::Stop;
+use crate::workflows::fact::{Ending, Outcome};
+
+/// How long output is waited for after the process has ended, when something that it started holds the pipe open.
+const DRAIN: Duration = Duration::from_millis(200);
+/// Bytes that are read at once.
+const BUFFER: usize = 64 * 1024;
+
+/// A process that is to run.
+#[derive(Clone, Debug)]
+pub struct CommandJob {
+    /// Program first.
+    pub argv: Vec<String>,
+    /// Every variable that it gets.
+    pub env: BTreeMap<OsString, OsString>,
+    /// Where it runs.
+    pub dir: PathBuf,
+    /// Longest time.
+    pub limit: Option<Duration>,
+    /// Time between asking it to end and killing it.
+    pub grace: Duration,
+    /// What marks its processes.
+    pub mark: String,
+    /// Where its output is kept.
+    pub output: PathBuf,
+}
+
+/// Runs it to its end. Whatever happens, nothing of its process group runs afterwards when it was stopped or ran out of
+/// time; what it left behind on purpose after a good end is left alone, as a shell does.
+#[must_use]
+pub fn run_command(job: &CommandJob, stop: &Stop, redactor: &Redactor, clock: &dyn Clock) -> Ending {
+    let begun = clock.monotonic();
+    let (child, reader) = match start(job) {
+        Ok(started) => started,
+        Err(note) => return Ending { exit_code: Some(127), ..Ending::because(Outcome::Failed, note) },
+    };
+    let mut running =
+        Running { job, child, reader: Some(reader), keeper: OutputKeeper::new(job.output.clone(), redactor), clock };
+    let why = running.watch(stop, begun);
+    running.conclude(why)
+}
+
+fn start(job: &CommandJob) -> Result<(Child, OwnedFd), String> {
+    let program = job.argv.first().ok_or("there is no command")?;
+    if !job.dir.is_dir() {
+        return Err(format!("{} is no folder", job.dir.display()));
+    }
+    let pipe = || -> io::Result<(OwnedFd, OwnedFd, OwnedFd)> {
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&reader, true)?;
+        let second = writer.try_clone()?;
+        Ok((reader, writer, second))
+    };
+    let (reader, out, err) = pipe().map_err(|error| format!("no pipe for its output: {}", plain(&error)))?;
+    let child = Command::new(program)
+        .args(&job.argv[1..])
+        .env_clear()
+        .envs(&job.env)
+        .env(MARK, &job.mark)
+        .env("PWD", &job.dir)
+        .current_dir(&job.dir)
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(err)
+        .process_group(0)
+        .spawn()
+        .map_err(|error| format!("cannot start {program}: {}", plain(&error)))?;
+    Ok((child, reader))
+}
+
+/// Why a process is being ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    Stopped,
+    OutOfTime,
+}
+
+struct Running<'a> {
+    job: &'a CommandJob,
+    child: Child,
+    /// Until its end is reached.
+    reader: Option<OwnedFd>,
+    keeper: OutputKeeper<'a>,
+    clock: &'a dyn Clock,
+}
+
+impl Running<'_> {
+    /// Waits for the process's end, or ends it.
+    fn watch(&mut self, stop: &Stop, begun: Duration) -> Option<Why> {
+        let group = Pid::from_child(&self.child);
+        let pidfd = pidfd_open(group, PidfdFlags::empty()).ok();
+        let mut why = None;
+        let mut kill_at: Option<Duration> = None;
+        loop {
+            let now = self.clock.monotonic();
+            if why.is_none() {
+                why = match self.job.limit {
+                    _ if stop.is_raised() => Some(Why::Stopped),
+                    Some(limit) if now >= begun + limit => Some(Why::OutOfTime),
+                    _ => None,
+                };
+                if why.is_some() {
+                    let _ = kill_process_group(group, Signal::TERM);
+                    kill_at = Some(now + self.job.grace);
+                }
+            }
+            if kill_at.is_some_and(|at| now >= at) {
+                let _ = kill_process_group(group, Signal::KILL);
+                kill_at = Some(now + Duration::from_secs(1));
+            }
+            let deadline = kill_at.or_else(|| self.job.limit.map(|limit| begun + limit));
+            // Without a descriptor for the process its end is looked for now and then.
+            let nap = pidfd.is_none().then_some(Duration::from_millis(10));
+            let wait = deadline.map(|at| at.saturating_sub(now)).into_iter().chain(nap).min();
+            let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
+            let ended = {
+                let mut looked = Vec::with_capacity(3);
+                let ended = pidfd.as_ref().map(|pidfd| {
+                    looked.push(PollFd::new(pidfd, PollFlags::IN));
+                    0
+                });
+                if why.is_none() {
+                    looked.push(PollFd::from_borrowed_fd(stop.descriptor(), PollFlags::IN));
+                }
+                if let Some(reader) = &self.reader {
+                    looked.push(PollFd::new(reader, PollFlags::IN));
+                }
+                let _ = poll(&mut looked, wait.as_ref());
+                ended.map(|at| !looked[at].revents().is_empty())
+            };
+            self.read_some();
+            let over = match ended {
+                Some(ended) => ended,
+                None => matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)),
+            };
+            if over {
+                return why;
+            }
+        }
+    }
+
+    /// Reads what there is, without waiting. Forgets the pipe at its end.
+    fn read_some(&mut self) -> bool {
+        let Some(reader) = &self.reader else { return false };
+        let mut buffer = [0_u8; BUFFER];
+        match rustix::io::read(reader.as_fd(), &mut buffer) {
+            Ok(0) => self.reader = None,
+            Ok(count) => {
+                self.keeper.take(&buffer[..count]);
+                return true;
+            }
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            Err(_) => self.reader = None,
+        }
+        false
+    }
+
+    fn conclude(mut self, why: Option<Why>) -> Ending {
+        let status = self.child.wait();
+        if why.is_some() {
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+            end_survivors(&self.job.mark, self.job.grace, self.clock);
+        }
+        self.drain();
+        let (bytes, last, trouble) = self.keeper.close();
+        let (code, mut outcome, mut note) = match status {
+            Ok(status) => match (status.code(), status.signal()) {
+                (Some(0), _) => (Some(0), Outcome::Succeeded, None),
+                (Some(code), _) => {
+                    let said = last.map(|last| format!(": {last}")).unwrap_or_default();
+                    (Some(code), Outcome::Failed, Some(format!("exit code {code}{said}")))
+                }
+                (None, signal) => {
+                    let signal = signal.unwrap_or_default();
+                    (Some(128 + signal), Outcome::Failed, Some(format!("ended by signal {signal}")))
+                }
+            },
+            Err(error) => (None, Outcome::Crashed, Some(format!("its end cannot be learned: {}", plain(&error)))),
+        };
+        match why {
+            Some(Why::Stopped) => (outcome, note) = (Outcome::Cancelled, Some("stopped".to_owned())),
+            Some(Why::OutOfTime) => {
+                let limit = self.job.limit.unwrap_or_default().as_secs_f64();
+                (outcome, note) = (Outcome::TimedOut, Some(format!("took longer than {limit} s")));
+            }
+            None => {}
+        }
+        let note = match (note, trouble) {
+            (Some(note), Some(trouble)) => Some(format!("{note}; {trouble}")),
+            (note, trouble) => note.or(trouble),
+        };
+        Ending { outcome, exit_code: code, note, output_bytes: bytes, result: None }
+    }
+
+    /// Takes what is still in the pipe, and a little longer what those say who hold it open.
+    fn drain(&mut self) {
+        let deadline = self.clock.monotonic() + DRAIN;
+        loop {
+            // A process ends before all that it wrote is read, but what is left then fits into the pipe.
+            let left = deadline.saturating_sub(self.clock.monotonic());
+            if self.read_some() && !left.is_zero() {
+                continue;
+            }
+            let (Some(reader), false) = (&self.reader, left.is_zero()) else { break };
+            let _ = poll(&mut [PollFd::new(reader, PollFlags::IN)], Timespec::try_from(left).ok().as_ref());
+        }
+    }
+}

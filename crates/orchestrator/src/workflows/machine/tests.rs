@@ -1,0 +1,360 @@
+//! A simulation of whole lives of workflows: random plans, random ends, kills at any moment. Each seed is one life; a failing
+//! one names its seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::*;
+use crate::workflows::plan::{Place, Policy, Task};
+
+/// SplitMix64: small, and the same everywhere.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n.max(1)
+    }
+
+    fn hits(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[usize::try_from(self.below(from.len() as u64)).unwrap()]
+    }
+}
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_micros(1_780_000_000_000_000).plus(Duration::from_millis(millis))
+}
+
+fn command() -> Work {
+    Work::Command { argv: vec!["true".into()], env: BTreeMap::new() }
+}
+
+fn random_plan(dice: &mut Dice) -> Plan {
+    let repos = (0..1 + dice.below(5)).map(|n| {
+        let n = u32::try_from(n).unwrap();
+        let after = (0..n).filter(|_| dice.hits(25)).collect();
+        Place { name: format!("r{n}"), dir: format!("/r{n}").into(), after }
+    });
+    let repos: Vec<Place> = repos.collect();
+    let tasks = (0..1 + dice.below(4)).map(|n| {
+        let n = u32::try_from(n).unwrap();
+        let adapter = Work::Adapter { adapter: "fake".into(), target: "t".into(), parameters: serde_json::Value::Null };
+        let work = match dice.below(8) {
+            0 => Work::Approval { question: "go on?".into() },
+            1 => adapter,
+            _ => command(),
+        };
+        let policy = Policy {
+            attempts: 1 + u32::try_from(dice.below(3)).unwrap(),
+            backoff: 0.5,
+            on_unknown: dice.pick(&[OnUnknown::Ask, OnUnknown::Retry, OnUnknown::Fail]),
+            ..Policy::default()
+        };
+        Task {
+            name: format!("t{n}"),
+            work,
+            once: dice.hits(20),
+            after: (0..n).filter(|_| dice.hits(40)).collect(),
+            policy,
+        }
+    });
+    Plan {
+        tasks: tasks.collect(),
+        repos,
+        parallel: 1 + u32::try_from(dice.below(4)).unwrap(),
+        fail_fast: dice.hits(15),
+        time_limit: dice.hits(10).then_some(20.0),
+    }
+}
+
+/// The world around a machine: a journal that survives, attempts that run, and a clock.
+struct Life {
+    dice: Dice,
+    machine: Machine,
+    plan: Plan,
+    journal: Vec<(Timestamp, Fact)>,
+    /// Attempts at work, local ones and those of another engine.
+    at_work: BTreeSet<(StepIndex, u32)>,
+    millis: u64,
+    succeeded: BTreeSet<StepIndex>,
+    starts: BTreeMap<StepIndex, u32>,
+}
+
+impl Life {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice(seed);
+        let plan = random_plan(&mut dice);
+        let machine = Machine::new(plan.clone(), seed).unwrap();
+        let (journal, at_work) = (Vec::new(), BTreeSet::new());
+        Self { dice, machine, plan, journal, at_work, millis: 0, succeeded: BTreeSet::new(), starts: BTreeMap::new() }
+    }
+
+    fn now(&self) -> Timestamp {
+        at(self.millis)
+    }
+
+    /// Writes facts, or is killed just before. Gives whether they are true.
+    fn commit(&mut self, facts: Vec<Fact>) -> bool {
+        if self.dice.hits(2) {
+            self.kill();
+            return false;
+        }
+        let now = self.now();
+        for fact in facts {
+            if let Fact::Ended { step, ending, again: None, .. } = &fact
+                && ending.outcome == Outcome::Succeeded
+            {
+                self.succeeded.insert(*step);
+            }
+            if let Fact::Settled { step, decision: Decision::Done, .. } = &fact {
+                self.succeeded.insert(*step);
+            }
+            self.journal.push((now, fact));
+        }
+        true
+    }
+
+    fn replayed(&self) -> Machine {
+        let mut machine = Machine::new(self.plan.clone(), self.machine.seed).unwrap();
+        for (at, fact) in &self.journal {
+            machine.apply(fact, *at);
+        }
+        machine
+    }
+
+    /// The engine dies: local attempts die with it, those of another engine go on.
+    fn kill(&mut self) {
+        self.machine = self.replayed();
+        let other = |step: StepIndex| {
+            let cell = &self.machine.graph().cells[step as usize];
+            self.machine.plan().task(cell).work.can_be_attached()
+        };
+        let remote: BTreeSet<(StepIndex, u32)> = self
+            .machine
+            .running()
+            .filter(|step| other(*step))
+            .map(|step| (step, self.machine.steps()[step as usize].attempt))
+            .collect();
+        self.at_work = remote;
+        let now = self.now();
+        let facts = self.machine.lost(now, |_| false);
+        // A second kill at this point is tried too: what was not written is simply found again.
+        self.commit(facts);
+    }
+
+    fn start(&mut self) {
+        let now = self.now();
+        let steps: Vec<StepIndex> = self.machine.startable(now).take(self.machine.room()).collect();
+        for step in steps {
+            let cell = self.machine.graph().cells[step as usize].clone();
+            assert!(!self.succeeded.contains(&step), "a finished step began again");
+            for need in &self.machine.graph().needs[step as usize] {
+                assert_eq!(
+                    self.machine.steps()[*need as usize].state,
+                    StepState::Completed,
+                    "begun before what it needs"
+                );
+            }
+            let fact = self.machine.start(step, now);
+            let attempt = self.machine.steps()[step as usize].attempt;
+            if !self.commit(vec![fact.clone()]) {
+                return;
+            }
+            if let Fact::Started { .. } = fact {
+                assert!(!self.at_work.iter().any(|(other, _)| *other == step), "two attempts of one step at once");
+                self.at_work.insert((step, attempt));
+                *self.starts.entry(step).or_default() += 1;
+                let _ = cell;
+            }
+        }
+        assert!(self.machine.running.len() <= self.plan.parallel as usize, "more at once than the plan allows");
+    }
+
+    fn end_one(&mut self) {
+        let open: Vec<(StepIndex, u32)> = self.at_work.iter().copied().collect();
+        if open.is_empty() {
+            return;
+        }
+        let (step, attempt) = self.dice.pick(&open);
+        let outcome = match self.dice.below(10) {
+            _ if self.machine.is_stopping() => Outcome::Cancelled,
+            0 => Outcome::Failed,
+            1 => Outcome::TimedOut,
+            2 => Outcome::Crashed,
+            _ => Outcome::Succeeded,
+        };
+        let now = self.now();
+        let facts = self.machine.ended(step, attempt, Ending::of(outcome), now);
+        assert!(!facts.is_empty(), "the end of an attempt at work changes nothing");
+        self.at_work.remove(&(step, attempt));
+        let repeated = self.machine.ended(step, attempt, Ending::of(Outcome::Failed), now);
+        assert!(repeated.is_empty(), "an attempt ended twice");
+        self.commit(facts);
+    }
+
+    fn decide(&mut self) {
+        let now = self.now();
+        for step in 0..u32::try_from(self.machine.steps().len()).unwrap() {
+            let facts = match self.machine.steps()[step as usize].state {
+                StepState::Asking => {
+                    let yes = self.dice.hits(80);
+                    self.machine.answer(step, yes, "someone", now).unwrap()
+                }
+                StepState::Unknown => {
+                    let decision = self.dice.pick(&[Decision::Retry, Decision::Done, Decision::Failed]);
+                    self.machine.settle(step, decision, "someone", now).unwrap()
+                }
+                _ => continue,
+            };
+            if !self.commit(facts) {
+                return;
+            }
+        }
+    }
+
+    fn turn(&mut self) {
+        self.millis += self.dice.below(400);
+        let now = self.now();
+        let facts = self.machine.tick(now);
+        if !self.commit(facts) {
+            return;
+        }
+        match self.dice.below(100) {
+            0 => {
+                let facts = self.machine.cancel("someone", now);
+                self.commit(facts);
+            }
+            1..=3 => self.kill(),
+            4..=14 => self.decide(),
+            15..=60 => self.start(),
+            _ => self.end_one(),
+        }
+        if !self.machine.status().is_final() {
+            return;
+        }
+        assert!(self.at_work.is_empty(), "ended while something is at work");
+    }
+
+    fn check(&self) {
+        let again = self.replayed();
+        assert_eq!(again.steps, self.machine.steps, "the journal tells something else");
+        assert_eq!(again.standing(), self.machine.standing());
+        assert_eq!(again.open_needs, self.machine.open_needs);
+        assert_eq!(
+            (&again.ready, &again.delayed, &again.running),
+            (&self.machine.ready, &self.machine.delayed, &self.machine.running)
+        );
+        assert_eq!(again.counts, self.machine.counts);
+        let rows = (0_u32..).zip(self.machine.steps.clone()).filter(|(_, step)| *step != Step::default());
+        let restored = Machine::restore(self.plan.clone(), self.machine.seed, rows, self.machine.standing()).unwrap();
+        assert_eq!(
+            (&restored.ready, &restored.open_needs),
+            (&again.ready, &again.open_needs),
+            "rows tell something else"
+        );
+    }
+}
+
+fn live(seed: u64) {
+    let mut life = Life::new(seed);
+    for turn in 0.. {
+        assert!(turn < 20_000, "it never ends: {:?}", life.machine.counts);
+        life.turn();
+        if turn % 16 == 0 {
+            life.check();
+        }
+        if life.machine.status().is_final() {
+            if life.dice.hits(30) && life.machine.status() != Status::Completed {
+                let now = life.now();
+                let facts = life.machine.retry(now).unwrap();
+                life.commit(facts);
+                continue;
+            }
+            break;
+        }
+    }
+    life.check();
+    let machine = &life.machine;
+    let all_well = machine.steps.iter().all(|step| step.state == StepState::Completed);
+    assert_eq!(machine.status() == Status::Completed, all_well);
+    assert!(machine.steps.iter().all(|step| step.state.is_final()));
+}
+
+#[test]
+fn ten_thousand_lives_with_kills_at_any_moment_keep_every_promise() {
+    let first: u64 = std::env::var("TESTKIT_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    for seed in first..first + 10_000 {
+        let lived = std::panic::catch_unwind(|| live(seed));
+        assert!(lived.is_ok(), "seed {seed} (run it alone with TESTKIT_SEED={seed})");
+    }
+}
+
+fn two(policy: &Policy) -> Machine {
+    let task = |name: &str, after: &[u32]| Task {
+        name: name.into(),
+        work: command(),
+        once: false,
+        after: after.to_vec(),
+        policy: policy.clone(),
+    };
+    let place = Place { name: "app".into(), dir: "/app".into(), after: Vec::new() };
+    let tasks = vec![task("build", &[]), task("test", &[0])];
+    Machine::new(Plan { tasks, repos: vec![place], parallel: 4, fail_fast: false, time_limit: None }, 7).unwrap()
+}
+
+#[test]
+fn a_failure_is_tried_again_and_then_skips_what_waits_for_it() {
+    let mut machine = two(&Policy { attempts: 2, ..Policy::default() });
+    machine.start(0, at(0));
+    let facts = machine.ended(0, 1, Ending::of(Outcome::Failed), at(10));
+    assert!(matches!(&facts[..], [Fact::Ended { again: Some(_), .. }]));
+    let due = machine.wake().unwrap();
+    assert!(machine.startable(at(10)).next().is_none() && machine.startable(due).next() == Some(0));
+    machine.start(0, due);
+    let facts = machine.ended(0, 2, Ending::because(Outcome::Failed, "exit code 1: no"), at(5_000));
+    assert!(matches!(
+        &facts[..],
+        [Fact::Ended { again: None, .. }, Fact::Dropped { step: 1, .. }, Fact::Finished { .. }]
+    ));
+    let Some(Fact::Finished { error, .. }) = facts.last() else { unreachable!() };
+    assert_eq!(error.as_deref(), Some("1 failed, 1 skipped of 2 steps; build in app: exit code 1: no"));
+    assert_eq!(machine.status(), Status::Failed);
+    machine.retry(at(6_000)).unwrap();
+    assert_eq!(machine.startable(at(6_000)).collect::<Vec<_>>(), [0]);
+    machine.start(0, at(6_000));
+    let facts = machine.ended(0, 3, Ending::of(Outcome::Failed), at(6_001));
+    assert!(matches!(&facts[..], [Fact::Ended { again: Some(_), .. }]), "earlier attempts are forgiven");
+}
+
+#[test]
+fn a_cancelled_workflow_ends_when_its_last_step_has_stopped() {
+    let mut machine = two(&Policy::default());
+    machine.start(0, at(0));
+    machine.cancel("me", at(1));
+    assert!(machine.is_stopping() && !machine.status().is_final());
+    assert!(machine.cancel("me", at(2)).is_empty());
+    machine.ended(0, 1, Ending::of(Outcome::Cancelled), at(3));
+    assert_eq!(machine.status(), Status::Cancelled);
+}
+
+#[test]
+fn a_step_that_may_have_finished_is_asked_about() {
+    let mut machine = two(&Policy::default());
+    machine.start(0, at(0));
+    machine.lost(at(1), |_| false);
+    assert_eq!((machine.count(StepState::Unknown), machine.status()), (1, Status::Running));
+    assert!(machine.settle(1, Decision::Done, "me", at(2)).unwrap_err().message().contains("waiting"));
+    machine.settle(0, Decision::Done, "me", at(2)).unwrap();
+    assert_eq!(machine.startable(at(2)).collect::<Vec<_>>(), [1]);
+}
