@@ -132,7 +132,7 @@ impl Embedder for Made {
     }
 
     fn chunks(&self, text: &str) -> Vec<Range<usize>> {
-        vec![0..text.len()]
+        std::iter::once(0..text.len()).collect()
     }
 }
 

@@ -6,6 +6,9 @@
 #[path = "../../tests/sqlite/room.rs"]
 mod room;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use oneiric::clock::Timestamp;
 use oneiric::event::EventBatch;
 use oneiric::id::SessionId;
@@ -13,9 +16,9 @@ use rusqlite::{Connection, StatementStatus, params_from_iter};
 use serde_json::json;
 
 use self::room::{Room, command, event, start};
-use super::search::NEWEST;
+use super::search::{NEWEST, scope};
 use super::{events, sessions};
-use crate::{Page, SearchRequest, SessionFilter, SessionStatus, Store, Unknown};
+use crate::{Page, SearchFilter, SearchRequest, SessionFilter, SessionStatus, Store, Unknown};
 
 /// Sessions of two components, two types, ten projects; one in three ended.
 fn archive(sessions: usize) -> Room {
@@ -96,6 +99,30 @@ impl QueryPlan for rusqlite::Statement<'_> {
         }
         lines
     }
+}
+
+#[test]
+fn telling_a_broad_filter_from_a_narrow_one_costs_the_same_in_a_larger_archive() {
+    let filter = SearchFilter { component: Some("mahavishnu".to_owned()), ..SearchFilter::default() };
+    let steps = |sessions: usize| {
+        let room = archive(sessions);
+        let mut raw = room.raw();
+        let count = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&count);
+        raw.progress_handler(
+            1,
+            Some(move || {
+                counted.fetch_add(1, Ordering::Relaxed);
+                false
+            }),
+        )
+        .unwrap();
+        assert_eq!(scope::seqs(&raw, &filter, 40).unwrap(), None);
+        count.load(Ordering::Relaxed)
+    };
+    let few = steps(300);
+    assert!(few > 0);
+    assert_eq!(few, steps(1500));
 }
 
 #[test]

@@ -78,12 +78,16 @@ fn narrow(
     }
     if filter.project.is_some() || filter.component.is_some() || filter.session_type.is_some() {
         let owned = owned(filter, &mut place);
-        // The sessions' own counts say whether it is worth reading.
-        let count = format!("SELECT coalesce(sum(event_count), 0) FROM {owners} owners WHERE 1{owned}");
-        let expected: i64 =
-            connection.prepare_cached(&count)?.query_row(params_from_iter(values.clone()), |row| row.get(0))?;
-        if expected > cap as i64 {
-            return Ok(None);
+        // The sessions' own counts say whether it is worth reading; of many sessions, the first of them.
+        let count = format!("SELECT event_count FROM {owners} owners WHERE 1{owned} LIMIT {}", cap + 1);
+        let mut expected = 0;
+        let mut counts = connection.prepare_cached(&count)?;
+        let mut rows = counts.query(params_from_iter(values.clone()))?;
+        while let Some(row) = rows.next()? {
+            expected += row.get::<_, i64>(0)?.max(1);
+            if expected > cap as i64 {
+                return Ok(None);
+            }
         }
         let mut place = |value: &str| {
             values.push(Value::from(value.to_owned()));
