@@ -13,6 +13,9 @@ use oneiric::fault::FaultKind;
 use semantic::ollama::Ollama;
 use semantic::{Embedder, OllamaSettings, models};
 
+/// Longer than any peer here needs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 struct Request {
     line: String,
     range: Option<usize>,
@@ -186,7 +189,7 @@ fn a_download_goes_on_where_it_ended_and_a_wrong_file_is_thrown_away() {
         }
     });
     let folder = tempfile::tempdir().unwrap();
-    let fault = models::pull(folder.path(), "all-MiniLM-L6-v2", &hub, false, &mut |_, _, _| ()).unwrap_err();
+    let fault = models::pull(folder.path(), "all-MiniLM-L6-v2", &hub, false, PATIENCE, &mut |_, _, _| ()).unwrap_err();
     assert!(fault.message().contains("is not that of all-MiniLM-L6-v2"), "{fault}");
     let hits = hits.lock().unwrap();
     let path = "/sentence-transformers/all-MiniLM-L6-v2/resolve/main/model.safetensors".to_owned();
@@ -200,10 +203,11 @@ fn an_unknown_model_is_not_asked_for_and_a_hub_that_is_away_names_another_way() 
     let folder = tempfile::tempdir().unwrap();
     let mut quiet = |_: &str, _: u64, _: u64| ();
     for name in ["all-mini", "some/model", "../x", "a/../b"] {
-        let fault = models::pull(folder.path(), name, "http://127.0.0.1:1", false, &mut quiet).unwrap_err();
+        let fault = models::pull(folder.path(), name, "http://127.0.0.1:1", false, PATIENCE, &mut quiet).unwrap_err();
         assert_eq!(fault.kind(), FaultKind::User, "{name}: {fault}");
     }
-    let fault = models::pull(folder.path(), "all-MiniLM-L6-v2", "http://127.0.0.1:1", false, &mut quiet).unwrap_err();
+    let fault =
+        models::pull(folder.path(), "all-MiniLM-L6-v2", "http://127.0.0.1:1", false, PATIENCE, &mut quiet).unwrap_err();
     assert_eq!(fault.kind(), FaultKind::Unavailable);
     assert!(fault.advice().unwrap().contains("models import"));
 }

@@ -212,6 +212,12 @@ static SPECS: &[Spec] = &[
     spec("intelligence.embedding_model", Kind::Text, "nomic-embed-text", "Ollama's model for that"),
     spec("intelligence.ollama_base_url", Kind::Url, "http://localhost:11434", "Where Ollama is"),
     spec("models.hub_url", Kind::Url, "https://huggingface.co", "Where 'models pull' gets models from"),
+    spec(
+        "models.patience_seconds",
+        Kind::Int { min: 1, max: 3_600 },
+        "30",
+        "How long 'models pull' waits for a hub that sends nothing before it asks again",
+    ),
     also(
         named(
             spec("akosha.enabled", Kind::Bool, "false", "Send sessions on to Akosha (not done by this version)"),

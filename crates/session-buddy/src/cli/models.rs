@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use oneiric::fault::{Fault, Result};
@@ -75,9 +76,11 @@ pub(super) fn run(command: &ModelsCommand, context: &Context) -> Result<ExitCode
         ModelsCommand::Pull(args) => {
             let name = args.name.clone().unwrap_or_else(default);
             let hub = context.settings.text("models.hub_url");
+            let patience = context.settings.int("models.patience_seconds");
+            let patience = Duration::from_secs(u64::try_from(patience).unwrap_or(30));
             let manifest = {
                 let mut bar = Progress::new("Getting the model", "MiB");
-                models::pull(&choice.folder, &name, hub, args.accept_digest, &mut |_, done, all| {
+                models::pull(&choice.folder, &name, hub, args.accept_digest, patience, &mut |_, done, all| {
                     bar.tell(done >> 20, all >> 20);
                 })?
             };
@@ -151,6 +154,9 @@ fn list(format: Format, choice: &Choice, context: &Context) -> Result<ExitCode> 
                 };
                 vec![cell(&name), cell(shown(&digest)), cell(&dimensions), cell(&size), cell(&state)]
             });
+            if rows.len() == 0 {
+                return Ok(ExitCode::SUCCESS);
+            }
             let screen = context.screen();
             output::emit(&screen.table(&["Name", "Digest", "Dimensions", "Size", "State"], rows.collect()))
         }

@@ -13,6 +13,7 @@ mod kills;
 mod left_log;
 mod many_at_once;
 mod meaning;
+mod models;
 mod operation;
 mod remember;
 mod rest;
