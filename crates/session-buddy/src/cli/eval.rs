@@ -64,6 +64,7 @@ pub(super) fn run(args: &EvalArgs, context: &Context) -> Result<ExitCode> {
     let mut progress = Progress::new("Storing", "sessions");
     evaluation::store(&dataset, store.as_ref(), &mut |done| progress.tell(done as u64, dataset.sessions.len() as u64))?;
     drop(progress);
+    while store.learn_words()? > 0 {}
     let modes: &[SearchMode] = match args.search_type {
         Ways::All => &[SearchMode::Text, SearchMode::Semantic, SearchMode::Hybrid],
         Ways::Hybrid => &[SearchMode::Hybrid],

@@ -44,6 +44,6 @@ impl Upkeep for SqliteStore {
     }
 
     fn learn_words(&self) -> Result<usize> {
-        self.write(|door| words::learn(&|work| self.read(|connection| work(connection)), door))
+        words::learn(self)
     }
 }

@@ -3,15 +3,15 @@
 
 use std::collections::HashSet;
 
+use oneiric::fault::Result;
 use rusqlite::Connection;
 
-use super::counters;
 use super::failure::Failure;
 use super::writer::Door;
+use super::{SqliteStore, counters};
 use crate::analysis::{Analyser, Kind};
 use crate::search::spelling::{MIN_PART_CHARS, letters};
 use crate::search::text::each_text;
-use oneiric::fault::Result;
 
 /// Of the way words are made; another number has the list learnt again.
 const SHAPE: f64 = 1.0;
@@ -66,22 +66,18 @@ pub(super) fn forget_outdated(connection: &Connection) -> Result<bool, Failure> 
 }
 
 /// Learns the words of the next events; how many events were read. 0 when there are no more.
-pub(super) fn learn(
-    read: &dyn Fn(&mut dyn FnMut(&Connection) -> Result<(), Failure>) -> Result<()>,
-    door: &Door,
-) -> Result<usize> {
-    let mut step = None;
-    let mut stale = false;
-    read(&mut |connection| {
-        stale = outdated(connection)?;
-        step = Some(next(connection)?);
-        Ok(())
-    })?;
-    if stale {
-        door.run(|connection, _| forget_outdated(connection))?;
-        return learn(read, door);
+pub(super) fn learn(store: &SqliteStore) -> Result<usize> {
+    if store.read(outdated)? {
+        store.write(|door| door.run(|connection, _| forget_outdated(connection)))?;
     }
-    let Some(step) = step.filter(|step| step.events > 0) else { return Ok(0) };
+    let step = store.read(next)?;
+    if step.events == 0 {
+        return Ok(0);
+    }
+    store.write(|door| keep(step, door))
+}
+
+fn keep(step: Step, door: &Door) -> Result<usize> {
     let mut new = step.new.as_slice();
     while new.len() > AT_ONCE {
         let (some, rest) = new.split_at(AT_ONCE);

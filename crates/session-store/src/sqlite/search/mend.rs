@@ -13,14 +13,18 @@ use super::frequency::{Frequencies, Probe};
 use super::vocabulary::{self, Read};
 use crate::analysis::stem;
 use crate::model::SearchFilter;
+use crate::search::dates;
 use crate::search::query::{Also, Query, Term};
 use crate::search::spelling::{MIN_PART_CHARS, distance, forgiven, slips, swaps};
+use crate::search::stop::is_stop;
 use crate::sqlite::failure::Failure;
 
 /// Words of one query that are mended.
 const MENDED: usize = 3;
 /// Words of a query up to which one is worth looking for as a part of others: of more words, the others answer.
 const FEW_WORDS: usize = 2;
+/// Words of a query up to which two slips are looked for in one of them: of more, half must be lost.
+const TWO_SLIPS_WORDS: usize = 3;
 /// Events up to which a word is hardly held, where there are many events.
 const HARDLY: f64 = 3.0;
 const MANY: f64 = 1_000.0;
@@ -48,6 +52,10 @@ struct Mender<'m> {
     filter: &'m SearchFilter,
     only: Option<&'m str>,
     read: Option<Read>,
+    /// Slips that one word is forgiven at most, and whether the first letter may be one of them: in a sentence, a word that
+    /// is not held is more often another word than a slip.
+    most: usize,
+    first: bool,
 }
 
 /// A word that events of the filter hold, and in about how many.
@@ -62,9 +70,13 @@ pub(super) fn mend(
 ) -> Result<Mended, Failure> {
     let few = query.clauses.len() <= FEW_WORDS;
     let held = |term: usize| frequencies.events[term];
+    // What a session's day answers is no slip.
+    let dates: Vec<usize> = dates::parts(query).into_iter().map(|(term, _)| term).collect();
+    let lost = query.clauses.iter().filter(|clause| clause.parts.iter().all(|&part| held(part) == 0.0)).count();
     let mut changes: Vec<(usize, Term)> = Vec::new();
     let asked = query.clone();
-    let mut mender = Mender { connection, query: &asked, filter, only, read: None };
+    let most = if asked.clauses.len() <= TWO_SLIPS_WORDS || lost * 2 > asked.clauses.len() { 2 } else { 1 };
+    let mut mender = Mender { connection, query: &asked, filter, only, read: None, most, first: few };
     let open = |clause: &&crate::search::query::Clause| !clause.phrase;
     let mut left = MENDED;
     for clause in asked.clauses.iter().filter(open) {
@@ -85,14 +97,14 @@ pub(super) fn mend(
             let term = &asked.terms[part];
             let single = clause.parts.len() == 1;
             let rare = held(part) <= HARDLY && documents >= MANY && single && few && only.is_none();
-            if term.prefix || left == 0 || (held(part) > 0.0 && !rare) {
+            if term.prefix || dates.contains(&part) || left == 0 || (held(part) > 0.0 && !rare) {
                 continue;
             }
             left -= 1;
             let new = if held(part) > 0.0 {
                 mender.beside(term, held(part))?
             } else {
-                mender.instead(&term.surface, single && few)?
+                mender.instead(term, single && few)?
             };
             changes.extend(new.map(|new| (part, new)));
         }
@@ -102,7 +114,7 @@ pub(super) fn mend(
     if !changes.is_empty() {
         let probe = Probe::new(connection)?;
         for (part, new) in changes {
-            notes.push((part, note(&query.terms[part], &new)));
+            notes.push((part, note(&query.terms[part], &new, frequencies.events[part] > 0.0)));
             frequencies.events[part] = probe.events(connection, &new)?;
             query.terms[part] = new;
         }
@@ -110,18 +122,17 @@ pub(super) fn mend(
     Ok(Mended { notes, behind })
 }
 
-/// What is said of it.
-fn note(written: &Term, new: &Term) -> String {
-    let also = new.surface == written.surface && !new.prefix;
+/// What is said of it; `held` when the word stands somewhere as it was written, too.
+fn note(written: &Term, new: &Term, held: bool) -> String {
     let mut words: Vec<String> = new.also.iter().map(|one| format!("\"{}\"", one.surface)).collect();
-    if !also {
+    if new.surface != written.surface || new.prefix {
         words.insert(0, format!("\"{}{}\"", new.surface, if new.prefix { "*" } else { "" }));
     }
     let more = words.len().saturating_sub(NAMED);
     words.truncate(NAMED);
     let words = words.join(", ");
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("\"{}\" {}read as {words}{more}", written.surface, if also { "also " } else { "" })
+    format!("\"{}\" {}read as {words}{more}", written.surface, if held { "also " } else { "" })
 }
 
 fn as_term(word: &str) -> Term {
@@ -131,29 +142,33 @@ fn as_term(word: &str) -> Term {
 
 /// One term for several words, the first of which names it.
 fn read_as(words: Vec<Counted>) -> Term {
-    let mut words = words.into_iter().map(|(word, _)| as_term(&word));
-    let mut first = words.next().unwrap_or_else(|| as_term(""));
-    first.also = words.map(|one| Also { term: one.term, surface: one.surface, half: false }).collect();
-    first
+    let mut words = words.into_iter();
+    let first = words.next().map(|(word, _)| as_term(&word)).unwrap_or_else(|| as_term(""));
+    Term { also: words.map(|one| also(one, false)).collect(), ..first }
+}
+
+fn also((word, _): Counted, half: bool) -> Also {
+    let one = as_term(&word);
+    Also { term: one.term, surface: one.surface, half }
 }
 
 impl Mender<'_> {
-    /// What a word that nothing holds may have meant.
-    fn instead(&mut self, written: &str, parts: bool) -> Result<Option<Term>, Failure> {
-        let mut found = if parts { self.inside(written)? } else { Vec::new() };
+    /// What a word that nothing holds may have meant. A guess counts half.
+    fn instead(&mut self, written: &Term, parts: bool) -> Result<Option<Term>, Failure> {
+        let found = if parts { self.inside(&written.surface)? } else { Vec::new() };
         let all: i64 = found.iter().map(|(_, count)| count).sum();
         // Who writes a part of a common word hardly meant another.
-        if all < COUNTED
-            && let Some(slip) = self.slip(written)?
-            && slip.1 > all
-        {
-            found.push(slip);
-        }
+        let slip = if all < COUNTED { self.slip(&written.surface)?.filter(|(_, count)| *count > all) } else { None };
         if !found.is_empty() {
-            return Ok(Some(read_as(found)));
+            let mut new = read_as(found);
+            new.also.extend(slip.map(|slip| also(slip, true)));
+            return Ok(Some(new));
         }
-        let beginning = Term { prefix: true, ..as_term(written) };
-        let begins = parts && self.only.is_none() && written.chars().count() > MIN_PART_CHARS;
+        if let Some(slip) = slip {
+            return Ok(Some(Term { also: vec![also(slip, true)], ..written.clone() }));
+        }
+        let beginning = Term { prefix: true, ..written.clone() };
+        let begins = parts && self.only.is_none() && written.surface.chars().count() > MIN_PART_CHARS;
         Ok((begins && self.count(&beginning)? > 0).then_some(beginning))
     }
 
@@ -167,8 +182,7 @@ impl Mender<'_> {
         if found.is_empty() {
             return Ok(None);
         }
-        let also = found.into_iter().map(|(word, _)| as_term(&word));
-        let also = also.map(|one| Also { term: one.term, surface: one.surface, half: true }).collect();
+        let also = found.into_iter().map(|one| also(one, true)).collect();
         let new = Term { also, ..term.clone() };
         // An identifier that holds the word as one of its own parts is found already.
         Ok((self.count(&new)? > self.count(term)?).then_some(new))
@@ -192,12 +206,13 @@ impl Mender<'_> {
 
     /// The commonest of the words at the fewest slips from `written`.
     fn slip(&mut self, written: &str) -> Result<Option<Counted>, Failure> {
-        let most = forgiven(written);
+        let most = forgiven(written).min(self.most);
         if most == 0 {
             return Ok(None);
         }
         if self.only.is_none() {
-            let single = self.counted(slips(written).into_iter(), usize::MAX)?;
+            let likely = self.likely(written);
+            let single = self.counted(slips(written).into_iter().filter(|word| likely(word)), usize::MAX)?;
             if let Some(best) = commonest(single) {
                 return Ok(Some(best));
             }
@@ -213,12 +228,19 @@ impl Mender<'_> {
             near.push((word, slips));
         }
         for slips in 1..=most {
-            let so_far = near.iter().filter(|(_, far)| *far == slips).map(|(word, _)| word.clone());
+            let likely = self.likely(written);
+            let so_far = near.iter().filter(|(word, far)| *far == slips && likely(word)).map(|(word, _)| word.clone());
             if let Some(best) = commonest(self.counted(so_far, usize::MAX)?) {
                 return Ok(Some(best));
             }
         }
         Ok(None)
+    }
+
+    /// Whether somebody who wrote `written` may have meant a word. Nobody looks for words that every text holds.
+    fn likely<'w>(&self, written: &'w str) -> impl Fn(&str) -> bool + use<'w> {
+        let first = self.first;
+        move |word| !is_stop(word) && (first || word.chars().next() == written.chars().next())
     }
 
     /// Those of `words`, at most `most`, that events of the filter hold. Words of one stem are counted once.
