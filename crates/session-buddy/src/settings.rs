@@ -200,8 +200,9 @@ static SPECS: &[Spec] = &[
     spec(
         "semantic_search.similarity_threshold",
         Kind::Fraction,
-        "0.7",
-        "Least similarity of a hit (not used by this version)",
+        "",
+        "Least cosine similarity of what is found by meaning alone. Unset, hits need only be related at all (0.15): \
+         all-MiniLM-L6-v2 gives short texts that answer a question 0.3 to 0.6, so 0.7 leaves hardly any",
     ),
     spec(
         "intelligence.enabled",

@@ -79,6 +79,7 @@ pub fn ask(
             mode,
             by,
             limit: DEPTH,
+            ..SearchRequest::default()
         };
         let began = clock.monotonic();
         let known = match (mode, meaning) {

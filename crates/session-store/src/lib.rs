@@ -26,7 +26,7 @@ pub mod upkeep;
 pub mod vectors;
 
 pub use model::{
-    Candidates, Counts, DurationHistogram, EventFilter, EventPlace, EventRow, Granularity, Page, SearchAnswer,
+    Candidates, Counts, DurationHistogram, EventFilter, EventPlace, EventRow, Granularity, Page, Pool, SearchAnswer,
     SearchFilter, SearchHit, SearchMode, SearchRequest, Session, SessionFilter, SessionPlace, SessionStatus, StoreInfo,
 };
 pub use scope::Scope;

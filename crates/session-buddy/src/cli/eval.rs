@@ -183,8 +183,8 @@ const fn name(mode: SearchMode) -> &'static str {
     }
 }
 
-const HEADERS: [&str; 10] =
-    ["Mode", "Category", "Questions", "hit@1", "hit@5", "recall@10", "MRR", "nDCG@10", "p50 ms", "p95 ms"];
+/// A table a mode, so that it fits 80 columns.
+const HEADERS: [&str; 9] = ["Category", "Asked", "hit@1", "hit@5", "recall@10", "MRR", "nDCG@10", "p50 ms", "p95 ms"];
 
 fn show(
     args: &EvalArgs,
@@ -205,22 +205,34 @@ fn show(
             "figures": measured,
         }));
     }
-    let rows: Vec<Vec<String>> =
-        measured.iter().flat_map(|figures| figures.rows.iter().map(|row| line(figures.mode, row))).collect();
     if args.format == Format::Csv {
+        let rows: Vec<Vec<String>> =
+            measured.iter().flat_map(|figures| figures.rows.iter().map(|row| line(figures.mode, row))).collect();
         let headers =
             ["mode", "category", "questions", "hit_1", "hit_5", "recall_10", "mrr", "ndcg_10", "p50_ms", "p95_ms"];
         return output::emit(&output::csv(&headers, &rows));
     }
-    let cells = rows.iter().map(|row| row.iter().map(|text| cell(text)).collect()).collect();
-    output::emit(&format!(
-        "{} questions on {} sessions with {} events; found by {granularity}, each conversation its own pool; model: {}\n{}",
+    let mut text = format!(
+        "{} questions on {} sessions with {} events; found by {granularity},\neach conversation its own pool\n",
         dataset.questions.len(),
         dataset.sessions.len(),
         dataset.turns(),
-        model.unwrap_or("none"),
-        context.screen().table(&HEADERS, cells)
-    ))
+    );
+    let (named, digest) =
+        model.and_then(|model| model.split_once(", digest ")).unwrap_or((model.unwrap_or("none"), ""));
+    text.push_str(&format!("model: {named}\n"));
+    if !digest.is_empty() {
+        text.push_str(&format!("digest: {digest}\n"));
+    }
+    for figures in measured {
+        let rows = figures.rows.iter().map(|row| line(figures.mode, row)[1..].iter().map(|text| cell(text)).collect());
+        text.push_str(&format!(
+            "\n{} search\n{}",
+            name(figures.mode),
+            context.screen().table(&HEADERS, rows.collect())
+        ));
+    }
+    output::emit(&text)
 }
 
 fn line(mode: SearchMode, row: &Row) -> Vec<String> {

@@ -17,7 +17,7 @@ pub(super) struct SearchArgs {
     /// Words to find; also "phrases", prefix* and, within quotes or after --, -exclusions
     #[arg(required = true)]
     query: Vec<String>,
-    /// How to search; this version searches by words, whatever is asked
+    /// How to search; by words and by meaning where a model is there
     #[arg(long, value_enum)]
     search_type: Option<SearchType>,
     /// What a hit is: an event, or a session shown by its best event
@@ -47,6 +47,9 @@ pub(super) struct SearchArgs {
     /// Hits at most
     #[arg(long, default_value_t = 20)]
     limit: usize,
+    /// The next page: what the page before says, with the same question
+    #[arg(long)]
+    cursor: Option<String>,
     /// Cut the answer to about this size, at four bytes a token
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
@@ -75,6 +78,7 @@ pub(super) fn run(args: &SearchArgs, context: &Context) -> Result<ExitCode> {
             archived: args.archived,
         },
         max_tokens: args.max_tokens,
+        cursor: args.cursor.clone(),
     };
     let answer = context.ask(question)?;
     if args.format == Format::Json {
@@ -89,14 +93,23 @@ pub(super) fn run(args: &SearchArgs, context: &Context) -> Result<ExitCode> {
             "Note: about {about} events match; the newest {ranked} were ranked. Add words or filters to narrow it."
         ));
     }
-    if args.format == Format::Csv {
-        return output::emit(&as_csv(&answer.hits));
+    if args.format != Format::Csv && answer.hits.is_empty() && args.cursor.is_some() {
+        note("No further hits.");
+        return Ok(ExitCode::SUCCESS);
     }
-    if answer.hits.is_empty() {
+    if args.format != Format::Csv && answer.hits.is_empty() {
         note("Nothing found. Try fewer words, a prefix such as deploy*, or no filters.");
         return Ok(ExitCode::SUCCESS);
     }
-    output::emit(&as_text(&answer.hits, context.screen()))
+    let shown = match args.format {
+        Format::Csv => output::emit(&as_csv(&answer.hits))?,
+        _ => output::emit(&as_text(&answer.hits, context.screen()))?,
+    };
+    // Another program reads it in JSON.
+    if let Some(cursor) = answer.next_cursor.as_ref().filter(|_| context.screen().wrap) {
+        note(&format!("More hits: the same with --cursor {cursor}"));
+    }
+    Ok(shown)
 }
 
 fn as_text(hits: &[SearchHit], screen: Screen) -> String {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 const MAX_CHARS: usize = 1024;
 
 /// Arguments that choose a page, and are no part of the question.
-const OF_PAGE: [&str; 3] = ["limit", "offset", "cursor"];
+const OF_PAGE: [&str; 4] = ["limit", "offset", "cursor", "max_tokens"];
 
 /// What a list is asked for, without the page.
 pub(crate) struct Question(Vec<u8>);

@@ -7,8 +7,9 @@ use oneiric_server::mcp::ToolError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use session_store::{Granularity, SearchAnswer, SearchFilter, SearchMode, SearchRequest, Store};
+use session_store::{Granularity, Pool, SearchAnswer, SearchFilter, SearchMode, SearchRequest, Store};
 
+use super::cursor::Question;
 use crate::desk::to_value;
 use crate::server::meaning::Semantics;
 
@@ -96,7 +97,14 @@ pub struct Search {
     /// Cut the answer to about this size
     #[serde(default)]
     pub(crate) max_tokens: Option<usize>,
+    /// next_cursor of the page before
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cursor: Option<String>,
 }
+
+/// Where the next page begins: hits to skip; depth, newest event and totals of the pool; the mode, as the first page was
+/// made, whatever can be had meanwhile; and the question's times, because `24h` means another one by the next page.
+type Place = (usize, (usize, i64, f64, f64, f64), SearchMode, Option<Timestamp>, Option<Timestamp>);
 
 /// Answer of `search`, as far as its schema tells.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -106,6 +114,8 @@ pub struct Found {
     pub hits: Vec<Hit>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
 }
 
 /// A hit, as far as the schema tells.
@@ -126,31 +136,53 @@ impl Search {
             let message = format!("limit: must be 1 to {MAX_HITS}");
             return Err(ToolError::new("invalid_arguments", message).with("field", "limit"));
         }
+        let question = self.question();
+        let place = self.cursor.as_deref().map(|cursor| question.place::<Place>(cursor, 0)).transpose()?;
+        let times = (self.filters.since, self.filters.until);
+        let (since, until) = place.as_ref().map_or(times, |(.., since, until)| (*since, *until));
+        let wanted = if semantics.wanted() { SearchMode::Hybrid } else { SearchMode::Text };
+        let asked = self.search_type.map_or(wanted, SearchType::mode);
         let filter = SearchFilter {
             project: self.filters.project,
             component: self.filters.component.filter(|component| component != "*"),
             session_type: self.filters.session_type,
             event_type: self.filters.event_type,
             session: self.filters.session_id,
-            since: self.filters.since,
-            until: self.filters.until,
+            since,
+            until,
             archived: self.filters.archived,
         };
         let request = SearchRequest {
             query: self.query,
             filter,
-            mode: self
-                .search_type
-                .map_or(if semantics.wanted() { SearchMode::Hybrid } else { SearchMode::Text }, SearchType::mode),
+            mode: place.as_ref().map_or(asked, |(_, _, mode, ..)| *mode),
             by: self.by.granularity(),
             limit: self.limit,
+            least: semantics.least(),
+            after: place.map(|(skipped, (depth, through, events, words, sessions), ..)| {
+                (skipped, Pool { depth, through, events, words, sessions })
+            }),
         };
         let meaning = (request.mode != SearchMode::Text).then(|| semantics.meaning(store, &request));
         let mut answer = store.search(&request, meaning.as_deref())?;
+        let found = answer.hits.len();
         if let Some(tokens) = self.max_tokens {
             cut(&mut answer, tokens.saturating_mul(BYTES_PER_TOKEN));
         }
+        let shown = answer.hits.len();
+        if shown > 0 && (answer.more || shown < found) {
+            let skipped = request.after.map_or(0, |(skipped, _)| skipped) + shown;
+            let Pool { depth, through, events, words, sessions } = answer.pool;
+            let place: Place = (skipped, (depth, through, events, words, sessions), answer.mode, since, until);
+            answer.next_cursor = question.cursor(&place);
+        }
         to_value(&answer)
+    }
+
+    /// What its pages have in common.
+    fn question(&self) -> Question {
+        let filters = Filters { since: None, until: None, ..self.filters.clone() };
+        Question::of("search", &Self { filters, ..self.clone() })
     }
 }
 

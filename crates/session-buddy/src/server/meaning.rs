@@ -87,13 +87,18 @@ impl Semantics {
     /// None: text search answers.
     #[must_use]
     pub fn off(clock: Arc<dyn Clock>) -> Self {
-        Self::new(Choice { folder: PathBuf::new(), model: None }, &Archive::Memory, clock)
+        Self::new(Choice { folder: PathBuf::new(), model: None, least: None }, &Archive::Memory, clock)
     }
 
     /// Whether the settings want it.
     #[must_use]
     pub fn wanted(&self) -> bool {
         self.choice.model.is_some()
+    }
+
+    /// Least cosine of what is found by meaning alone, when the settings say one.
+    pub(crate) fn least(&self) -> Option<f32> {
+        self.choice.least
     }
 
     /// The meaning of what `request` looks for. What cannot be had says why, when it is asked.

@@ -18,6 +18,8 @@ pub struct Choice {
     pub folder: PathBuf,
     /// None when search by meaning is switched off.
     pub model: Option<ModelSettings>,
+    /// Least cosine of what is found by meaning alone; without it, that of texts that have nothing to do with each other.
+    pub least: Option<f32>,
 }
 
 impl Choice {
@@ -37,7 +39,8 @@ impl Choice {
                 }),
             }
         });
-        Self { folder: settings.home().root().join("models"), model }
+        let least = settings.opt_text("semantic_search.similarity_threshold").and_then(|text| text.parse().ok());
+        Self { folder: settings.home().root().join("models"), model, least }
     }
 
     /// The embedder.

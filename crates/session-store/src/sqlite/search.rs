@@ -21,7 +21,7 @@ use rusqlite::Connection;
 use super::counters;
 use super::failure::Failure;
 use super::sessions;
-use crate::model::{Candidates, Granularity, Page, SearchAnswer, SearchFilter, SearchMode, SearchRequest};
+use crate::model::{Candidates, Granularity, Page, Pool, SearchAnswer, SearchFilter, SearchMode, SearchRequest};
 use crate::search::meaning::{Meaning, Near};
 use crate::search::query::Query;
 use crate::search::rank::{Collection, Ranker};
@@ -47,8 +47,10 @@ struct Search<'s> {
     /// The one session that is searched.
     only: Option<&'s str>,
     ranker: Ranker<'s>,
-    /// Events in all.
-    documents: f64,
+    /// The newest event that counts, and totals.
+    pool: Pool,
+    /// Whether the pool is of an earlier answer.
+    later: bool,
     frequencies: Vec<f64>,
     /// Prefixes that so many events hold that the index is no help.
     common: Vec<bool>,
@@ -73,11 +75,29 @@ pub(super) fn search(
     let filter = &request.filter;
     let mut query = Query::parse(&request.query)?;
     let session = filter.session.as_deref().map(|wanted| sessions::resolve(connection, wanted)).transpose()?;
-    let documents = counters::value(connection, counters::EVENTS)?.max(1.0);
-    let mut frequencies = frequency::estimate(connection, &query, documents)?;
+    let later = request.after.is_some();
+    let pool = match request.after {
+        // It came from outside.
+        Some((_, pool)) => Pool {
+            depth: pool.depth.min(Page::MAX_LIMIT),
+            through: pool.through.max(0),
+            events: pool.events.max(1.0),
+            sessions: pool.sessions.max(1.0),
+            ..pool
+        },
+        None => Pool {
+            depth: request.limit.min(Page::MAX_LIMIT),
+            through: scope::newest(connection)?,
+            events: counters::value(connection, counters::EVENTS)?.max(1.0),
+            words: counters::value(connection, counters::WORDS)?,
+            sessions: counters::value(connection, counters::SESSIONS)?.max(1.0),
+        },
+    };
+    let documents = pool.events;
+    let mut frequencies = frequency::estimate(connection, &query, &pool)?;
     let only = session.as_ref().map(|id| id.as_str());
-    let mended = mend::mend(connection, &mut query, (filter, only), (&mut frequencies, documents))?;
-    let average_length = counters::value(connection, counters::WORDS)? / documents;
+    let mended = mend::mend(connection, &mut query, (filter, only), &mut frequencies, &pool)?;
+    let average_length = pool.words / documents;
     let collection = Collection { documents, average_length, frequencies: frequencies.events.clone() };
     let mut search = Search {
         connection,
@@ -85,10 +105,11 @@ pub(super) fn search(
         filter,
         only,
         ranker: Ranker::new(&query, &collection),
-        documents,
+        pool,
+        later,
         frequencies: frequencies.events,
         common: frequencies.common,
-        ranges: blocks::ranges(connection, filter)?,
+        ranges: blocks::ranges(connection, filter, pool.through)?,
         sessions: Vec::new(),
         places: HashMap::new(),
         bytes: 0,
@@ -104,7 +125,7 @@ impl Search<'_> {
         meaning: Option<&dyn Meaning>,
         mended: &Mended,
     ) -> Result<SearchAnswer, Failure> {
-        let limit = request.limit.min(Page::MAX_LIMIT);
+        let limit = self.pool.depth;
         // Words first: the meaning is found out meanwhile, in a thread of its own.
         let mut notes = Vec::new();
         let mut found = Vec::new();
@@ -117,7 +138,14 @@ impl Search<'_> {
             (SearchMode::Text, _) => None,
             (_, Some(meaning)) => match meaning.nearest(NEAREST.max(limit.saturating_mul(2))) {
                 Ok(mut near) => {
-                    near.retain(|one| one.cosine >= UNRELATED);
+                    let least = request.least.unwrap_or(UNRELATED);
+                    let nearest = near.first().map(|one| one.cosine);
+                    near.retain(|one| one.cosine >= least && one.seq <= self.pool.through);
+                    if let (true, Some(nearest), Some(least)) = (near.is_empty(), nearest, request.least) {
+                        notes.push(format!(
+                            "nothing is as near as {least}, which is asked for; the nearest is {nearest:.2}"
+                        ));
+                    }
                     Some((meaning, near))
                 }
                 Err(fault) => {
@@ -152,6 +180,10 @@ impl Search<'_> {
             notes.push("words of older events are still being learnt, so parts of these are not found yet".to_owned());
         }
         let best = self.best(found, request.by, mode, limit)?;
+        let skipped = request.after.map_or(0, |(skipped, _)| skipped).min(best.len());
+        let wanted = request.limit.min(Page::MAX_LIMIT);
+        let more = best.len() - skipped > wanted;
+        let best = &best[skipped..best.len().min(skipped.saturating_add(wanted))];
         let hits = self.hits(best.iter())?;
         let complete = hits.iter().filter(|hit| hit.complete).count();
         if complete < hits.len() && mode == SearchMode::Text && request.by == Granularity::Event {
@@ -164,7 +196,7 @@ impl Search<'_> {
             notes.push("the query was shortened to its first words".to_owned());
         }
         let note = (!notes.is_empty()).then(|| notes.join("; "));
-        Ok(SearchAnswer { mode, by: request.by, candidates, hits, note })
+        Ok(SearchAnswer { mode, by: request.by, candidates, hits, note, next_cursor: None, pool: self.pool, more })
     }
 
     /// Events that hold all words, and when these are too few, those that hold some.
@@ -234,7 +266,6 @@ impl Search<'_> {
                 }
             }
         }
-        found.truncate(limit);
         Ok(found)
     }
 }

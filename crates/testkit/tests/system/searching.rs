@@ -1,7 +1,7 @@
 //! What people see of searches: hits by session, words with slips, bounded answers, and measured quality.
 
 use serde_json::{Value, json};
-use testkit::TestHome;
+use testkit::{Server, TestHome};
 
 const SESSIONS: &str = r#"{"conversation":"trip","session":"trip/1","started_at":"1:56 pm on 8 May, 2023","turns":[{"id":"trip/1:1","speaker":"Ada","text":"We fired the blue bowl in the new kiln."},{"id":"trip/1:2","speaker":"Bob","text":"Did the glaze hold?"}]}
 {"conversation":"trip","session":"trip/2","started_at":"2023-06-09T10:00:00Z","turns":[{"id":"trip/2:1","speaker":"Ada","text":"The train to Lisbon was late."}]}
@@ -39,4 +39,46 @@ fn quality_is_measured_on_data_with_known_answers_and_leaves_nothing_behind() {
         .expect_code(2)
         .expect_one_clear_line(&["bad.jsonl, line 1"]);
     home.session_buddy(["eval", "/nonexistent"]).run().expect_code(4).expect_one_clear_line(&["/nonexistent"]);
+}
+
+#[test]
+fn a_search_goes_on_by_cursor_through_every_door_while_events_are_added() {
+    let home = TestHome::patient();
+    let server = Server::start(&home);
+    let note = |n: usize| json!({ "session_id": "engine", "text": format!("deploy number {n}") });
+    let tool = |name: &str, arguments: Value| server.tool(name, arguments)["structuredContent"].take();
+    (0..25).for_each(|n| assert!(tool("add_message", note(n))["event_id"].is_string()));
+    let ids = |answer: &Value| -> Vec<String> {
+        let hits = answer["hits"].as_array().unwrap();
+        hits.iter().map(|hit| hit["event_id"].as_str().unwrap().to_owned()).collect()
+    };
+    let question = json!({ "query": "deploy", "search_type": "text", "limit": 10 });
+    let first = tool("search", question.clone());
+    let cursor = first["next_cursor"].as_str().unwrap().to_owned();
+    assert!(tool("add_message", note(100))["event_id"].is_string());
+    let mut second = question.clone();
+    second["cursor"] = json!(cursor);
+    second["max_tokens"] = json!(100_000);
+    let second = tool("search", second);
+    let path = format!("/api/v1/search?query=deploy&search_type=text&limit=10&cursor={cursor}");
+    let by_rest: Value = server.get(&path).json();
+    assert_eq!(ids(&by_rest), ids(&second));
+    let next = by_rest["next"].as_str().unwrap();
+    let third: Value = server.get(next).json();
+    let mut all = [ids(&first), ids(&second), ids(&third)].concat();
+    assert_eq!((all.len(), third["next_cursor"].is_null()), (25, true), "{third}");
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 25, "no hit twice, and none that came later");
+
+    // On the command line, also where the range is said in days.
+    let search = ["search", "deploy", "--search-type", "text", "--since", "1d", "--limit", "20", "--format", "json"];
+    let shown: Value = serde_json::from_str(&home.session_buddy(search).run().expect_success().stdout).unwrap();
+    let cursor = shown["next_cursor"].as_str().unwrap();
+    let rest = home.session_buddy([&search[..], &["--cursor", cursor]].concat()).run();
+    let rest: Value = serde_json::from_str(&rest.expect_success().stdout).unwrap();
+    assert_eq!((ids(&rest).len(), rest["next_cursor"].is_null()), (6, true));
+    let other = home.session_buddy(["search", "another", "--search-type", "text", "--cursor", cursor]).run();
+    other.expect_code(2).expect_one_clear_line(&["another question"]);
+    home.session_buddy(["search", "deploy", "--cursor", "zz"]).run().expect_code(2).expect_one_clear_line(&["cursor"]);
 }

@@ -20,8 +20,8 @@ impl Range {
     }
 }
 
-/// The runs, newest first, that hold events of the filter's time; neighbours are joined.
-pub(super) fn ranges(connection: &Connection, filter: &SearchFilter) -> Result<Vec<Range>, Failure> {
+/// The runs up to `through`, newest first, that hold events of the filter's time; neighbours are joined.
+pub(super) fn ranges(connection: &Connection, filter: &SearchFilter, through: i64) -> Result<Vec<Range>, Failure> {
     let (since, until) = (filter.since, filter.until);
     let bound = |sql: &str| connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, Option<i64>>(0));
     let (mut oldest, mut newest) =
@@ -30,7 +30,9 @@ pub(super) fn ranges(connection: &Connection, filter: &SearchFilter) -> Result<V
         oldest = oldest.into_iter().chain(bound("SELECT min(seq) FROM archived_events")?).min();
         newest = newest.max(bound("SELECT max(seq) FROM archived_events")?);
     }
-    let (Some(first), Some(newest)) = (oldest, newest) else { return Ok(Vec::new()) };
+    let (Some(first), Some(newest)) = (oldest, newest.map(|newest: i64| newest.min(through))) else {
+        return Ok(Vec::new());
+    };
     if since.is_none() && until.is_none() {
         return Ok(vec![Range { first, last: newest }]);
     }
@@ -43,6 +45,9 @@ pub(super) fn ranges(connection: &Connection, filter: &SearchFilter) -> Result<V
     let mut found: Vec<Range> = Vec::new();
     while let Some(row) = rows.next()? {
         let block: i64 = row.get(0)?;
+        if block << BLOCK_BITS > newest {
+            continue;
+        }
         let one = Range { first: block << BLOCK_BITS, last: (((block + 1) << BLOCK_BITS) - 1).min(newest) };
         match found.last_mut() {
             Some(later) if later.first == one.last + 1 => later.first = one.first,

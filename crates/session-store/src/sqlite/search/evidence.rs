@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use super::Search;
 use super::read::Candidate;
+use crate::model::Pool;
 use crate::search::dates;
 use crate::search::fuse::{PASSAGE, Weights, session_frequency};
-use crate::sqlite::counters;
 use crate::sqlite::failure::Failure;
 
 /// Sessions that are looked at closely, at least and for each hit that is wanted; the others by what was found of them.
@@ -22,9 +22,8 @@ pub(super) struct Worth(pub(super) Vec<f64>);
 impl Search<'_> {
     /// Ranks candidates and their sessions by all evidence.
     pub(super) fn fuse(&mut self, found: &mut [Candidate], limit: usize) -> Result<Worth, Failure> {
-        let count = counters::value(self.connection, counters::SESSIONS)?.max(1.0);
-        let words = counters::value(self.connection, counters::WORDS)?;
-        let (event_length, session_length) = ((words / self.documents).max(1.0), (words / count).max(1.0));
+        let Pool { events, words, sessions: count, .. } = self.pool;
+        let (event_length, session_length) = ((words / events).max(1.0), (words / count).max(1.0));
         let mut members: Vec<Vec<usize>> = vec![Vec::new(); self.sessions.len()];
         for (index, one) in found.iter().enumerate() {
             members[one.session].push(index);
@@ -60,7 +59,8 @@ impl Search<'_> {
                 && let Some(owner) = self.owner(session)?
             {
                 let known: f64 = all.iter().map(|&index| found[index].length as f64).sum();
-                let length = known + (owner.events - all.len() as f64).max(0.0) * event_length;
+                let events = if self.later { self.events_of(session)? } else { owner.events };
+                let length = known + (events - all.len() as f64).max(0.0) * event_length;
                 for &(term, part) in &dates {
                     held[term] = f32::from(u8::from(owner.began.is_some_and(|began| dates::holds(part, began))));
                 }
@@ -124,6 +124,16 @@ impl Search<'_> {
         Weights::new(self.query, count, &frequencies)
     }
 
+    /// Events that a session had when the pool was made: its row may count later ones.
+    fn events_of(&self, session: usize) -> Result<f64, Failure> {
+        let sql = self.over("SELECT count(*) FROM session_events WHERE session_id = ?1 AND seq <= ?2");
+        let mut select = self.connection.prepare_cached(&sql)?;
+        let counts = select
+            .query_map((&self.sessions[session].id, self.pool.through), |row| row.get::<_, i64>(0))?
+            .collect::<rusqlite::Result<Vec<i64>>>()?;
+        Ok(counts.into_iter().sum::<i64>() as f64)
+    }
+
     /// The newest events of a session, in their order, at most `limit`.
     pub(super) fn order(&self, session: &str, limit: usize) -> Result<Vec<i64>, Failure> {
         for table in ["session_events", "archived_events"] {
@@ -131,11 +141,12 @@ impl Search<'_> {
                 break;
             }
             let sql = format!(
-                "SELECT seq FROM {table} WHERE session_id = ?1 ORDER BY timestamp DESC, sequence DESC, seq DESC LIMIT ?2"
+                "SELECT seq FROM {table} WHERE session_id = ?1 AND seq <= ?3
+                 ORDER BY timestamp DESC, sequence DESC, seq DESC LIMIT ?2"
             );
             let mut select = self.connection.prepare_cached(&sql)?;
             let mut seqs = select
-                .query_map((session, i64::try_from(limit).unwrap_or(i64::MAX)), |row| row.get(0))?
+                .query_map((session, i64::try_from(limit).unwrap_or(i64::MAX), self.pool.through), |row| row.get(0))?
                 .collect::<rusqlite::Result<Vec<i64>>>()?;
             if !seqs.is_empty() {
                 seqs.reverse();

@@ -4,6 +4,7 @@ use rusqlite::Connection;
 
 use super::expression;
 use crate::analysis::Analyser;
+use crate::model::Pool;
 use crate::search::query::{Query, Term};
 use crate::search::text::each_text;
 use crate::sqlite::failure::Failure;
@@ -33,19 +34,18 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    pub(super) fn new(connection: &Connection) -> Result<Self, Failure> {
-        let bound = |sql: &str| -> Result<Option<i64>, Failure> {
-            Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
-        };
-        let oldest = bound("SELECT min(seq) FROM session_events")?.unwrap_or(0);
-        let newest = bound("SELECT max(seq) FROM session_events")?.unwrap_or(0);
-        Ok(Self { newest, span: (newest - oldest + 1) as f64 })
+    /// Over the events up to the newest of `pool`.
+    pub(super) fn new(connection: &Connection, pool: &Pool) -> Result<Self, Failure> {
+        let oldest: Option<i64> =
+            connection.prepare_cached("SELECT min(seq) FROM session_events")?.query_row([], |row| row.get(0))?;
+        let newest = pool.through;
+        Ok(Self { newest, span: (newest - oldest.unwrap_or(0) + 1) as f64 })
     }
 
     /// About how many events hold `term`.
     pub(super) fn events(&self, connection: &Connection, term: &Term) -> Result<f64, Failure> {
         let mut probe = connection.prepare_cached(expression::NEWEST)?;
-        let mut rows = probe.query((expression::term(term), i64::MIN, i64::MAX, PROBE as i64))?;
+        let mut rows = probe.query((expression::term(term), i64::MIN, self.newest, PROBE as i64))?;
         let mut count = 0_usize;
         let mut last = self.newest;
         while let Some(row) = rows.next()? {
@@ -58,9 +58,11 @@ impl Probe {
     }
 }
 
-pub(super) fn estimate(connection: &Connection, query: &Query, documents: f64) -> Result<Frequencies, Failure> {
-    let probe = Probe::new(connection)?;
-    let shares = if documents < SMALL { vec![0.0; query.terms.len()] } else { prefix_shares(connection, query)? };
+pub(super) fn estimate(connection: &Connection, query: &Query, pool: &Pool) -> Result<Frequencies, Failure> {
+    let documents = pool.events;
+    let probe = Probe::new(connection, pool)?;
+    let shares =
+        if documents < SMALL { vec![0.0; query.terms.len()] } else { prefix_shares(connection, query, pool.through)? };
     let mut found = Frequencies { events: Vec::with_capacity(query.terms.len()), common: Vec::new() };
     for (term, share) in query.terms.iter().zip(shares) {
         found.common.push(share >= COMMON_SHARE);
@@ -70,12 +72,13 @@ pub(super) fn estimate(connection: &Connection, query: &Query, documents: f64) -
 }
 
 /// For each prefix: the share of the newest events that hold it. 0 for whole words.
-fn prefix_shares(connection: &Connection, query: &Query) -> Result<Vec<f64>, Failure> {
+fn prefix_shares(connection: &Connection, query: &Query, through: i64) -> Result<Vec<f64>, Failure> {
     let mut counts = vec![0_usize; query.terms.len()];
     let mut read = 0_usize;
     if query.terms.iter().any(|term| term.prefix) {
-        let mut select = connection.prepare_cached("SELECT data FROM session_events ORDER BY seq DESC LIMIT ?1")?;
-        let mut rows = select.query([SAMPLE])?;
+        let mut select =
+            connection.prepare_cached("SELECT data FROM session_events WHERE seq <= ?2 ORDER BY seq DESC LIMIT ?1")?;
+        let mut rows = select.query([SAMPLE, through])?;
         let mut analyser = Analyser::default();
         while let Some(row) = rows.next()? {
             read += 1;

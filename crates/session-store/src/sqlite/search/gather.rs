@@ -73,17 +73,18 @@ impl Search<'_> {
     fn asked(&self, few: f64) -> Vec<bool> {
         let clauses = &self.query.clauses;
         let events = |index: usize| {
-            let parts = clauses[index].parts.iter().map(|&part| self.frequencies[part]).fold(self.documents, f64::min);
+            let parts =
+                clauses[index].parts.iter().map(|&part| self.frequencies[part]).fold(self.pool.events, f64::min);
             parts + clauses[index].whole.map_or(0.0, |whole| self.frequencies[whole])
         };
         let mut order: Vec<usize> = (0..clauses.len()).collect();
         order.sort_by(|a, b| events(*a).total_cmp(&events(*b)));
         let mut asked = vec![false; clauses.len()];
-        let mut expected = self.documents;
+        let mut expected = self.pool.events;
         for index in order {
             if expected > few && !clauses[index].parts.iter().any(|&part| self.common[part]) {
                 asked[index] = true;
-                expected *= events(index) / self.documents;
+                expected *= events(index) / self.pool.events;
             }
         }
         asked

@@ -12,7 +12,7 @@ use super::expression;
 use super::frequency::{Frequencies, Probe};
 use super::vocabulary::{self, Read};
 use crate::analysis::stem;
-use crate::model::SearchFilter;
+use crate::model::{Pool, SearchFilter};
 use crate::search::dates;
 use crate::search::query::{Also, Query, Term};
 use crate::search::spelling::{MIN_PART_CHARS, distance, forgiven, slips, swaps};
@@ -56,6 +56,8 @@ struct Mender<'m> {
     /// is not held is more often another word than a slip.
     most: usize,
     first: bool,
+    /// The newest event that counts.
+    through: i64,
 }
 
 /// A word that events of the filter hold, and in about how many.
@@ -66,7 +68,8 @@ pub(super) fn mend(
     connection: &Connection,
     query: &mut Query,
     (filter, only): (&SearchFilter, Option<&str>),
-    (frequencies, documents): (&mut Frequencies, f64),
+    frequencies: &mut Frequencies,
+    pool: &Pool,
 ) -> Result<Mended, Failure> {
     let few = query.clauses.len() <= FEW_WORDS;
     let held = |term: usize| frequencies.events[term];
@@ -76,7 +79,8 @@ pub(super) fn mend(
     let mut changes: Vec<(usize, Term)> = Vec::new();
     let asked = query.clone();
     let most = if asked.clauses.len() <= TWO_SLIPS_WORDS || lost * 2 > asked.clauses.len() { 2 } else { 1 };
-    let mut mender = Mender { connection, query: &asked, filter, only, read: None, most, first: few };
+    let mut mender =
+        Mender { connection, query: &asked, filter, only, read: None, most, first: few, through: pool.through };
     let open = |clause: &&crate::search::query::Clause| !clause.phrase;
     let mut left = MENDED;
     for clause in asked.clauses.iter().filter(open) {
@@ -96,7 +100,7 @@ pub(super) fn mend(
         for &part in &clause.parts {
             let term = &asked.terms[part];
             let single = clause.parts.len() == 1;
-            let rare = held(part) <= HARDLY && documents >= MANY && single && few && only.is_none();
+            let rare = held(part) <= HARDLY && pool.events >= MANY && single && few && only.is_none();
             if term.prefix || dates.contains(&part) || left == 0 || (held(part) > 0.0 && !rare) {
                 continue;
             }
@@ -112,7 +116,7 @@ pub(super) fn mend(
     let behind = mender.read.as_ref().is_some_and(|read| !read.all) && only.is_none();
     let mut notes = Vec::new();
     if !changes.is_empty() {
-        let probe = Probe::new(connection)?;
+        let probe = Probe::new(connection, pool)?;
         for (part, new) in changes {
             notes.push((part, note(&query.terms[part], &new, frequencies.events[part] > 0.0)));
             frequencies.events[part] = probe.events(connection, &new)?;
@@ -270,7 +274,7 @@ impl Mender<'_> {
     fn count(&self, term: &Term) -> Result<i64, Failure> {
         let mut probe = self.connection.prepare_cached(expression::NEWEST)?;
         let matching = expression::any(term, self.query, self.filter);
-        let mut rows = probe.query((matching, i64::MIN, i64::MAX, COUNTED))?;
+        let mut rows = probe.query((matching, i64::MIN, self.through, COUNTED))?;
         let mut count = 0;
         while rows.next()?.is_some() {
             count += 1;

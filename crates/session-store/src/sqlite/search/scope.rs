@@ -102,7 +102,7 @@ fn narrow(
         return Ok(Some((sql, values)));
     }
     if filter.since.is_some() || filter.until.is_some() {
-        let ranges = blocks::ranges(connection, filter)?;
+        let ranges = blocks::ranges(connection, filter, i64::MAX)?;
         let length: i64 = ranges.iter().map(blocks::Range::length).sum();
         if length > cap as i64 * TOUCHED || ranges.len() > 100 {
             return Ok(None);
