@@ -2,6 +2,7 @@
 
 mod auth;
 pub(crate) mod body;
+mod ending;
 mod gate;
 mod listener;
 mod sockets;
@@ -23,6 +24,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 pub use auth::{Auth, Caller, Refused, TokenJudge, Visit, address};
+pub use ending::Ending;
 pub use gate::Gate;
 pub use listener::{BindRequest, Holder, Listener, bind, holder};
 pub use sockets::{caller, folder_of};

@@ -21,7 +21,7 @@ use oneiric::token::Scope;
 use serde_json::{Map, Value, json};
 
 use crate::http::body::{ReadBody, discard, read_body};
-use crate::http::{Auth, Caller, Visit, address};
+use crate::http::{Auth, Caller, Ending, Visit, address};
 use crate::mcp::{Arguments, MAX_BODY_BYTES, ServerCard, ToolDescription, ToolSet, json as json_response};
 
 pub use problem::Problem;
@@ -108,7 +108,7 @@ impl Api {
     }
 
     /// Judges the token in the header.
-    fn admit(&self, request: &Request, what: &str, needed: Scope) -> Result<Caller, Box<Response<Body>>> {
+    fn admit(&self, request: &Request, what: &str, needed: Scope) -> Result<(Caller, Ending), Box<Response<Body>>> {
         let from = address(request.extensions());
         let visit = Visit { door: "rest", from: &from, what };
         self.0.auth.admit(visit, request.headers(), needed).map_err(|refused| Box::new(problem::refusal(&refused)))
@@ -116,16 +116,22 @@ impl Api {
 
     async fn handle(&self, route: &'static Route, tool: &ToolDescription, request: Request) -> Response<Body> {
         let what = format!("{} {BASE}{}", route.verb.as_str(), route.path);
-        let caller = match self.admit(&request, &what, tool.scope) {
-            Ok(caller) => caller,
+        let (caller, ending) = match self.admit(&request, &what, tool.scope) {
+            Ok(admitted) => admitted,
             Err(refusal) => {
                 discard(request.into_body(), MAX_BODY_BYTES).await;
                 return *refusal;
             }
         };
         match self.answer(route, tool, &caller, request).await {
-            Ok(response) => response,
-            Err(problem) => problem.into_response(),
+            Ok(response) => {
+                ending.tell(None);
+                response
+            }
+            Err(problem) => {
+                ending.tell(Some(problem.code()));
+                problem.into_response()
+            }
         }
     }
 

@@ -23,6 +23,12 @@ pub enum Outcome {
     Allowed,
     /// It was turned away.
     Denied,
+    /// What was let through was done.
+    Done,
+    /// What was let through failed; `why` is the error's code.
+    Failed,
+    /// What was let through has no known end: the caller left, or nothing was called.
+    Unknown,
 }
 
 /// One line.
@@ -40,7 +46,7 @@ pub struct Act<'a> {
     pub token_id: &'a str,
     /// The tool or route that was asked for.
     pub what: &'a str,
-    /// Why it was turned away; empty when it was not.
+    /// Why it was turned away, or the code of its failure; else empty.
     pub why: &'a str,
 }
 
@@ -69,6 +75,9 @@ impl AuditLog {
         let outcome = match act.outcome {
             Outcome::Allowed => "allowed",
             Outcome::Denied => "denied",
+            Outcome::Done => "done",
+            Outcome::Failed => "failed",
+            Outcome::Unknown => "unknown",
         };
         let mut line = format!("time={} outcome={outcome}", self.clock.now());
         let fields = [

@@ -158,7 +158,12 @@ pub fn main() -> ExitCode {
     let mut surroundings = Surroundings::from_process();
     surroundings.args.extend(cli.token.map(|token| ("token".to_owned(), token)));
     let permitted = token::permit(matches.subcommand_name().unwrap_or_default(), &surroundings);
-    match permitted.and_then(|()| run(cli.command, surroundings)) {
+    let done = permitted.and_then(|ending| {
+        let done = run(cli.command, surroundings);
+        ending.tell(done.as_ref().err().map(|fault| fault.kind().code()));
+        done
+    });
+    match done {
         Ok(code) => code,
         Err(fault) => {
             let _ = writeln!(std::io::stderr(), "error: {fault}");

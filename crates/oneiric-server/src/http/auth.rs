@@ -11,6 +11,7 @@ use oneiric::audit::{Act, AuditLog, Outcome};
 use oneiric::token::Scope;
 use serde_json::json;
 
+use super::ending::Ending;
 use crate::mcp::json as json_response;
 
 /// Who a good token stands for.
@@ -114,32 +115,34 @@ impl Auth {
         }
     }
 
-    /// Whether `caller` may do what takes `needed`. What may change something leaves a line.
+    /// Whether `caller` may do what takes `needed`. What may change something leaves a line, and another by its [`Ending`].
     ///
     /// # Errors
     /// [`Refused::Scope`], and a line in the audit log.
-    pub fn permit(&self, visit: Visit<'_>, caller: &Caller, needed: Scope) -> Result<(), Refused> {
-        let Some(guarded) = &self.0 else { return Ok(()) };
+    pub fn permit(&self, visit: Visit<'_>, caller: &Caller, needed: Scope) -> Result<Ending, Refused> {
+        let Some(guarded) = &self.0 else { return Ok(Ending::default()) };
         if !caller.may(needed) {
             return Err(guarded.refuse(visit, caller, Refused::Scope(needed)));
         }
-        if needed > Scope::Read {
-            guarded.record(visit, caller, Outcome::Allowed, "");
+        if needed == Scope::Read {
+            return Ok(Ending::default());
         }
-        Ok(())
+        let act = Guarded::act(visit, caller, Outcome::Allowed, "");
+        guarded.audit.record(&act);
+        Ok(Ending::of(&guarded.audit, &act, visit.door))
     }
 
     /// The header alone, and the scope: for doors without arguments.
     ///
     /// # Errors
     /// [`Refused`], and a line in the audit log.
-    pub fn admit(&self, visit: Visit<'_>, headers: &HeaderMap, needed: Scope) -> Result<Caller, Refused> {
+    pub fn admit(&self, visit: Visit<'_>, headers: &HeaderMap, needed: Scope) -> Result<(Caller, Ending), Refused> {
         let caller = match self.by_header(visit, headers)? {
             Some(caller) => caller,
             None => self.by_argument(visit, None)?,
         };
-        self.permit(visit, &caller, needed)?;
-        Ok(caller)
+        let ending = self.permit(visit, &caller, needed)?;
+        Ok((caller, ending))
     }
 }
 
@@ -151,14 +154,14 @@ impl Guarded {
     }
 
     fn refuse(&self, visit: Visit<'_>, caller: &Caller, refused: Refused) -> Refused {
-        self.record(visit, caller, Outcome::Denied, &refused.reason());
+        self.audit.record(&Self::act(visit, caller, Outcome::Denied, &refused.reason()));
         refused
     }
 
-    fn record(&self, visit: Visit<'_>, caller: &Caller, outcome: Outcome, why: &str) {
+    fn act<'a>(visit: Visit<'a>, caller: &'a Caller, outcome: Outcome, why: &'a str) -> Act<'a> {
         let who = if caller.subject.is_empty() { "-" } else { &caller.subject };
         let Visit { door, from, what } = visit;
-        self.audit.record(&Act { outcome, door, from, who, token_id: &caller.token_id, what, why });
+        Act { outcome, door, from, who, token_id: &caller.token_id, what, why }
     }
 }
 

@@ -9,8 +9,9 @@ use rmcp::model::{CallToolResult, MetaObject, RequestId};
 use serde::Serialize;
 
 use super::envelope::CallParams;
-use super::tool::{Arguments, ToolSet};
+use super::tool::{Arguments, ToolError, ToolSet};
 use super::visit::{Guest, completed};
+use crate::http::Ending;
 
 /// The revision whose calls stand alone.
 pub(super) const STATELESS: &str = "2026-07-28";
@@ -29,6 +30,7 @@ pub(crate) async fn answer(
     id: Option<&RequestId>,
     call: &CallParams<'_>,
     guest: Option<&dyn Guest>,
+    ending: &Ending,
 ) -> Option<Vec<u8>> {
     let id = id?;
     let meta = call.meta.as_ref()?;
@@ -58,6 +60,7 @@ pub(crate) async fn answer(
         }
         None => tools.call(tool.name, arguments).await,
     };
+    ending.tell(answer.as_ref().err().map(ToolError::code));
     let mut result = match answer {
         Ok(value) => CallToolResult::structured(value),
         Err(error) => CallToolResult::structured_error(error.to_value()),

@@ -20,7 +20,7 @@ use super::sessions::{Doors, Served, Services};
 use super::tool::ToolSet;
 use super::visit::{Guest, Pass, Passer, Reception, short};
 use crate::http::body::{ReadBody, discard, read_body};
-use crate::http::{Auth, Caller, Refused, Visit, address};
+use crate::http::{Auth, Caller, Ending, Refused, Visit, address};
 
 /// Largest request body in bytes.
 pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
@@ -94,8 +94,8 @@ impl Endpoint {
         };
         let envelope = Envelope::read(&bytes);
         let call = envelope.as_ref().ok().and_then(Envelope::call);
-        let caller = match self.auth.is_on().then(|| self.admit(visit, caller, call.as_ref())).transpose() {
-            Ok(caller) => caller.unwrap_or_default(),
+        let (caller, ending) = match self.auth.is_on().then(|| self.admit(visit, caller, call.as_ref())).transpose() {
+            Ok(admitted) => admitted.unwrap_or_default(),
             Err(refused) => return refused.into_response(),
         };
         let envelope = match envelope {
@@ -105,10 +105,12 @@ impl Endpoint {
         if let Some(call) = &call {
             let guest = self.passer(&parts, call, &caller).await;
             let tools = self.tools.as_ref();
-            let answer = direct::answer(tools, &parts.headers, envelope.id.as_ref(), call, guest.as_deref()).await;
+            let id = envelope.id.as_ref();
+            let answer = direct::answer(tools, &parts.headers, id, call, guest.as_deref(), &ending).await;
             if let Some(answer) = answer {
                 return json(StatusCode::OK, answer);
             }
+            parts.extensions.insert(ending);
             if let Some(guest) = guest {
                 parts.extensions.insert(Pass(guest));
             }
@@ -154,7 +156,7 @@ impl Endpoint {
         visit: Visit<'_>,
         caller: Option<Caller>,
         call: Option<&CallParams<'_>>,
-    ) -> Result<Caller, Refused> {
+    ) -> Result<(Caller, Ending), Refused> {
         let tool = call.and_then(|call| self.tools.find(&call.name));
         // Names that are none of ours are anybody's text, which has no place in an audit log.
         let visit = Visit { what: tool.map_or("/mcp", |tool| tool.name), ..visit };
@@ -162,8 +164,8 @@ impl Endpoint {
             Some(caller) => caller,
             None => self.auth.by_argument(visit, call.and_then(CallParams::token).as_deref())?,
         };
-        self.auth.permit(visit, &caller, tool.map_or(Scope::Read, |tool| tool.scope))?;
-        Ok(caller)
+        let ending = self.auth.permit(visit, &caller, tool.map_or(Scope::Read, |tool| tool.scope))?;
+        Ok((caller, ending))
     }
 }
 

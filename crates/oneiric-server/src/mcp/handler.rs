@@ -21,8 +21,9 @@ use rmcp::{RoleServer, ServerHandler};
 use super::library::Library;
 use super::schema::for_list;
 use super::sessions::Served;
-use super::tool::{Arguments, Effect, ToolDescription, ToolSet, unknown_tool};
+use super::tool::{Arguments, Effect, ToolDescription, ToolError, ToolSet, unknown_tool};
 use super::visit::{Connection, Guest, Pass, Reception, completed};
+use crate::http::Ending;
 use presence::Presence;
 
 /// How a server presents itself to clients.
@@ -203,6 +204,9 @@ impl ServerHandler for Handler {
             answer = call => answer,
             () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled by the client", None)),
         };
+        if let Some(ending) = parts(&context).and_then(|parts| parts.extensions.get::<Ending>()) {
+            ending.tell(answer.as_ref().err().map(ToolError::code));
+        }
         let mut result = result_of(answer);
         result.meta = guest.and_then(|guest| guest.meta()).map(MetaObject);
         Ok(result.into())

@@ -18,6 +18,11 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// For programs.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
     /// `code` is for programs, `detail` for people.
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         Self { status, code: code.to_owned(), detail: detail.into(), more: Map::new() }

@@ -12,7 +12,7 @@ use oneiric::moment;
 use oneiric::process;
 use oneiric::settings::Surroundings;
 use oneiric::token::Scope;
-use oneiric_server::http::Visit;
+use oneiric_server::http::{Ending, Visit};
 
 use super::ask::Context;
 use super::output;
@@ -107,11 +107,11 @@ fn needed(command: &str) -> Option<Scope> {
 ///
 /// # Errors
 /// Denied, as the server would say it, with a line in the audit log; configuration.
-pub(super) fn permit(command: &str, surroundings: &Surroundings) -> Result<()> {
-    let Some(needed) = needed(command) else { return Ok(()) };
+pub(super) fn permit(command: &str, surroundings: &Surroundings) -> Result<Ending> {
+    let Some(needed) = needed(command) else { return Ok(Ending::default()) };
     let settings = launch::load(surroundings)?;
-    let Some(token) = settings.secret("token") else { return Ok(()) };
-    let Some(access) = Access::from_settings(&settings)? else { return Ok(()) };
+    let Some(token) = settings.secret("token") else { return Ok(Ending::default()) };
+    let Some(access) = Access::from_settings(&settings)? else { return Ok(Ending::default()) };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let auth = access.door(Arc::clone(&clock), AuditLog::in_dir(settings.home().logs(), clock));
     let visit = Visit { door: "cli", from: "local", what: command };

@@ -190,6 +190,13 @@ fn scopes_decide_by_every_door_and_changing_acts_are_written_down() {
             line.contains("outcome=allowed") && line.contains("who=ada") && line.contains("from=127.0.0.1:"),
             "{line}"
         );
+        let line = audit(&home)[before + 2].clone();
+        assert!(line.contains("outcome=done") && line.contains("what=track_session_start"), "{line}");
+        let call = mcp::tool_call(revision, 1, "track_session_end", json!({ "session_id": "nobody" }));
+        post_mcp(server.port(), revision, &call, &[&writer]);
+        let lines = audit(&home).split_off(before + 3);
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[1].contains("outcome=failed") && lines[1].contains("why="), "{lines:?}");
     }
     let body = json!({ "component_name": "curl" }).to_string();
     let post = |token: &str| {

@@ -8,6 +8,7 @@ mod damaged_files;
 mod full_disk;
 mod full_disk_upkeep;
 mod guide;
+mod guide_lines;
 mod http_input;
 mod kills;
 mod left_log;

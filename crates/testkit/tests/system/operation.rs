@@ -221,6 +221,53 @@ fn a_kill_while_a_backup_is_made_or_restored_leaves_nothing_half() {
 }
 
 #[test]
+fn kills_of_upkeep_while_a_server_writes_lose_nothing() {
+    let home = home_with_sessions(150);
+    home.session_buddy(["backup", "create"]).run().expect_success();
+    let whole = home.session_buddy(["export", "--archived"]).run().expect_success().stdout.clone();
+    fs::write(home.work().join("all.jsonl"), &whole).unwrap();
+    let file = home.work().join("all.jsonl").to_string_lossy().into_owned();
+    let mut chance = Chance::printed("kills of upkeep while a server writes");
+    let mut told = 0;
+    for round in 0..15 {
+        let server = Server::start(&home);
+        let lines: [&[&str]; 5] = [
+            &["vacuum"],
+            &["archive-sessions"],
+            &["import", &file],
+            &["backup", "create"],
+            &["restore-sessions", "--all"],
+        ];
+        let line = lines[usize::try_from(chance.below(5)).unwrap()];
+        let mut command = home.session_buddy(line.iter().copied()).spawn_without_input();
+        let until = chance.below(8);
+        for _ in 0..until {
+            let told_now = server.tool("add_message", json!({ "session_id": "notes", "text": format!("note {told}") }));
+            assert_ne!(told_now["isError"], true, "{told_now}");
+            told += 1;
+        }
+        command.kill();
+        if round % 2 == 0 {
+            server.kill();
+        } else {
+            server.stop();
+        }
+        assert_eq!(sql(&home, "PRAGMA integrity_check"), "ok", "after {line:?}");
+    }
+    let all =
+        "SELECT count(*) FROM (SELECT event_id FROM session_events UNION ALL SELECT event_id FROM archived_events)";
+    let notes = sql(&home, "SELECT count(*) FROM session_events WHERE data LIKE '%note %'");
+    assert_eq!(notes, told.to_string(), "every note that was acknowledged is there once");
+    assert_eq!(sql(&home, all), sql(&home, &all.replace("count(*)", "count(DISTINCT event_id)")));
+    home.session_buddy(["import", &file]).run().expect_success();
+    let now =
+        home.session_buddy(["export", "--archived", "--session", "old-0042"]).run().expect_success().stdout.clone();
+    let was = whole.lines().filter(|line| line.contains("\"old-0042\"") && line.contains("\"event\"")).count();
+    assert_eq!(now.lines().filter(|line| line.contains("\"event\"")).count(), was);
+    home.session_buddy(["doctor", "--deep"]).run().expect_no_internals();
+}
+
+#[test]
 fn sync_says_that_it_is_off_and_by_which_setting() {
     let home = TestHome::patient();
     let status = home.sh("session-buddy sync-status").run();

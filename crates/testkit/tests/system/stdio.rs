@@ -182,3 +182,24 @@ fn the_handshake_is_answered_quickly_and_no_process_is_started_for_it() {
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     assert_eq!(children.trim(), "", "it has helper processes");
 }
+
+#[test]
+fn a_child_asks_its_parent_for_no_token_while_http_of_the_same_home_does() {
+    for revision in Revision::ALL {
+        let home = TestHome::new();
+        let mut client = StdioClient::start(&server(&home));
+        if revision == Revision::V2025_11_25 {
+            client.handshake();
+        }
+        // What writes and what an administrator does, without any token; a bad one is not looked at either.
+        let started = client.tool(revision, "track_session_start", session_start("mine", 0));
+        assert_ne!(started["isError"], true, "{started}");
+        let session = &started["structuredContent"]["session_id"];
+        let told = json!({ "session_id": session, "text": "by my own child", "token": "not.a.token" });
+        assert_ne!(client.tool(revision, "add_message", told)["isError"], true);
+        let archived = client.tool(revision, "archive_sessions", json!({ "days": 30 }));
+        assert_ne!(archived["isError"], true, "{archived}");
+        // Whoever started the child may read the secret: nobody is let through or turned away, so nothing is written down.
+        assert!(!home.session_buddy_home().join("logs/audit.log").exists());
+    }
+}

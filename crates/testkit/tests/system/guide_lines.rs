@@ -1,0 +1,53 @@
+//! Lines of the guide that stand apart from its way from installation to verification: section 6.1, issue 5, and the morning
+//! checks of section 8.1.
+
+use testkit::{Server, TestHome, model};
+
+#[test]
+fn issue_5_semantic_search_is_diagnosed_and_mended_as_printed() {
+    let home = TestHome::patient().with_var("SESSION_BUDDY_EMBEDDING_MODEL", "tiny");
+    let server = Server::start(&home);
+    home.session_buddy(["add-message", "--session", "notes", "workflow orchestration at night"]).run().expect_success();
+    let told = home.session_buddy(["health"]).run();
+    assert!(told.expect_success().stdout.contains("models pull"), "health says what mends it: {told}");
+    let shown = home.sh("session-buddy config | grep semantic").run();
+    assert!(shown.expect_success().stdout.contains("semantic_search.enabled"), "{shown}");
+    // In the place of the download, which needs the hub.
+    let made = model::folder(&home.work(), "made", 0, 1).to_string_lossy().into_owned();
+    home.session_buddy(["models", "import", "--name", "tiny", "--accept-digest", &made]).run().expect_success();
+    let listed = home.sh("ls -lh ~/.session-buddy/models/").run();
+    assert!(listed.expect_success().stdout.contains("tiny"), "{listed}");
+    let script =
+        "export SESSION_BUDDY_SEMANTIC_SEARCH=true\nsession-buddy search \"workflow orchestration\" --search-type text";
+    let found = home.sh(script).run();
+    assert!(found.expect_success().stdout.contains("workflow orchestration at night"), "{found}");
+    assert!(found.stderr.is_empty(), "{found}");
+    let found = home.sh("session-buddy search \"workflow orchestration\"").run();
+    assert!(found.expect_success().stdout.contains("workflow orchestration at night"), "{found}");
+    let off = home
+        .sh("export SESSION_BUDDY_SEMANTIC_SEARCH=false\nsession-buddy config | grep semantic_search.enabled")
+        .run();
+    assert!(off.expect_success().stdout.contains("false"), "{off}");
+    server.stop();
+}
+
+#[test]
+fn the_morning_checks_of_section_8_1_run_to_the_letter() {
+    let home = TestHome::patient();
+    let server = Server::start(&home);
+    home.mahavishnu(["shell", "-c", "ps()"]).run().expect_success();
+    server.expect_all_delivered(&home);
+    // One that is still open.
+    home.session_buddy(["add-message", "--session", "notes", "since yesterday"]).run().expect_success();
+    let script = "set -e\n\
+        # Check service health\nmahavishnu mcp health\nsession-buddy health\n\n\
+        # Check active sessions\nsession-buddy list-sessions --status active\n\n\
+        # Check error rate\nmahavishnu logs --level ERROR --since 24h\n\n\
+        # Check disk space\ndf -h ~/.session-buddy/\n";
+    let done = home.sh(script).run();
+    done.expect_success().expect_no_internals();
+    for line in ["✓ Session-Buddy MCP server: healthy", "✓ Database: connected", "Session ID", "Filesystem"] {
+        assert!(done.stdout.contains(line), "'{line}' is missing: {done}");
+    }
+    server.stop();
+}
