@@ -32,6 +32,7 @@ pub use sockets::{caller, folder_of};
 use crate::health::HealthSource;
 use crate::mcp::{Endpoint, json as json_response};
 use crate::metrics::MetricsSource;
+use crate::rest::bulk::BODY_LIMIT;
 use crate::rest::{Api, Problem};
 
 /// Longest time a request may take.
@@ -109,7 +110,9 @@ async fn guard(State(site): State<Site>, request: Request, next: Next) -> Respon
             &format!("403 Forbidden: {reason}; add it to server.allowed_hosts if it is meant"),
         );
     }
-    match tokio::time::timeout(site.limit, next.run(request)).await {
+    let slow = site.api.as_ref().is_some_and(|api| api.is_slow(&request));
+    let limit = if slow { BODY_LIMIT } else { site.limit };
+    match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => refusal(StatusCode::GATEWAY_TIMEOUT, "timeout", "the request took too long and was given up"),
     }

@@ -5,6 +5,7 @@
 //! Errors are problem details (RFC 9457). Order of judgement: token and scope, path and method, size, kind, then the call.
 
 mod arguments;
+pub(crate) mod bulk;
 mod document;
 mod problem;
 mod route;
@@ -13,19 +14,22 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::routing::on;
 use axum::{RequestPartsExt, Router};
 use oneiric::clock::Clock;
 use oneiric::token::Scope;
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
 
 use crate::http::body::{ReadBody, discard, read_body};
 use crate::http::{Auth, Caller, Ending, Visit, address};
 use crate::mcp::{Arguments, MAX_BODY_BYTES, ServerCard, ToolDescription, ToolSet, json as json_response};
 
+pub use bulk::{Bulk, Show};
 pub use problem::Problem;
-pub use route::{Asker, Fill, Route, Verb};
+pub use route::{Asker, Fill, Lines, Route, Verb};
 
 /// Where all routes are.
 pub const BASE: &str = "/api/v1";
@@ -41,6 +45,14 @@ struct Inner {
     auth: Auth,
     clock: Arc<dyn Clock>,
     document: String,
+    bulk: Option<Bulky>,
+}
+
+/// Routes of lines, and what is behind them.
+struct Bulky {
+    behind: Arc<dyn Bulk>,
+    tools: Vec<ToolDescription>,
+    room: Arc<Semaphore>,
 }
 
 impl Api {
@@ -53,8 +65,34 @@ impl Api {
         auth: Auth,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let document = document::openapi(&card, tools.as_ref(), routes).to_string();
-        Self(Arc::new(Inner { card, tools, routes, auth, clock, document }))
+        Self::of(card, tools, routes, auth, clock, None)
+    }
+
+    /// The same, with routes of lines: `described` are what they take and answer, `behind` does it.
+    #[must_use]
+    pub fn with_bulk(self, described: Vec<ToolDescription>, behind: Arc<dyn Bulk>) -> Self {
+        let Inner { card, tools, routes, auth, clock, .. } = self.0.as_ref();
+        let bulk = Bulky { behind, tools: described, room: Arc::new(Semaphore::new(bulk::AT_ONCE)) };
+        Self::of(card.clone(), Arc::clone(tools), routes, auth.clone(), Arc::clone(clock), Some(bulk))
+    }
+
+    fn of(
+        card: ServerCard,
+        tools: Arc<dyn ToolSet>,
+        routes: &'static [Route],
+        auth: Auth,
+        clock: Arc<dyn Clock>,
+        bulk: Option<Bulky>,
+    ) -> Self {
+        let find = |route: &Route| find(tools.as_ref(), bulk.as_ref(), route);
+        let document = document::openapi(&card, &find, routes).to_string();
+        Self(Arc::new(Inner { card, tools, routes, auth, clock, document, bulk }))
+    }
+
+    /// Whether requests of this kind may take longer than others.
+    pub(crate) fn is_slow(&self, request: &Request) -> bool {
+        let path = request.uri().path().strip_prefix(BASE);
+        self.0.routes.iter().any(|route| (route.slow || route.lines.is_some()) && Some(route.path) == path)
     }
 
     /// The description as OpenAPI 3.1.
@@ -66,7 +104,8 @@ impl Api {
     pub(crate) fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let mut router = Router::new();
         for route in self.0.routes {
-            let Some(tool) = self.0.tools.find(route.tool).cloned() else { continue };
+            let found = find(self.0.tools.as_ref(), self.0.bulk.as_ref(), route);
+            let Some(tool) = found.cloned() else { continue };
             let api = self.clone();
             let handler = move |request: Request| {
                 let (api, tool) = (api.clone(), tool.clone());
@@ -143,6 +182,9 @@ impl Api {
         request: Request,
     ) -> Result<Response<Body>, Problem> {
         let (mut parts, body) = request.into_parts();
+        if let (Some(lines), Some(bulk)) = (route.lines, &self.0.bulk) {
+            return bulk.answer(lines, route, tool, &parts, body).await;
+        }
         let path: RawPathParams = parts.extract().await.map_err(|_| Problem::bad_path())?;
         let body = match route.verb {
             Verb::Get => Map::new(),
@@ -165,6 +207,36 @@ impl Api {
             response.headers_mut().insert(header::LOCATION, place);
         }
         Ok(response)
+    }
+}
+
+impl Bulky {
+    async fn answer(
+        &self,
+        lines: Lines,
+        route: &'static Route,
+        tool: &ToolDescription,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Response<Body>, Problem> {
+        let given = arguments::gather(route, tool, std::iter::empty(), &parts.uri, Map::new())?;
+        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "others are under way")
+                .with("hint", "try again when they are done"));
+        };
+        let behind = Arc::clone(&self.behind);
+        match lines {
+            Lines::Given => bulk::give(behind, route.tool, given, permit).await,
+            Lines::Taken => bulk::take(behind, route.tool, &parts.headers, body, permit).await,
+        }
+    }
+}
+
+/// What a route is described by.
+fn find<'a>(tools: &'a dyn ToolSet, bulk: Option<&'a Bulky>, route: &Route) -> Option<&'a ToolDescription> {
+    match route.lines {
+        None => tools.find(route.tool),
+        Some(_) => bulk?.tools.iter().find(|tool| tool.name == route.tool),
     }
 }
 

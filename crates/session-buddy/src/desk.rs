@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use session_store::Store;
 use session_store::remember::{Hand, Scribe};
 
+use crate::mcp::keeping::{self, Keeping};
 use crate::mcp::{analytics, events, health, links, remember, resume, search, sessions, upkeep};
 use crate::server::facts::Facts;
 use crate::server::meaning::Semantics;
@@ -54,6 +55,12 @@ pub enum Request {
     SessionLinks(links::SessionLinks),
     /// `analytics_sessions`
     AnalyticsSessions(analytics::AnalyticsSessions),
+    /// `retention_preview`
+    RetentionPreview,
+    /// `list_backups`
+    ListBackups,
+    /// `create_backup`
+    CreateBackup,
     /// `health_check`
     HealthCheck,
 }
@@ -87,6 +94,14 @@ impl Request {
             "resume_context" => Self::ResumeContext(plain(arguments)?.parse()?),
             "link_sessions" => Self::LinkSessions(plain(arguments)?.parse()?),
             "session_links" => Self::SessionLinks(plain(arguments)?.parse()?),
+            "retention_preview" | "list_backups" | "create_backup" => {
+                plain(arguments)?.parse::<keeping::Nothing>()?;
+                match name {
+                    "retention_preview" => Self::RetentionPreview,
+                    "list_backups" => Self::ListBackups,
+                    _ => Self::CreateBackup,
+                }
+            }
             "health_check" => {
                 plain(arguments)?.parse::<health::HealthCheck>()?;
                 Self::HealthCheck
@@ -122,6 +137,7 @@ pub struct Desk {
     facts: Facts,
     hand: Hand,
     semantics: Arc<Semantics>,
+    keeping: Option<Keeping>,
 }
 
 impl Desk {
@@ -135,6 +151,7 @@ impl Desk {
             meters: Arc::new(Meters::default()),
             facts,
             hand: crate::hand::of_process(&Surroundings::default()),
+            keeping: None,
         }
     }
 
@@ -142,6 +159,13 @@ impl Desk {
     #[must_use]
     pub fn written_by(mut self, hand: Hand) -> Self {
         self.hand = hand;
+        self
+    }
+
+    /// Says where backups are, and the rules of retention.
+    #[must_use]
+    pub fn keeping_by(mut self, keeping: Keeping) -> Self {
+        self.keeping = Some(keeping);
         self
     }
 
@@ -189,6 +213,10 @@ impl Desk {
         Scribe::new(store, &self.hand, self.clock.now())
     }
 
+    fn keeping(&self) -> Result<&Keeping, ToolError> {
+        self.keeping.as_ref().ok_or_else(|| Fault::unavailable("this process keeps no backups and no rules").into())
+    }
+
     /// Answers `request`.
     ///
     /// # Errors
@@ -234,6 +262,9 @@ impl Desk {
             Request::ResumeContext(input) => input.run(store.as_ref()),
             Request::LinkSessions(input) => input.run(store.as_ref(), self.clock.now()),
             Request::SessionLinks(input) => input.run(store.as_ref()),
+            Request::RetentionPreview => keeping::preview(self.keeping()?, store.as_ref(), self.clock.now()),
+            Request::ListBackups => keeping::list(self.keeping()?),
+            Request::CreateBackup => keeping::create(self.keeping()?),
             Request::HealthCheck => to_value(&self.facts.report(self.shelf.as_ref())),
         }
     }

@@ -4,6 +4,7 @@ pub mod analytics;
 mod cursor;
 pub mod events;
 pub mod health;
+pub mod keeping;
 pub mod library;
 pub mod links;
 pub mod prompts;
@@ -159,6 +160,27 @@ fn descriptions() -> Vec<ToolDescription> {
             "restore_sessions",
             "Move archived sessions back.",
             Effect::AddsOnce,
+        )
+        .in_profile(Profile::Full)
+        .needing(Scope::Admin),
+        ToolDescription::of::<keeping::Nothing, keeping::Effects>(
+            "retention_preview",
+            "What the rules of retention would delete now.",
+            Effect::Reads,
+        )
+        .in_profile(Profile::Full)
+        .needing(Scope::Admin),
+        ToolDescription::of::<keeping::Nothing, keeping::BackupList>(
+            "list_backups",
+            "Backups of the database, newest first.",
+            Effect::Reads,
+        )
+        .in_profile(Profile::Full)
+        .needing(Scope::Admin),
+        ToolDescription::of::<keeping::Nothing, keeping::BackupShape>(
+            "create_backup",
+            "Make a checked, compressed copy of the database.",
+            Effect::Adds,
         )
         .in_profile(Profile::Full)
         .needing(Scope::Admin),

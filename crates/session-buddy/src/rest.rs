@@ -3,11 +3,13 @@
 //! The route table is all there is; the tools answer (`oneiric_server::rest`). What a person with `curl` should not have to
 //! type is filled in here.
 
+pub mod lines;
+
 use std::env::consts::OS;
 
 use oneiric::clock::Timestamp;
 use oneiric::id::{EventId, SessionId};
-use oneiric_server::rest::{Asker, Route};
+use oneiric_server::rest::{Asker, Lines, Route};
 use serde_json::{Map, Value, json};
 
 /// Every route below `/api/v1`, but those that every program has (`/version`, `/openapi.json`).
@@ -51,6 +53,28 @@ pub const ROUTES: &[Route] = &[
     Route::get("/analytics", "analytics_sessions", "analytics", "Totals, durations and failures of a range of days"),
     Route::get("/events", "list_events", "list_events", "The newest events of all sessions"),
     Route::get("/search", "search", "search", "Find events by words and meaning"),
+    Route {
+        slow: true,
+        ..Route::post("/archive", "archive_sessions", "archive_sessions", "Move old finished sessions to the archive")
+    },
+    Route {
+        slow: true,
+        ..Route::post("/archive/restore", "restore_sessions", "restore_sessions", "Move archived sessions back")
+    },
+    Route::get("/retention", "retention_preview", "retention_preview", "What the rules of retention would delete now"),
+    Route::get("/backups", "list_backups", "list_backups", "Backups of the database, newest first"),
+    Route {
+        slow: true,
+        ..Route::post("/backups", "create_backup", "create_backup", "Make a checked copy of the database")
+    },
+    Route {
+        lines: Some(Lines::Given),
+        ..Route::get("/export", lines::EXPORT, "export", "Whole sessions with their events, as lines of JSON")
+    },
+    Route {
+        lines: Some(Lines::Taken),
+        ..Route::post("/import", lines::IMPORT, "import", "Take in what an export gave; what is known stays as it is")
+    },
     Route::get("/health", "health_check", "health", "State of the server and its parts"),
 ];
 

@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::desk::{Desk, Shelf};
 use crate::mcp::{CARD, Tools};
+use crate::rest::lines::{Lines, descriptions};
 use crate::{PRODUCT, VERSION};
 use figures::Figures;
 use launch::{Launch, Transport};
@@ -80,6 +81,7 @@ impl Server {
         let shelf = Arc::new(archive::Later::new(launch.archive.clone(), Arc::clone(&clock)));
         let desk = Desk::new(Arc::clone(&shelf) as Arc<dyn Shelf>, Arc::clone(&clock), launch.facts.clone())
             .written_by(launch.hand.clone())
+            .keeping_by(launch.keeping.clone())
             .searching_by(Arc::clone(&launch.semantics));
         let desk = Arc::new(desk);
         let lifecycle = Lifecycle::new();
@@ -244,7 +246,9 @@ impl Server {
         let closing = self.lifecycle.token().child_token();
         let handler = self.handler();
         let tools = Arc::new(Tools::new(Arc::clone(&self.desk)));
-        let api = Api::new(CARD, tools, crate::rest::ROUTES, auth.clone(), Arc::clone(&self.clock));
+        let lines = Arc::new(Lines(Arc::clone(&self.desk)));
+        let api = Api::new(CARD, tools, crate::rest::ROUTES, auth.clone(), Arc::clone(&self.clock))
+            .with_bulk(descriptions(), lines);
         let figures = Arc::new(Figures::new(Arc::clone(&self.desk)));
         let site = Site {
             endpoint: launch.mcp.then(|| match launch.fixture {

@@ -3,17 +3,24 @@
 use serde_json::{Map, Value, json};
 
 use super::arguments::{parameters, properties};
-use super::{Route, Verb, problem};
-use crate::mcp::{ServerCard, ToolDescription, ToolSet};
+use super::bulk::LINES;
+use super::{Lines, Route, Verb, problem};
+use crate::mcp::{ServerCard, ToolDescription};
 
 /// The whole document.
-pub(super) fn openapi(card: &ServerCard, tools: &dyn ToolSet, routes: &[Route]) -> Value {
+pub(super) fn openapi<'a>(
+    card: &ServerCard,
+    find: &dyn Fn(&Route) -> Option<&'a ToolDescription>,
+    routes: &[Route],
+) -> Value {
     let mut paths = Map::new();
     let mut schemas = Map::new();
     schemas.insert("Problem".into(), problem::schema());
     for route in routes {
-        let Some(tool) = tools.find(route.tool) else { continue };
-        schemas.insert(answer_name(tool), answer_schema(tool));
+        let Some(tool) = find(route) else { continue };
+        if route.lines != Some(Lines::Given) {
+            schemas.insert(answer_name(tool), answer_schema(tool));
+        }
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         path[route.verb.as_str().to_ascii_lowercase()] = operation(route, tool);
     }
@@ -73,6 +80,9 @@ fn operation(route: &Route, tool: &ToolDescription) -> Value {
                 "schema": with_default(route, parameter.name, parameter.schema),
             })
         })),
+        Verb::Post if route.lines.is_some() => {
+            operation["requestBody"] = json!({ "required": true, "content": lines() });
+        }
         Verb::Post => {
             let members: Map<String, Value> = properties(tool)
                 .filter(|(name, _)| *name != "token" && !route.in_path().any(|inside| inside == *name))
@@ -93,10 +103,18 @@ fn operation(route: &Route, tool: &ToolDescription) -> Value {
             }
         }
     }
+    if route.lines == Some(Lines::Given) {
+        operation["responses"]["200"]["content"] = lines();
+    }
     if !places.is_empty() {
         operation["parameters"] = places.into();
     }
     operation
+}
+
+/// A body of lines.
+fn lines() -> Value {
+    json!({ LINES: { "schema": { "type": "string", "description": "A JSON object a line" } } })
 }
 
 fn is_given(route: &Route, name: &str) -> bool {

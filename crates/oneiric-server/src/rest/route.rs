@@ -32,6 +32,15 @@ impl Verb {
     }
 }
 
+/// Which side of a route is lines of JSON of any length ([`super::Bulk`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lines {
+    /// The answer.
+    Given,
+    /// The body.
+    Taken,
+}
+
 /// What is known of a request beside its arguments.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker<'a> {
@@ -67,6 +76,10 @@ pub struct Route {
     pub fill: Option<Fill>,
     /// Member of the answer that names what was made, and the path where it is, ending before that name.
     pub makes: Option<(&'static str, &'static str)>,
+    /// Whether its answer or its body is lines.
+    pub lines: Option<Lines>,
+    /// Whether it may take longer than other requests.
+    pub slow: bool,
 }
 
 impl Route {
@@ -83,7 +96,19 @@ impl Route {
     }
 
     const fn new(verb: Verb, path: &'static str, tool: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self { verb, path, tool, id, summary, defaults: &[], filled: &[], fill: None, makes: None }
+        Self {
+            verb,
+            path,
+            tool,
+            id,
+            summary,
+            defaults: &[],
+            filled: &[],
+            fill: None,
+            makes: None,
+            lines: None,
+            slow: false,
+        }
     }
 
     /// 201 when it makes something with a place of its own.

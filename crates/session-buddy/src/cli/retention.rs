@@ -4,13 +4,15 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use comfy_table::Cell;
-use oneiric::fault::{Fault, Result};
-use session_store::retention::{self, RetentionRules};
+use oneiric::fault::Result;
+use session_store::retention;
 
 use super::ask::Context;
 use super::backup::database;
 use super::output::{self, Format, cell, note};
 use super::progress::Progress;
+use crate::mcp::keeping::Keeping;
+use crate::server::launch;
 
 /// Rules by which old sessions and events are deleted
 #[derive(Debug, Subcommand)]
@@ -29,28 +31,9 @@ pub(super) struct RetentionArgs {
     format: Format,
 }
 
-/// The rules of the settings.
-///
-/// # Errors
-/// Configuration, naming the rule.
-fn rules(context: &Context) -> Result<RetentionRules> {
-    let days = u32::try_from(context.settings.int("retention.days")).unwrap_or(0);
-    let rules = RetentionRules::parse(
-        days,
-        &context.settings.list("retention.projects"),
-        &context.settings.list("retention.events"),
-    )?;
-    if rules.is_empty() {
-        return Err(Fault::config("no rule of retention is set, so nothing is ever deleted").hint(
-            "set retention.days, retention.projects (such as scratch=14) or retention.events (such as command=90)",
-        ));
-    }
-    Ok(rules)
-}
-
 /// Runs `retention …`.
 pub(super) fn run(command: &RetentionCommand, context: &Context) -> Result<ExitCode> {
-    let rules = rules(context)?;
+    let rules = Keeping::new(&context.settings, &launch::archive(&context.settings)?).rules()?;
     database(context)?;
     let store = context.own_desk()?.store()?;
     match command {

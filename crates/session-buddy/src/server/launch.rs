@@ -18,6 +18,7 @@ use super::facts::Facts;
 use super::meaning::Semantics;
 use super::model::Choice;
 use super::visitors::Own;
+use crate::mcp::keeping::Keeping;
 use crate::settings::CATALOG;
 
 /// Whether sessions are kept on disk.
@@ -95,6 +96,8 @@ pub struct Launch {
     pub mcp: bool,
     /// Arguments as given.
     pub arguments: Vec<String>,
+    /// Backups, and the rules of retention.
+    pub keeping: Keeping,
     /// Facts for health.
     pub facts: Facts,
     /// Search by meaning.
@@ -117,6 +120,7 @@ impl Launch {
         let archive = if mode == Mode::Lite { Archive::Memory } else { archive(settings)? };
         Ok(Self {
             semantics: Arc::new(Semantics::new(Choice::new(settings), &archive, Arc::new(SystemClock))),
+            keeping: Keeping::new(settings, &archive),
             home: settings.home().clone(),
             mode,
             transport: match settings.text("server.transport") {

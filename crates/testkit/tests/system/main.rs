@@ -18,6 +18,7 @@ mod models;
 mod operation;
 mod remember;
 mod rest;
+mod rest_upkeep;
 mod sample;
 mod searching;
 mod secrets;

@@ -94,7 +94,7 @@ fn mismatch(value: &Value, schema: &Value, document: &Value, path: &str) -> Opti
 
 #[test]
 fn every_route_of_the_description_answers_as_it_says() {
-    let home = TestHome::new();
+    let home = TestHome::new().with_var("SESSION_BUDDY_RETENTION__DAYS", "3000");
     let server = Server::start(&home);
     let document = get(&server, "/openapi.json").json();
     assert_eq!(document["openapi"], "3.1.0");
@@ -108,6 +108,9 @@ fn every_route_of_the_description_answers_as_it_says() {
         ("add_checkpoint", json!({ "note": "half way", "todos": ["tests"] })),
         ("add_test_result", json!({ "test_file": "a_test.py", "result": "passed" })),
         ("link_sessions", json!({ "from": other, "to": id })),
+        ("archive_sessions", json!({ "dry_run": true })),
+        ("restore_sessions", json!({ "all": true, "dry_run": true })),
+        ("create_backup", json!({})),
     ];
     let mut seen = BTreeSet::new();
     let operations = document["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
@@ -129,10 +132,19 @@ fn every_route_of_the_description_answers_as_it_says() {
                 target.push_str("?query=make&project=shop&limit=2");
             }
             get(&server, &target)
+        } else if name == "import" {
+            let lines = get(&server, "/export").body;
+            http::post(server.port(), "/api/v1/import", &[("Content-Type", "application/x-ndjson")], lines.as_bytes())
+                .unwrap()
         } else {
             let body = bodies.iter().find(|(known, _)| *known == name).map(|(_, body)| body);
             post(&server, &target, body.unwrap_or_else(|| panic!("a body for {name}")))
         };
+        if name == "export" {
+            assert!(operation["responses"]["200"]["content"]["application/x-ndjson"].is_object(), "{operation}");
+            assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/x-ndjson")));
+            continue;
+        }
         let content = &operation["responses"][answer.status.to_string()]["content"]["application/json"]["schema"];
         assert!(content.is_object(), "{name} answered {answer:?}");
         assert_eq!(mismatch(&answer.json(), content, &document, "answer"), None, "{name}: {}", answer.body);
@@ -159,6 +171,13 @@ fn every_route_of_the_description_answers_as_it_says() {
         "resume",
         "list_links",
         "link_sessions",
+        "export",
+        "import",
+        "archive_sessions",
+        "restore_sessions",
+        "retention_preview",
+        "list_backups",
+        "create_backup",
     ] {
         assert!(seen.contains(wanted), "{wanted} is missing: {seen:?}");
     }
