@@ -18,6 +18,7 @@ use std::path::PathBuf;
 
 pub use self::oneiric::ONEIRIC;
 pub use self::surroundings::Surroundings;
+pub use self::trust::read_trusted;
 use self::value::Value;
 use crate::fault::Result;
 use crate::paths::{self, Home};

@@ -3,6 +3,9 @@
 //! Nothing here parses a command line, draws a table or speaks a protocol.
 
 pub mod engine;
+pub mod pools;
 pub mod repos;
 pub mod run;
+pub mod workers;
 pub mod workflows;
+pub mod worktrees;

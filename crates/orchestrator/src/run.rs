@@ -4,8 +4,11 @@ mod descendants;
 mod output;
 mod process;
 mod stop;
+mod terminal;
+mod tmux;
 
 pub use self::descendants::{end_survivors, survivors};
 pub use self::output::{OUTPUT_HEAD, OUTPUT_TAIL, read_output};
-pub use self::process::{CommandJob, run_command};
+pub use self::process::{Around, CommandJob, Tap, run_command, run_command_around};
 pub use self::stop::Stop;
+pub use self::tmux::{Tmux, run_in_tmux};

@@ -17,6 +17,17 @@ pub(super) struct Opened {
     pub distrust: Option<Fault>,
 }
 
+/// A file's text; `None` when there is no such file. `shown` is how messages name it.
+///
+/// # Errors
+/// Configuration, when it cannot be read, is larger than 1 MiB or no UTF-8 text, or when others could have written it.
+pub fn read_trusted(path: &Path, shown: &str) -> Result<Option<String>> {
+    match open(path, shown)? {
+        Some(Opened { distrust: Some(fault), .. }) => Err(fault),
+        opened => Ok(opened.map(|opened| opened.text)),
+    }
+}
+
 /// Opens `path`; `None` when there is no such file. `shown` is how messages name it.
 pub(super) fn open(path: &Path, shown: &str) -> Result<Option<Opened>> {
     let unreadable = |why: String| Fault::config(format!("cannot read {shown}: {why}"));

@@ -13,11 +13,13 @@ use oneiric::clock::Clock;
 use oneiric::paths::plain;
 use oneiric::redact::Redactor;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::descendants::{MARK, end_survivors};
 use super::output::OutputKeeper;
 use super::stop::Stop;
+use super::terminal::{PlainText, TAKES_TERMINAL, open_pty};
 use crate::workflows::fact::{Ending, Outcome};
 
 /// How long output is waited for after the process has ended, when something that it started holds the pipe open.
@@ -44,26 +46,79 @@ pub struct CommandJob {
     pub output: PathBuf,
 }
 
+/// Hears what a process prints.
+pub type Tap<'a> = Box<dyn FnMut(&[u8]) + 'a>;
+
+/// What a process gets beside its variables, and who listens to it.
+#[derive(Default)]
+pub struct Around<'a> {
+    /// What it reads from its standard input; nothing when absent. With a terminal it reads from that.
+    pub input: Option<&'a str>,
+    /// Columns and rows of the terminal that it runs on; a pipe when absent.
+    pub terminal: Option<(u16, u16)>,
+    /// Hears what it prints, as it comes.
+    pub tap: Option<Tap<'a>>,
+}
+
 /// Runs it to its end. Whatever happens, nothing of its process group runs afterwards when it was stopped or ran out of
 /// time; what it left behind on purpose after a good end is left alone, as a shell does.
 #[must_use]
 pub fn run_command(job: &CommandJob, stop: &Stop, redactor: &Redactor, clock: &dyn Clock) -> Ending {
+    run_command_around(job, Around::default(), stop, redactor, clock)
+}
+
+/// The same with an input, on a terminal, or listened to.
+#[must_use]
+pub fn run_command_around(
+    job: &CommandJob,
+    around: Around<'_>,
+    stop: &Stop,
+    redactor: &Redactor,
+    clock: &dyn Clock,
+) -> Ending {
     let begun = clock.monotonic();
-    let (child, reader) = match start(job) {
+    let (child, reader) = match start(job, &around) {
         Ok(started) => started,
         Err(note) => return Ending { exit_code: Some(127), ..Ending::because(Outcome::Failed, note) },
     };
-    let mut running =
-        Running { job, child, reader: Some(reader), keeper: OutputKeeper::new(job.output.clone(), redactor), clock };
+    let mut running = Running {
+        job,
+        child,
+        reader: Some(reader),
+        keeper: OutputKeeper::new(job.output.clone(), redactor),
+        plain: around.terminal.map(|_| PlainText::default()),
+        tap: around.tap,
+        clock,
+    };
     let why = running.watch(stop, begun);
     running.conclude(why)
 }
 
-fn start(job: &CommandJob) -> Result<(Child, OwnedFd), String> {
+fn start(job: &CommandJob, around: &Around<'_>) -> Result<(Child, OwnedFd), String> {
     let program = job.argv.first().ok_or("there is no command")?;
     if !job.dir.is_dir() {
         return Err(format!("{} is no folder", job.dir.display()));
     }
+    if let Some(size) = around.terminal {
+        let (master, slave) = open_pty(size).map_err(|error| format!("no terminal for it: {}", plain(&error)))?;
+        let second = || slave.try_clone().map_err(|error| format!("no terminal for it: {}", plain(&error)));
+        let mut command = Command::new(TAKES_TERMINAL[0]);
+        command.args(&TAKES_TERMINAL[1..]).args(&job.argv).env_clear().envs(&job.env).env("TERM", "xterm-256color");
+        let child = command
+            .env(MARK, &job.mark)
+            .env("PWD", &job.dir)
+            .current_dir(&job.dir)
+            .stdin(second()?)
+            .stdout(second()?)
+            .stderr(second()?)
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {}", TAKES_TERMINAL[0], plain(&error)))?;
+        return Ok((child, master));
+    }
+    let input = match around.input {
+        Some(text) => Stdio::from(held(text).map_err(|error| format!("no input for it: {}", plain(&error)))?),
+        None => Stdio::null(),
+    };
     let pipe = || -> io::Result<(OwnedFd, OwnedFd, OwnedFd)> {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&reader, true)?;
@@ -78,13 +133,22 @@ fn start(job: &CommandJob) -> Result<(Child, OwnedFd), String> {
         .env(MARK, &job.mark)
         .env("PWD", &job.dir)
         .current_dir(&job.dir)
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(out)
         .stderr(err)
         .process_group(0)
         .spawn()
         .map_err(|error| format!("cannot start {program}: {}", plain(&error)))?;
     Ok((child, reader))
+}
+
+/// A text that can be read from its beginning and was never on a disk.
+fn held(text: &str) -> io::Result<std::fs::File> {
+    use std::io::{Seek, Write};
+    let mut file = std::fs::File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// Why a process is being ended.
@@ -100,6 +164,9 @@ struct Running<'a> {
     /// Until its end is reached.
     reader: Option<OwnedFd>,
     keeper: OutputKeeper<'a>,
+    /// For what a terminal shows.
+    plain: Option<PlainText>,
+    tap: Option<Tap<'a>>,
     clock: &'a dyn Clock,
 }
 
@@ -165,7 +232,14 @@ impl Running<'_> {
         match rustix::io::read(reader.as_fd(), &mut buffer) {
             Ok(0) => self.reader = None,
             Ok(count) => {
-                self.keeper.take(&buffer[..count]);
+                let bytes = match &mut self.plain {
+                    Some(plain) => &plain.read(&buffer[..count])[..],
+                    None => &buffer[..count],
+                };
+                self.keeper.take(bytes);
+                if let Some(tap) = &mut self.tap {
+                    tap(bytes);
+                }
                 return true;
             }
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}

@@ -1,0 +1,3 @@
+//! Pools of workers.
+mod machine;
+mod selector;

@@ -1,0 +1,281 @@
+//! Profiles: by which command a kind of worker does a task, and how its answer is read.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use oneiric::fault::{Fault, Result};
+use oneiric::paths::Home;
+use oneiric::settings::read_trusted;
+use serde::{Deserialize, Serialize};
+
+use super::answer::AnswerSpec;
+
+/// Where a prompt stands in a command line.
+const PROMPT: &str = "{prompt}";
+/// Longest argument that the kernel takes.
+const MAX_ARGUMENT: usize = 128 * 1024 - 1;
+
+/// How a prompt reaches the command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptBy {
+    /// In place of the argument `{prompt}`, or of that part of an argument; else as the last one.
+    #[default]
+    Argument,
+    /// On its standard input.
+    Stdin,
+}
+
+/// A kind of worker.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Profile {
+    /// What it is for, in a sentence.
+    pub about: String,
+    /// Program first.
+    pub command: Vec<String>,
+    /// How the prompt reaches it.
+    pub prompt: PromptBy,
+    /// Whether it runs on a terminal.
+    pub terminal: bool,
+    /// Variables beside the inherited ones.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// How its answer is read.
+    pub answer: AnswerSpec,
+    /// Most that one task may cost, in US dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_usd: Option<f64>,
+    /// Most tokens of one task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
+    /// Longest time of one task in seconds, when it does not say otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<f64>,
+}
+
+impl Profile {
+    /// The command line for a prompt.
+    ///
+    /// # Errors
+    /// When the prompt is too long for an argument or holds a NUL.
+    pub fn argv(&self, prompt: &str) -> Result<Vec<String>, String> {
+        if self.prompt == PromptBy::Stdin {
+            return Ok(self.command.clone());
+        }
+        if prompt.len() > MAX_ARGUMENT {
+            return Err(format!("a prompt of {} bytes is too long for an argument", prompt.len()));
+        }
+        if prompt.contains('\0') {
+            return Err("an argument cannot hold a NUL character".to_owned());
+        }
+        let mut argv: Vec<String> = self.command.iter().map(|word| word.replace(PROMPT, prompt)).collect();
+        if !self.command.iter().any(|word| word.contains(PROMPT)) {
+            argv.push(prompt.to_owned());
+        }
+        Ok(argv)
+    }
+
+    /// Where its program is.
+    ///
+    /// # Errors
+    /// What is missing, in words.
+    pub fn program(&self, path: &OsStr) -> Result<PathBuf, String> {
+        let name = self.command.first().map_or("", String::as_str);
+        find_program(name, path).ok_or_else(|| format!("no program {name}"))
+    }
+}
+
+/// The program of this name on a search path.
+pub(super) fn find_program(name: &str, path: &OsStr) -> Option<PathBuf> {
+    let runs = |path: &Path| {
+        std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    if name.is_empty() {
+        return None;
+    }
+    if name.contains('/') {
+        return Some(PathBuf::from(name)).filter(|path| runs(path));
+    }
+    std::env::split_paths(path).map(|dir| dir.join(name)).find(|path| path.is_absolute() && runs(path))
+}
+
+/// The profiles that there are, by name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profiles {
+    all: BTreeMap<String, (Profile, bool)>,
+}
+
+impl Profiles {
+    /// Those that every installation has.
+    #[must_use]
+    pub fn built_in() -> Self {
+        let shell = Profile {
+            about: "a command line of the shell".into(),
+            command: ["sh", "-c", PROMPT].map(str::to_owned).into(),
+            ..Profile::default()
+        };
+        let terminal = Profile {
+            about: "a command line of the shell, on a terminal (tmux when there is one)".into(),
+            terminal: true,
+            ..shell.clone()
+        };
+        let usage = || vec!["usage.input_tokens".to_owned(), "usage.output_tokens".to_owned()];
+        let messages = AnswerSpec {
+            json: true,
+            when: Some("type=result".into()),
+            text: "result".into(),
+            failed: Some("is_error".into()),
+            cost: Some("total_cost_usd".into()),
+            tokens: usage(),
+            running_tokens: vec!["message.usage.input_tokens".into(), "message.usage.output_tokens".into()],
+            message: Some("message.id".into()),
+        };
+        let agent = |about: &str, command: &[&str], prompt: PromptBy, answer: AnswerSpec| Profile {
+            about: about.to_owned(),
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
+            prompt,
+            answer,
+            timeout: Some(3600.0),
+            ..Profile::default()
+        };
+        let claude = ["claude", "-p", "--output-format", "stream-json", "--verbose"];
+        let codex = AnswerSpec {
+            json: true,
+            when: Some("item.type=agent_message".into()),
+            text: "item.text".into(),
+            tokens: usage(),
+            ..AnswerSpec::default()
+        };
+        let gemini = AnswerSpec {
+            json: true,
+            text: "response".into(),
+            failed: Some("error".into()),
+            tokens: vec!["stats.models.*.tokens.total".into()],
+            ..AnswerSpec::default()
+        };
+        let all = [
+            ("shell", shell),
+            ("terminal", terminal),
+            ("claude", agent("Claude Code, without questions", &claude, PromptBy::Stdin, messages.clone())),
+            ("codex", agent("Codex, without questions", &["codex", "exec", "--json", "-"], PromptBy::Stdin, codex)),
+            (
+                "gemini",
+                agent(
+                    "Gemini CLI, without questions",
+                    &["gemini", "--output-format", "json", "-p", PROMPT],
+                    PromptBy::Argument,
+                    gemini,
+                ),
+            ),
+            (
+                "qwen",
+                agent(
+                    "Qwen Code, without questions",
+                    &["qwen", "--output-format", "json", "-p", PROMPT],
+                    PromptBy::Argument,
+                    messages,
+                ),
+            ),
+        ];
+        Self { all: all.into_iter().map(|(name, profile)| (name.to_owned(), (profile, true))).collect() }
+    }
+
+    /// The file in which own profiles are written down.
+    #[must_use]
+    pub fn file(home: &Home) -> PathBuf {
+        home.root().join("workers.yaml")
+    }
+
+    /// The built-in ones and those of `workers.yaml` in the home, which come first.
+    ///
+    /// # Errors
+    /// Configuration, when the file is wrong or others could have written it.
+    pub fn load(home: &Home) -> Result<Self> {
+        let file = Self::file(home);
+        let shown = file.display().to_string();
+        let mut profiles = Self::built_in();
+        if let Some(text) = read_trusted(&file, &shown)? {
+            profiles.add(&text, &shown)?;
+        }
+        Ok(profiles)
+    }
+
+    fn add(&mut self, text: &str, shown: &str) -> Result<()> {
+        let own: Option<BTreeMap<String, Profile>> = serde_saphyr::from_str(text).map_err(|error| {
+            let line = error.location().map_or(0, |location| location.line());
+            let what = error.without_snippet().to_string();
+            let what = what.lines().next().unwrap_or("it is no YAML").to_owned();
+            Fault::config(format!("{shown}:{line}: {what}"))
+                .hint("a profile takes about, command[], prompt, terminal, env, answer, max_usd, max_tokens, timeout")
+        })?;
+        for (name, profile) in own.unwrap_or_default() {
+            if profile.command.is_empty() {
+                return Err(Fault::config(format!("{shown}: profile {name} has no command"))
+                    .hint("write 'command: [program, argument, \"{prompt}\"]'"));
+            }
+            self.all.insert(name, (profile, false));
+        }
+        Ok(())
+    }
+
+    /// The profile of this name.
+    ///
+    /// # Errors
+    /// Not found, with the names that there are.
+    pub fn find(&self, name: &str) -> Result<&Profile> {
+        self.all.get(name).map(|(profile, _)| profile).ok_or_else(|| {
+            let names: Vec<&str> = self.all.keys().map(String::as_str).collect();
+            Fault::not_found(format!("no profile of workers '{}'", name.escape_debug()))
+                .hint(format!("there are: {}", names.join(", ")))
+        })
+    }
+
+    /// All of them: name, profile, and whether it is built in.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Profile, bool)> {
+        self.all.iter().map(|(name, (profile, built_in))| (name.as_str(), profile, *built_in))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_profiles_come_beside_and_before_the_built_in_ones() {
+        let mut profiles = Profiles::built_in();
+        let text = "fixer:\n  command: [fixer, --ask, 'Q: {prompt}']\n  max_usd: 0.5\nclaude:\n  command: [my-claude]\n  prompt: stdin\n";
+        profiles.add(text, "workers.yaml").unwrap();
+        assert_eq!(profiles.find("fixer").unwrap().argv("why?").unwrap(), ["fixer", "--ask", "Q: why?"]);
+        assert_eq!(profiles.find("claude").unwrap().argv("x").unwrap(), ["my-claude"]);
+        assert_eq!(profiles.find("shell").unwrap().argv("ls *").unwrap(), ["sh", "-c", "ls *"]);
+        assert!(profiles.find("nobody").unwrap_err().advice().unwrap().contains("fixer"));
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_file_is_named_with_its_line() {
+        let mut profiles = Profiles::built_in();
+        let wrong = profiles.add("fixer:\n  command: [x]\n  comand: [y]\n", "workers.yaml").unwrap_err();
+        assert!(wrong.message().starts_with("workers.yaml:3"), "{wrong:?}");
+        let empty = profiles.add("fixer: {}\n", "workers.yaml").unwrap_err();
+        assert!(empty.message().contains("no command"));
+        assert!(profiles.add("", "workers.yaml").is_ok());
+    }
+
+    #[test]
+    fn prompts_that_no_argument_can_hold_are_refused() {
+        let profiles = Profiles::built_in();
+        assert!(profiles.find("shell").unwrap().argv(&"x".repeat(200_000)).is_err());
+        assert!(profiles.find("shell").unwrap().argv("a\0b").is_err());
+        assert!(profiles.find("claude").unwrap().argv(&"x".repeat(200_000)).is_ok());
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_makes_its_profile_unavailable() {
+        let own = Profile { command: vec!["no-such-program".into()], ..Profile::default() };
+        assert_eq!(own.program(OsStr::new("/usr/bin:/bin")).unwrap_err(), "no program no-such-program");
+        assert!(Profiles::built_in().find("shell").unwrap().program(OsStr::new("/usr/bin:/bin")).is_ok());
+    }
+}
