@@ -11,7 +11,7 @@ fn issue_5_semantic_search_is_diagnosed_and_mended_as_printed() {
     let told = home.session_buddy(["health"]).run();
     assert!(told.expect_success().stdout.contains("models pull"), "health says what mends it: {told}");
     let shown = home.sh("session-buddy config | grep semantic").run();
-    assert!(shown.expect_success().stdout.contains("semantic_search.enabled"), "{shown}");
+    assert!(shown.expect_success().stdout.contains("semantic_search_enabled"), "{shown}");
     // In the place of the download, which needs the hub.
     let made = model::folder(&home.work(), "made", 0, 1).to_string_lossy().into_owned();
     home.session_buddy(["models", "import", "--name", "tiny", "--accept-digest", &made]).run().expect_success();
