@@ -1,5 +1,6 @@
 //! The client's side of a peer: its MCP tools and its health, over HTTP, without a runtime.
 
+mod lines;
 mod peer;
 mod rpc;
 

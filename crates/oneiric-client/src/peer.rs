@@ -89,6 +89,15 @@ impl Peer {
         self.base.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    pub(crate) fn agent(&self) -> &ureq::Agent {
+        &self.agent
+    }
+
+    /// Value of the `Authorization` header, when there is a token.
+    pub(crate) fn authorization(&self) -> Option<String> {
+        self.token.as_ref().and_then(|token| token()).map(|token| format!("Bearer {token}"))
+    }
+
     /// Whether the peer has moved; if so, its new address is taken.
     fn moved(&self, from: &str) -> bool {
         let Some(now) = self.locator.as_ref().map(|locate| base_of(&locate())) else { return false };
@@ -130,8 +139,8 @@ impl Peer {
             .header("MCP-Protocol-Version", rpc::REVISION)
             .header("Mcp-Method", "tools/call")
             .header("Mcp-Name", tool);
-        if let Some(token) = self.token.as_ref().and_then(|token| token()) {
-            request = request.header("Authorization", format!("Bearer {token}"));
+        if let Some(value) = self.authorization() {
+            request = request.header("Authorization", value);
         }
         let mut response = request.send(body).map_err(|error| explain(base, error, limit))?;
         let status = response.status().as_u16();
@@ -185,7 +194,7 @@ impl Peer {
     }
 }
 
-fn explain(base: &str, error: ureq::Error, limit: Duration) -> PeerError {
+pub(crate) fn explain(base: &str, error: ureq::Error, limit: Duration) -> PeerError {
     match error {
         ureq::Error::Timeout(_) => {
             PeerError::TimedOut(format!("no answer from {base} within {} ms", limit.as_millis()))

@@ -1,15 +1,17 @@
 //! `export` and `import`.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use oneiric::fault::{Fault, Result};
 use oneiric::moment;
 use oneiric::paths::{plain, private_file};
-use session_store::transfer::{Import, Line, Report, Selection, Trouble};
+use oneiric_client::Peer;
+use session_store::transfer::{FORMAT, Header, Import, Line, MAX_LINE_BYTES, Report, Selection, Trouble, VERSION};
 use session_store::{SessionFilter, Store};
 
 use super::ask::Context;
@@ -63,10 +65,10 @@ pub(super) fn export(args: &ExportArgs, context: &Context) -> Result<ExitCode> {
         },
         archived: args.archived,
     };
-    let store = context.own_store("export")?;
+    let source = Source::of(context, "export")?;
     match &args.output {
         None => {
-            let written = write(store.as_ref(), &selection, &mut BufWriter::new(std::io::stdout().lock()));
+            let written = write(&source, &selection, &mut BufWriter::new(std::io::stdout().lock()));
             match written {
                 Ok(_) => Ok(ExitCode::SUCCESS),
                 Err(Broken::Pipe) => Ok(ExitCode::SUCCESS),
@@ -74,11 +76,60 @@ pub(super) fn export(args: &ExportArgs, context: &Context) -> Result<ExitCode> {
             }
         }
         Some(path) => {
-            let (sessions, events) =
-                to_file(store.as_ref(), &selection, &context.surroundings.cwd.join(path), args.force)?;
+            let (sessions, events) = to_file(&source, &selection, &context.surroundings.cwd.join(path), args.force)?;
             note(&format!("Exported {sessions} sessions with {events} events to {}", path.display()));
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// A server's routes.
+const EXPORT: &str = "/api/v1/export";
+const IMPORT: &str = "/api/v1/import";
+
+/// Where sessions are.
+enum Source {
+    Store(Arc<dyn Store>),
+    /// In the memory of the running server.
+    Server(Box<Peer>),
+}
+
+impl Source {
+    fn of(context: &Context, command: &str) -> Result<Self> {
+        match context.server().filter(|info| info.database == "memory" && info.transport.starts_with("http")) {
+            Some(info) => Ok(Self::Server(Box::new(context.peer(&info)?))),
+            None => Ok(Self::Store(context.own_store(command)?)),
+        }
+    }
+
+    fn export(&self, selection: &Selection, show: &mut dyn FnMut(Line) -> Result<()>) -> Result<()> {
+        match self {
+            Self::Store(store) => store.export(selection, show),
+            Self::Server(peer) => from_server(peer, selection, show),
+        }
+    }
+}
+
+fn from_server(peer: &Peer, selection: &Selection, show: &mut dyn FnMut(Line) -> Result<()>) -> Result<()> {
+    let filter = &selection.filter;
+    let mut query: Vec<(&str, String)> = selection.sessions.iter().map(|id| ("session", id.clone())).collect();
+    let mut narrow = |name: &'static str, value: Option<String>| query.extend(value.map(|value| (name, value)));
+    narrow("project", filter.project.clone());
+    narrow("component", filter.component.clone());
+    narrow("since", filter.since.map(|at| at.to_string()));
+    narrow("until", filter.until.map(|at| at.to_string()));
+    narrow("archived", selection.archived.then(|| "true".to_owned()));
+    let broken = |why: &str| Fault::unavailable(format!("the server's export broke off: {why}")).hint("try again");
+    let mut input = BufReader::new(peer.read_lines(EXPORT, &query).map_err(Fault::from)?);
+    let mut text = String::new();
+    loop {
+        text.clear();
+        let most = MAX_LINE_BYTES as u64 + 1;
+        let count = input.by_ref().take(most).read_line(&mut text).map_err(|error| broken(&plain(&error)))?;
+        if count == 0 {
+            return Ok(());
+        }
+        show(Line::parse(text.trim_end()).map_err(|why| broken(&why))?)?;
     }
 }
 
@@ -90,7 +141,7 @@ enum Broken {
 }
 
 /// Writes the lines; gives sessions and events.
-fn write(store: &dyn Store, selection: &Selection, out: &mut dyn Write) -> Result<(u64, u64), Broken> {
+fn write(source: &Source, selection: &Selection, out: &mut dyn Write) -> Result<(u64, u64), Broken> {
     let (mut sessions, mut events, mut all) = (0, 0, 0);
     let mut gone = false;
     let mut progress = Progress::new("Exporting", "events");
@@ -98,7 +149,7 @@ fn write(store: &dyn Store, selection: &Selection, out: &mut dyn Write) -> Resul
         gone = error.kind() == ErrorKind::BrokenPipe;
         Fault::unavailable(format!("cannot write the export: {}", plain(error)))
     };
-    let shown = store.export(selection, &mut |line| {
+    let shown = source.export(selection, &mut |line| {
         let text = line.text().map_err(|error| Fault::internal(format!("cannot write JSON: {error}")))?;
         match &line {
             Line::Header(header) => all = header.events,
@@ -116,7 +167,7 @@ fn write(store: &dyn Store, selection: &Selection, out: &mut dyn Write) -> Resul
 }
 
 /// Writes a file that is whole or not there: under another name first.
-fn to_file(store: &dyn Store, selection: &Selection, path: &Path, force: bool) -> Result<(u64, u64)> {
+fn to_file(source: &Source, selection: &Selection, path: &Path, force: bool) -> Result<(u64, u64)> {
     let refused =
         |error: &std::io::Error| Fault::unavailable(format!("cannot write {}: {}", path.display(), plain(error)));
     if path.exists() && !force {
@@ -130,7 +181,7 @@ fn to_file(store: &dyn Store, selection: &Selection, path: &Path, force: bool) -
         let file =
             private_file().write(true).create(true).truncate(true).open(&part).map_err(|error| refused(&error))?;
         let mut out = BufWriter::new(file);
-        let counts = match write(store, selection, &mut out) {
+        let counts = match write(source, selection, &mut out) {
             Ok(counts) => counts,
             Err(Broken::Fault(fault)) => return Err(fault),
             Err(Broken::Pipe) => return Err(Fault::unavailable(format!("cannot write {}", path.display()))),
@@ -165,7 +216,10 @@ pub(super) fn import(args: &ImportArgs, context: &Context) -> Result<ExitCode> {
         }
         (Box::new(BufReader::with_capacity(256 * 1024, file)), meta.len())
     };
-    let store = context.own_store("import")?;
+    let store = match Source::of(context, "import")? {
+        Source::Store(store) => store,
+        Source::Server(peer) => return into_server(&peer, input),
+    };
     let mut rejected = 0;
     let mut told = |trouble: Trouble| {
         rejected += 1;
@@ -178,6 +232,21 @@ pub(super) fn import(args: &ImportArgs, context: &Context) -> Result<ExitCode> {
         .run(input.as_mut(), &mut |so_far| progress.tell(so_far.bytes, size.max(so_far.bytes)))?;
     drop(progress);
     summary(&report)
+}
+
+/// Into a server that keeps its sessions in its memory.
+fn into_server(peer: &Peer, input: Box<dyn BufRead>) -> Result<ExitCode> {
+    let answer = peer.send_lines(IMPORT, input).map_err(Fault::from)?;
+    let number = |name: &str| answer[name].as_u64().unwrap_or_default();
+    let troubles = answer["troubles"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for trouble in troubles {
+        let reason = super::output::plain(trouble["reason"].as_str().unwrap_or_default());
+        note(&format!("line {}: {reason}", trouble["line"]));
+    }
+    let (sessions, stored, duplicates) = (number("sessions"), number("stored"), number("duplicates"));
+    let events = if answer["complete"] == true { 0 } else { u64::MAX };
+    let header = Header { format: FORMAT.to_owned(), version: VERSION, sessions, events };
+    summary(&Report { sessions, stored, duplicates, rejected: number("rejected"), header: Some(header) })
 }
 
 fn refused(path: &Path, error: &std::io::Error) -> Fault {

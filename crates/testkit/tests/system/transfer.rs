@@ -153,10 +153,32 @@ fn hostile_lines_are_told_by_number_and_the_good_ones_stored() {
 }
 
 #[test]
-fn sessions_in_the_memory_of_a_server_are_not_exported_from_an_empty_file() {
-    let home = TestHome::new();
+fn sessions_in_the_memory_of_a_server_go_out_and_come_in_through_it() {
+    let home = TestHome::patient();
     let server = Server::start_with(&home, &["start", "--mode=lite"]);
-    home.session_buddy(["export"]).run().expect_code(6).expect_one_clear_line(&["memory"]);
+    let file = file(&home, "some.jsonl", &written(3, 20));
+    let done = import(&home, &file);
+    assert!(done.expect_success().stdout.contains("3 sessions, 66 events stored, 0 known already, 0 lines"), "{done}");
+    let done = import(&home, &file);
+    assert!(done.expect_success().stdout.contains("0 events stored, 66 known already"), "{done}");
+    home.session_buddy(["archive-sessions", "--days", "0", "--project", "p"]).run().expect_success();
+    let whole = export(&home);
+    let name = home.work().join("out.jsonl").to_string_lossy().into_owned();
+    let told = home.session_buddy(["export", "--archived", "--output", &name]).run();
+    assert!(told.expect_success().stderr.contains("Exported 3 sessions with 66 events"), "{told}");
+    assert_eq!(fs::read_to_string(&name).unwrap(), whole);
+    let other = TestHome::new();
+    import(&other, Path::new(&name)).expect_success();
+    assert_eq!(export(&other), whole);
+    // What is wrong is told as without a server.
+    let cut = whole.lines().take(10).collect::<Vec<_>>().join("\n");
+    let done = import(&home, &crate::transfer::file(&home, "cut.jsonl", &cut));
+    assert!(done.expect_code(2).stderr.contains("ends before all"), "{done}");
+    let done = import(&home, &crate::transfer::file(&home, "mixed.jsonl", &format!("{whole}nonsense\n")));
+    assert!(done.expect_code(2).stderr.contains("line 70: "), "{done}");
+    let nobody = home.session_buddy(["export", "--session", "nobody"]).run();
+    nobody.expect_code(4).expect_one_clear_line(&["Invalid session ID"]);
+    assert!(!home.database().exists(), "nothing was written to disk");
     server.stop();
 }
 
