@@ -175,7 +175,7 @@ fn sessions_in_the_memory_of_a_server_go_out_and_come_in_through_it() {
     let done = import(&home, &crate::transfer::file(&home, "cut.jsonl", &cut));
     assert!(done.expect_code(2).stderr.contains("ends before all"), "{done}");
     let done = import(&home, &crate::transfer::file(&home, "mixed.jsonl", &format!("{whole}nonsense\n")));
-    assert!(done.expect_code(2).stderr.contains("line 70: "), "{done}");
+    assert!(done.expect_code(2).stderr.contains("line 71: "), "{done}");
     let nobody = home.session_buddy(["export", "--session", "nobody"]).run();
     nobody.expect_code(4).expect_one_clear_line(&["Invalid session ID"]);
     assert!(!home.database().exists(), "nothing was written to disk");
