@@ -17,8 +17,11 @@ pub(crate) const PROGRAMS: [&str; 2] = ["session-buddy", "mahavishnu"];
 /// Longest wait for a server to answer or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Longest wait for what a server does by itself: after a start over a large database it learns the words of all events.
+const UPKEEP: Duration = Duration::from_secs(600);
+
 /// Time within which a server that has nothing to do uses less than a fiftieth of a processor.
-const LOOK: Duration = Duration::from_millis(1_500);
+const LOOK: Duration = Duration::from_secs(4);
 
 /// Folder of built programs.
 #[derive(Clone, Debug)]
@@ -189,14 +192,14 @@ impl Server {
         let begin = SystemClock.monotonic();
         // What is done in the background begins a second after the start.
         std::thread::sleep(Duration::from_secs(2));
-        while SystemClock.monotonic().saturating_sub(begin) < PATIENCE {
+        while SystemClock.monotonic().saturating_sub(begin) < UPKEEP {
             let before = self.processor_time()?;
             std::thread::sleep(LOOK);
             if self.processor_time()?.saturating_sub(before) < LOOK / 50 {
                 return Ok(());
             }
         }
-        Err(format!("the server is busy after {PATIENCE:?}").into())
+        Err(format!("the server is busy after {UPKEEP:?}").into())
     }
 
     /// Ends it in the orderly way.

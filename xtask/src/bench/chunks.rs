@@ -13,7 +13,7 @@ use semantic::{Embedder, Indexer, ModelIdentity, ModelSettings, Models, Step, mo
 use session_store::sqlite::{Options, SCHEMA_VERSION, SqliteStore, SqliteVectors};
 
 use super::corpus::{Dice, EVENTS_A_SESSION, VERSION};
-use super::database::{Filled, database, fill, index_version, remove_older};
+use super::database::{Filled, database, fill, index_version, learn, remove_older};
 use super::{Bench, embed, timed};
 use crate::Result;
 use crate::program::Sandbox;
@@ -74,6 +74,7 @@ fn texts(bench: &Bench, chunks: u64) -> Result<Filled> {
         )?;
         fs::write(&complete, "")?;
     }
+    learn(&database(&Sandbox::kept(root.clone())?))?;
     Ok(Filled { sandbox: Sandbox::kept(root)?, sessions })
 }
 

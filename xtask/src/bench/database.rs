@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use oneiric::clock::SystemClock;
 use session_store::sqlite::{Options, SCHEMA_VERSION, SqliteStore};
+use session_store::upkeep::Upkeep;
 use session_store::{Store, Unknown};
 
 use super::corpus::{EVENTS_A_SESSION, VERSION};
@@ -64,7 +65,15 @@ pub(crate) fn filled(bench: &Bench) -> Result<Filled> {
         eprintln!("bench: stored {} events in {:.0} s", sessions * EVENTS_A_SESSION, taken.as_secs_f64());
         fs::write(&complete, "")?;
     }
+    learn(&database(&Sandbox::kept(root.clone())?))?;
     Ok(Filled { sandbox: Sandbox::kept(root)?, sessions })
+}
+
+/// Learns the words of all events, so that a server over this file has nothing left to do by itself.
+pub(crate) fn learn(path: &Path) -> Result {
+    let store = SqliteStore::open(path, Options::new(Arc::new(SystemClock)))?;
+    while store.learn_words()? > 0 {}
+    Ok(())
 }
 
 /// Stores the corpus's first `sessions` sessions.

@@ -4,8 +4,9 @@
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use oneiric::clock::{Clock, Timestamp};
 use oneiric::event::BatchReceipt;
@@ -25,6 +26,8 @@ use crate::store::Unknown;
 const QUEUE: usize = 64;
 /// Events after which a transaction takes no further calls, so that other processes get their turn.
 const GROUP_EVENTS: usize = 10_000;
+/// Time without a call after which the memory of the cache is given back.
+const IDLE: Duration = Duration::from_secs(2);
 
 enum Work {
     Ingest {
@@ -177,7 +180,7 @@ type Answers = Vec<Box<dyn FnOnce()>>;
 impl Worker {
     fn run(mut self) {
         let mut held: Option<Work> = None;
-        while let Some(first) = held.take().or_else(|| self.receiver.recv().ok()) {
+        while let Some(first) = held.take().or_else(|| self.next()) {
             let first = match first {
                 Work::Job { job, reply } => {
                     drop(reply.send(self.job(job)));
@@ -199,6 +202,20 @@ impl Worker {
             tracing::trace!(calls = group.len(), events, waiting = self.depth.load(Ordering::Relaxed), "commit");
             self.commit(group);
         }
+    }
+
+    /// The next call, however long that takes; `None` when nobody can call any more.
+    fn next(&self) -> Option<Work> {
+        match self.receiver.recv_timeout(IDLE) {
+            Ok(work) => return Some(work),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Some(connection) = &self.connection {
+            // What it keeps of the file costs a later call little; a server that idles is to be small.
+            let _ = connection.execute_batch("PRAGMA shrink_memory");
+        }
+        self.receiver.recv().ok()
     }
 
     fn job(&mut self, job: Job) -> Result<Box<dyn Any + Send>> {
