@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use oneiric::clock::Timestamp;
 use oneiric::fault::Result;
@@ -13,12 +14,12 @@ use super::failure::Failure;
 use super::prepare::Terms;
 use super::session_row::{SCOPE_COMPONENT, SCOPE_EVENT_TYPE, SCOPE_PROJECT, SCOPE_SESSION_TYPE, scope, time, whole};
 use super::stray;
-use crate::upkeep::Progress;
+use crate::upkeep::{Progress, REST};
 
 /// Events that are looked for in the index: the newest, and as many from everywhere.
 const SAMPLE: i64 = 100;
 /// Events that one transaction of rebuilding the index takes.
-const BATCH: i64 = 1_000;
+const BATCH: usize = 1_000;
 const ALL_EVENTS: &str = "(SELECT seq, session_id, event_type, data FROM session_events
     UNION ALL SELECT seq, session_id, event_type, data FROM archived_events)";
 
@@ -146,14 +147,31 @@ pub fn rebuild_index(path: &Path, progress: Progress<'_>) -> Result<u64> {
              );",
         )?;
         let all = connection.query_row(&format!("SELECT count(*) FROM {ALL_EVENTS}"), [], |row| whole(row, 0))?;
-        let (mut terms, mut scopes) = (Terms::default(), HashMap::new());
         let (mut last, mut total) = (0, 0);
+        // Texts are taken apart beside the writing, and while nobody is kept from writing.
+        std::thread::scope(|scope| {
+            let (hand, ready) = sync_channel(1);
+            let place = &place;
+            scope.spawn(move || hand_lines(place, &hand));
+            for lines in ready {
+                let lines: Vec<(i64, String)> = lines?;
+                let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                insert(&transaction, &lines)?;
+                transaction.commit()?;
+                std::thread::sleep(REST);
+                last = lines.last().map_or(last, |line| line.0);
+                total += lines.len() as u64;
+                progress(total, all.max(total));
+            }
+            Ok::<_, Failure>(())
+        })?;
+        let (mut terms, mut scopes) = (Terms::default(), HashMap::new());
         loop {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let (seq, count) = index_batch(&transaction, last, &mut terms, &mut scopes)?;
-            total += count;
-            stray::advance(&transaction)?;
-            if count < BATCH as u64 {
+            let lines = lines(&transaction, last, &mut terms, &mut scopes)?;
+            insert(&transaction, &lines)?;
+            total += lines.len() as u64;
+            if lines.len() < BATCH {
                 // Nothing is behind it, and nothing can come before this ends.
                 transaction
                     .execute_batch("DROP TABLE event_search; ALTER TABLE event_search_fresh RENAME TO event_search;")?;
@@ -161,28 +179,47 @@ pub fn rebuild_index(path: &Path, progress: Progress<'_>) -> Result<u64> {
                 return Ok(total);
             }
             transaction.commit()?;
-            last = seq;
-            progress(total, all.max(total));
+            last = lines.last().map_or(last, |line| line.0);
         }
     })();
     done.map_err(|failure: Failure| failure.tell(&place))
 }
 
-fn index_batch(
+/// Hands the index's lines over, [`BATCH`] at a time, for as long as there are so many and somebody takes them.
+fn hand_lines(place: &Place, hand: &SyncSender<Result<Vec<(i64, String)>, Failure>>) {
+    let made = (|| {
+        let connection = place.reader()?;
+        let (mut terms, mut scopes) = (Terms::default(), HashMap::new());
+        let mut last = 0;
+        loop {
+            let lines = lines(&connection, last, &mut terms, &mut scopes)?;
+            if lines.len() < BATCH {
+                return Ok(());
+            }
+            last = lines.last().map_or(last, |line| line.0);
+            if hand.send(Ok(lines)).is_err() {
+                return Ok(());
+            }
+        }
+    })();
+    if let Err(failure) = made {
+        let _ = hand.send(Err(failure));
+    }
+}
+
+/// The next events after `after`, each with its line in the index.
+fn lines(
     connection: &Connection,
     after: i64,
     terms: &mut Terms,
     scopes: &mut HashMap<String, String>,
-) -> Result<(i64, u64), Failure> {
+) -> Result<Vec<(i64, String)>, Failure> {
     let sql =
         format!("SELECT seq, session_id, event_type, data FROM {ALL_EVENTS} WHERE seq > ?1 ORDER BY seq LIMIT ?2");
     let mut select = connection.prepare_cached(&sql)?;
-    let mut insert = connection.prepare_cached("INSERT INTO event_search_fresh (rowid, terms) VALUES (?1, ?2)")?;
-    let mut rows = select.query([after, BATCH])?;
-    let (mut last, mut count) = (after, 0);
+    let mut rows = select.query((after, BATCH as i64))?;
+    let mut lines = Vec::with_capacity(BATCH);
     while let Some(row) = rows.next()? {
-        last = row.get(0)?;
-        count += 1;
         let (session, event_type): (String, String) = (row.get(1)?, row.get(2)?);
         let data: Option<String> = row.get(3)?;
         if !scopes.contains_key(&session) {
@@ -195,9 +232,17 @@ fn index_batch(
             terms.of(data.as_deref().unwrap_or_default()).0,
             scope(SCOPE_EVENT_TYPE, &event_type)
         );
-        insert.execute((last, line))?;
+        lines.push((row.get(0)?, line));
     }
-    Ok((last, count))
+    Ok(lines)
+}
+
+fn insert(connection: &Connection, lines: &[(i64, String)]) -> Result<(), Failure> {
+    let mut insert = connection.prepare_cached("INSERT INTO event_search_fresh (rowid, terms) VALUES (?1, ?2)")?;
+    for line in lines {
+        insert.execute((line.0, &line.1))?;
+    }
+    Ok(())
 }
 
 fn scope_of(connection: &Connection, session: &str) -> Result<String, Failure> {
