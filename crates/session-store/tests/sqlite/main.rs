@@ -4,5 +4,6 @@
 mod backup;
 mod damage;
 mod file;
+mod index;
 mod neighbours;
 mod room;
