@@ -176,7 +176,7 @@ impl Server {
         resident(&status).ok_or_else(|| "the kernel does not tell VmRSS".into())
     }
 
-    /// Processor time that it has used so far. Unlike elapsed time it tells little of what else the machine does.
+    /// Processor time that its living threads have used so far; that of threads which ended is not in it. Unlike elapsed time it tells little of what else the machine does.
     pub(crate) fn processor_time(&self) -> Result<Duration> {
         let mut nanoseconds = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
