@@ -31,6 +31,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use oneiric::clock::{Clock, Timestamp};
 use oneiric::event::{BatchReceipt, EventBatch};
@@ -53,8 +54,8 @@ pub use connection::busy_waits;
 pub use migrations::SCHEMA_VERSION;
 pub use vectors::SqliteVectors;
 
-/// Events that are read well within a second.
-const LEARN_FOR_SEARCH: usize = 20_000;
+/// Short enough that nobody takes the search for lost.
+const LEARN_FOR_SEARCH: Duration = Duration::from_millis(500);
 
 /// What a store needs from outside.
 #[derive(Clone)]
@@ -69,8 +70,8 @@ pub struct Options {
     pub read_only: bool,
     /// Page cache of a reading connection in KiB; a modest one when `None`.
     pub reader_cache_kib: Option<u32>,
-    /// Events whose words one search may learn before it answers, where upkeep has not come to them.
-    pub learn_for_search: usize,
+    /// How long one search may learn words of older events before it answers, where upkeep has not come to them.
+    pub learn_for_search: Duration,
 }
 
 impl Options {
@@ -154,8 +155,9 @@ impl SqliteStore {
     /// Learns words of events that no upkeep came to yet, because a search needs them; whether there were any. What stands
     /// in the way keeps no search from its answer.
     fn catch_up(&self) -> bool {
+        let began = self.options.clock.monotonic();
         let mut learnt = 0;
-        while learnt < self.options.learn_for_search {
+        while self.options.clock.monotonic().saturating_sub(began) < self.options.learn_for_search {
             match self.learn_words() {
                 Ok(0) => break,
                 Ok(events) => learnt += events,

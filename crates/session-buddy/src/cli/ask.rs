@@ -174,7 +174,7 @@ impl Context {
     /// # Errors
     /// Configuration, or the database cannot be opened.
     pub(super) fn own_desk(&self) -> Result<Desk> {
-        let store = launch::archive(&self.settings)?.open(Arc::clone(&self.clock))?;
+        let store = launch::archive(&self.settings)?.open_for_command(Arc::clone(&self.clock))?;
         let spools = launch::spools(&self.settings, &self.surroundings);
         if let Some(trouble) = capture::drain(&store, &spools, self.clock.as_ref()) {
             note(&format!("Note: some events are still in a spool ({trouble})"));

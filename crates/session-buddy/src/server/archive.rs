@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use oneiric::clock::Clock;
 use oneiric::fault::Result;
@@ -10,6 +11,9 @@ use session_store::Store;
 use session_store::sqlite::{Options, SqliteStore, stray};
 
 use crate::desk::Shelf;
+
+/// How long a search without a server may learn words of events that nothing learnt before.
+const LEARN_FOR_COMMAND: Duration = Duration::from_secs(10);
 
 /// Where sessions are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +44,20 @@ impl Archive {
     /// # Errors
     /// What the store says.
     pub fn open(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>> {
+        self.open_with(Options::new(clock))
+    }
+
+    /// Opens it for one command, which has more time for a search than a server.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn open_for_command(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>> {
         let mut options = Options::new(clock);
+        options.learn_for_search = LEARN_FOR_COMMAND;
+        self.open_with(options)
+    }
+
+    fn open_with(&self, mut options: Options) -> Result<Arc<dyn Store>> {
         Ok(match self {
             Self::Memory => Arc::new(SqliteStore::in_memory(options)?),
             Self::File { path, cache_pages } => {

@@ -113,7 +113,9 @@ pub(super) fn mend(
             changes.extend(new.map(|new| (part, new)));
         }
     }
-    let behind = mender.read.as_ref().is_some_and(|read| !read.all) && only.is_none();
+    // A word that is held answers by itself.
+    let missing = asked.clauses.iter().flat_map(|clause| &clause.parts).any(|&part| held(part) == 0.0);
+    let behind = missing && mender.read.as_ref().is_some_and(|read| !read.all) && only.is_none();
     let mut notes = Vec::new();
     if !changes.is_empty() {
         let probe = Probe::new(connection, pool)?;
