@@ -184,7 +184,7 @@ const fn name(mode: SearchMode) -> &'static str {
 }
 
 /// A table a mode, so that it fits 80 columns.
-const HEADERS: [&str; 9] = ["Category", "Asked", "hit@1", "hit@5", "recall@10", "MRR", "nDCG@10", "p50 ms", "p95 ms"];
+const HEADERS: [&str; 9] = ["Category", "n", "hit@1", "hit@5", "R@10", "MRR", "nDCG@10", "p50 ms", "p95 ms"];
 
 fn show(
     args: &EvalArgs,
