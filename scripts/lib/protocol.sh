@@ -30,6 +30,20 @@ need_python_client() {
   fi
 }
 
+# need_schemathesis  Installs Schemathesis into an environment of its own, and leaves its program in $schemathesis.
+need_schemathesis() {
+  local version=4.32.5
+  schemathesis="$protocol_tools/schemathesis/bin/schemathesis"
+  if [ "$(cat "$protocol_tools/schemathesis/version" 2>/dev/null)" != "$version" ]; then
+    step "Installing Schemathesis into $protocol_tools"
+    python3 -m venv "$protocol_tools/schemathesis" ||
+      fail "python3 cannot make an environment; install its venv module (Debian: python3-venv) and run this again"
+    "$protocol_tools/schemathesis/bin/pip" --quiet --disable-pip-version-check install "schemathesis==$version" ||
+      fail "pip could not install schemathesis==$version; the lines above say why"
+    printf '%s' "$version" >"$protocol_tools/schemathesis/version"
+  fi
+}
+
 # start_server LOG COMMAND...  Starts a server that takes a free port, waits until it accepts connections, and leaves its
 # address in $server_address and its process in $server_pid. Whoever calls this ends it with end_server.
 start_server() {

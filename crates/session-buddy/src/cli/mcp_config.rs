@@ -161,7 +161,7 @@ fn write(path: &Path, before: Option<&str>, text: &str, context: &Context) -> Re
 /// Sets the table of this server in a TOML file.
 fn set_toml(text: &str, key: &str, entry: &Value) -> std::result::Result<String, String> {
     let mut document: toml_edit::DocumentMut =
-        text.parse().map_err(|error: toml_edit::TomlError| error.to_string().trim_end().to_owned())?;
+        text.parse().map_err(|error: toml_edit::TomlError| one_line(text, &error))?;
     let servers = document.entry(key).or_insert_with(|| {
         let mut table = toml_edit::Table::new();
         table.set_implicit(true);
@@ -174,6 +174,13 @@ fn set_toml(text: &str, key: &str, entry: &Value) -> std::result::Result<String,
     }
     servers.insert(PRODUCT, table.into());
     Ok(document.to_string())
+}
+
+/// The line of a mistake, and what it is, without the picture that its own text draws.
+fn one_line(text: &str, error: &toml_edit::TomlError) -> String {
+    let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
+    format!("line {line}: {}", error.message().replace('\n', ", "))
 }
 
 fn toml_value(value: &Value) -> toml_edit::Value {

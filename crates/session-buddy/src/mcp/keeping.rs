@@ -103,7 +103,10 @@ pub struct BackupShape {
 }
 
 pub(crate) fn preview(keeping: &Keeping, store: &dyn Store, now: Timestamp) -> Result<Value, ToolError> {
-    to_value(&Effects { rules: store.retention_preview(&keeping.rules()?, now)? })
+    // No rule deletes nothing, which is an answer and no mistake of the caller's.
+    let none = keeping.days == 0 && keeping.projects.is_empty() && keeping.events.is_empty();
+    let rules = if none { Vec::new() } else { store.retention_preview(&keeping.rules()?, now)? };
+    to_value(&Effects { rules })
 }
 
 pub(crate) fn list(keeping: &Keeping) -> Result<Value, ToolError> {

@@ -3,6 +3,7 @@
 
 mod auth;
 mod by_hand;
+mod client_files;
 mod clocks;
 mod damaged_files;
 mod full_disk;

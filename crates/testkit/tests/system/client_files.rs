@@ -1,0 +1,164 @@
+//! `mcp config` over the real program: entries in the files of all clients, and what a client then starts by them.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testkit::mcp::{Revision, StdioClient};
+use testkit::{Finished, TestHome};
+
+const END: Duration = Duration::from_secs(5);
+
+/// Clients with their files below the user's home, and the key of their servers.
+const CLIENTS: [(&str, &str, &str); 9] = [
+    ("claude-code", ".claude.json", "mcpServers"),
+    ("claude-desktop", ".config/Claude/claude_desktop_config.json", "mcpServers"),
+    ("codex", ".codex/config.toml", "mcp_servers"),
+    ("cursor", ".cursor/mcp.json", "mcpServers"),
+    ("vscode", ".config/Code/User/mcp.json", "servers"),
+    ("windsurf", ".codeium/windsurf/mcp_config.json", "mcpServers"),
+    ("zed", ".config/zed/settings.json", "context_servers"),
+    ("gemini", ".gemini/settings.json", "mcpServers"),
+    ("opencode", ".config/opencode/opencode.json", "mcp"),
+];
+
+fn home() -> TestHome {
+    let mut home = TestHome::new();
+    for name in ["XDG_CONFIG_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR"] {
+        home.clear_var(name);
+    }
+    home
+}
+
+fn configure(home: &TestHome, client: &str, more: &[&str]) -> Finished {
+    home.session_buddy([&["mcp", "config", "--client", client], more].concat()).run()
+}
+
+fn file(home: &TestHome, path: &str) -> PathBuf {
+    home.user().join(path)
+}
+
+/// Starts what an entry of a client says, as the client does, and calls a tool.
+fn works(home: &TestHome, entry: &Value) {
+    let words = |value: &Value| -> Vec<String> {
+        value.as_array().into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)).collect()
+    };
+    let line = match &entry["command"] {
+        Value::String(program) => [vec![program.clone()], words(&entry["args"])].concat(),
+        line => words(line),
+    };
+    let mut program = home.program(&line[0], &line[1..]);
+    for key in ["env", "environment"] {
+        for (name, value) in entry[key].as_object().into_iter().flatten() {
+            program = program.var(name, value.as_str().unwrap());
+        }
+    }
+    let mut client = StdioClient::start(&program);
+    client.handshake();
+    let health = client.tool(Revision::V2025_11_25, "health_check", json!({}));
+    assert_eq!(health["structuredContent"]["status"], "healthy", "{line:?}: {health}");
+    client.process.close_stdin();
+    client.process.wait(END);
+}
+
+/// The entry that a client reads in its file, whatever else stands there.
+fn entry(text: &str, client: &str, key: &str) -> Value {
+    if client != "codex" {
+        let plain: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let read: Value = serde_json::from_str(&plain).unwrap_or_else(|error| panic!("{client}: {error}: {text}"));
+        return read[key]["session-buddy"].clone();
+    }
+    // Values of one line each, as TOML and JSON write them alike.
+    let table = text.split("[mcp_servers.session-buddy]").nth(1).unwrap_or_else(|| panic!("no table: {text}"));
+    let values = table.lines().map_while(|line| (!line.starts_with('[')).then(|| line.split_once(" = "))).flatten();
+    let value = |text: &str| -> Value {
+        serde_json::from_str(text).unwrap_or_else(|_| {
+            // { NAME = "value" }
+            let inner = text.trim_matches(|c| matches!(c, '{' | '}' | ' '));
+            let pairs = inner.split(", ").filter_map(|pair| pair.split_once(" = "));
+            pairs.map(|(name, value)| (name.to_owned(), serde_json::from_str::<Value>(value).unwrap())).collect()
+        })
+    };
+    values.map(|(name, text)| (name.to_owned(), value(text))).collect()
+}
+
+#[test]
+fn every_clients_file_gets_an_entry_that_works_and_keeps_all_else() {
+    let home = home();
+    for (client, path, key) in CLIENTS {
+        let path = file(&home, path);
+        let before = match client {
+            "codex" => "# mine\nmodel = \"m\" # kept\n\n[mcp_servers.other]\ncommand = \"o\"\n".to_owned(),
+            _ => format!(
+                "{{\n  // mine\n  \"theme\": \"dark\",\n  \"{key}\": {{\n    \"other\": {{ \"command\": \"o\" }}\n  }}\n}}\n"
+            ),
+        };
+        assert!(!path.exists(), "{client}");
+        let dry = configure(&home, client, &["--install", "--dry-run"]);
+        assert!(!path.exists() && dry.expect_success().stdout.contains("session-buddy"), "{client}");
+        // Into nothing, where not even the folder is.
+        configure(&home, client, &["--install"]).expect_success();
+        works(&home, &entry(&fs::read_to_string(&path).unwrap(), client, key));
+        // Beside what is there.
+        fs::write(&path, &before).unwrap();
+        configure(&home, client, &["--install"]).expect_success();
+        let after = fs::read_to_string(&path).unwrap();
+        for line in before.lines().filter(|line| line.len() > 4) {
+            let line = line.trim_end_matches(['{', '}', ',', ' ']);
+            assert!(after.contains(line), "{client} lost {line:?}: {after}");
+        }
+        works(&home, &entry(&after, client, key));
+        let again = configure(&home, client, &["--install"]);
+        assert!(again.expect_success().stdout.contains("already"), "{client}: {}", again.stdout);
+        assert_eq!(fs::read_to_string(&path).unwrap(), after, "{client}");
+        let shown = configure(&home, client, &["--install", "--dry-run"]);
+        assert_eq!(shown.expect_success().stdout.trim_end(), after.trim_end(), "{client}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_refused_and_left_as_it_is() {
+    let home = home();
+    for (client, path, key) in CLIENTS {
+        let path = file(&home, path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        for broken in [format!("{{ \"{key}\": "), "[unclosed".into(), format!("{key} = 7\n{{"), "\u{1}".into()] {
+            fs::write(&path, &broken).unwrap();
+            let refused = configure(&home, client, &["--install"]);
+            refused.expect_code(3).expect_one_clear_line(&["left as it is"]);
+            assert_eq!(fs::read_to_string(&path).unwrap(), broken, "{client}");
+        }
+        fs::write(&path, [0xff, 0xfe, 0x00]).unwrap();
+        configure(&home, client, &["--install"]).expect_code(3);
+    }
+}
+
+#[test]
+fn a_link_stays_a_link_and_what_was_is_kept_beside_its_target() {
+    let home = home();
+    let real = home.user().join("dotfiles/claude.json");
+    fs::create_dir_all(real.parent().unwrap()).unwrap();
+    fs::write(&real, "{\"theme\":\"dark\"}").unwrap();
+    let link = file(&home, ".claude.json");
+    symlink(&real, &link).unwrap();
+    configure(&home, "claude-code", &["--install"]).expect_success();
+    assert!(link.is_symlink());
+    assert_eq!(serde_json::from_str::<Value>(&fs::read_to_string(&real).unwrap()).unwrap()["theme"], "dark");
+    let kept = fs::read_dir(real.parent().unwrap()).unwrap().flatten();
+    assert_eq!(kept.filter(|one| one.file_name().to_string_lossy().contains(".before-")).count(), 1);
+}
+
+#[test]
+fn both_forms_of_the_guides_project_file_start_a_server_that_answers() {
+    let home = home();
+    let printed = [
+        json!({ "command": "session-buddy", "args": ["start", "--mode=standard", "--mcp"], "env": {
+            "SESSION_BUDDY_AUTH_ENABLED": "false" } }),
+        json!({ "command": "session-buddy", "args": ["start", "--mode=standard", "--mcp", "--port", "8679"] }),
+    ];
+    for entry in printed {
+        works(&home, &entry);
+    }
+}
