@@ -10,7 +10,7 @@ use crate::world::World;
 /// Audience of tokens for this program.
 pub(crate) const AUDIENCE: &str = "mahavishnu";
 /// Programs whose tokens count here.
-const ISSUERS: [&str; 4] = ["mahavishnu", "session-buddy", "akosha", "crackerjack"];
+pub(crate) const ISSUERS: [&str; 4] = ["mahavishnu", "session-buddy", "akosha", "crackerjack"];
 
 /// The secret that signs this program's tokens.
 ///

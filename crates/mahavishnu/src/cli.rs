@@ -3,10 +3,10 @@
 mod completions;
 mod config;
 mod format;
-mod health;
+pub(crate) mod health;
 mod logs;
 mod man;
-mod mcp;
+pub(crate) mod mcp;
 pub(crate) mod repos;
 mod sessions;
 mod sweep;
@@ -53,7 +53,9 @@ enum Command {
     Sessions(sessions::Sessions),
     /// Send a probe session to Session-Buddy and read it back
     TestSessionTracking,
-    /// Ask about MCP: health, and calls of Session-Buddy's tools
+    /// Start the server, as `mcp start` does
+    Start(mcp::Start),
+    /// Start, stop and ask the MCP server
     Mcp(mcp::Mcp),
     /// Show whether everything works
     Health(health::Health),
@@ -70,7 +72,7 @@ enum Command {
 }
 
 /// The commands that need no prefix in the shell, without `shell` itself.
-pub(crate) const COMMANDS: [(&str, &str); 15] = [
+pub(crate) const COMMANDS: [(&str, &str); 16] = [
     ("list-repos", "List repositories"),
     ("list-roles", "List roles"),
     ("show-role", "Show one role and the repositories that have it"),
@@ -78,7 +80,8 @@ pub(crate) const COMMANDS: [(&str, &str); 15] = [
     ("workflow", "Show and steer workflows"),
     ("sessions", "List sessions: those that Session-Buddy keeps, or those that wait on the spool"),
     ("test-session-tracking", "Send a probe session to Session-Buddy and read it back"),
-    ("mcp", "Ask about MCP: health, and calls of Session-Buddy's tools"),
+    ("start", "Start the server, as `mcp start` does"),
+    ("mcp", "Start, stop and ask the MCP server"),
     ("health", "Show whether everything works"),
     ("config", "Show every setting with its value and where it came from"),
     ("generate-token", "Make a token"),
@@ -168,6 +171,7 @@ fn run(world: &Arc<World>, command: Command, caller: Caller, output: &Output) ->
         Command::Workflow(command) => command.run(world, caller, output),
         Command::Sessions(command) => command.run(world, output).map(|()| 0),
         Command::TestSessionTracking => Ok(test_tracking::run(world, output)),
+        Command::Start(command) => command.run(world, output).map(|()| 0),
         Command::Mcp(command) => command.run(world, output),
         Command::Health(command) => command.run(world, output),
         Command::Config(command) => command.run(world, output).map(|()| 0),

@@ -3,11 +3,15 @@
 mod access;
 mod buddy;
 mod cli;
+mod desk;
 mod drive;
 mod journal;
 mod log;
+mod mcp;
+mod server;
 mod settings;
 mod shell;
+mod sweeps;
 mod who;
 mod world;
 

@@ -17,8 +17,8 @@ const fn named(spec: Spec, env: &'static [&'static str]) -> Spec {
 pub(crate) static CATALOG: Catalog = Catalog { product: "mahavishnu", env_prefix: "MAHAVISHNU", specs: SPECS };
 
 static SPECS: &[Spec] = &[
-    spec("host", Kind::Text, "127.0.0.1", "Address of the server (not done by this version)"),
-    spec("port", Kind::Int { min: 0, max: 65_535 }, "8680", "Port of the server (not done by this version)"),
+    spec("host", Kind::Text, "127.0.0.1", "Address of the server"),
+    spec("port", Kind::Int { min: 0, max: 65_535 }, "8680", "Port of the server; 0 takes a free one"),
     spec("debug", Kind::Bool, "false", "Log everything, as log_level = DEBUG does"),
     spec(
         "log.level",
@@ -39,6 +39,19 @@ static SPECS: &[Spec] = &[
     spec("auth.secret", Kind::Secret, "", "Signs and checks tokens; at least 32 characters"),
     spec("auth.algorithm", Kind::Choice(&["HS256", "HS384", "HS512"]), "HS256", "How tokens made here are signed"),
     spec("auth.expire_minutes", Kind::Int { min: 1, max: 525_600 }, "60", "Life of tokens made here, in minutes"),
+    spec("server.allowed_hosts", Kind::TextList, "", "Further names under which the server may be called"),
+    spec(
+        "server.allow_insecure_bind",
+        Kind::Bool,
+        "false",
+        "Listen on addresses that others can reach although callers need no token",
+    ),
+    spec(
+        "mcp.tool_profile",
+        Kind::Choice(oneiric_server::mcp::Profile::NAMES),
+        "standard",
+        "Tools that MCP clients see in the list; all can be called",
+    ),
     spec(
         "workflows.parallel",
         Kind::Int { min: 0, max: 1_000 },

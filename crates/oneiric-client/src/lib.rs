@@ -4,5 +4,7 @@ mod lines;
 mod peer;
 mod rpc;
 
+pub mod control;
+
 pub use peer::{Locator, Peer, PeerError, TokenSource};
 pub use rpc::CLIENT_NAME;

@@ -10,4 +10,5 @@ pub mod lifecycle;
 pub mod mcp;
 pub mod metrics;
 pub mod rest;
+pub mod service;
 pub mod stdin;

@@ -50,7 +50,8 @@ pub enum Status {
 }
 
 impl Status {
-    const ALL: [Self; 6] =
+    /// All of them.
+    pub const ALL: [Self; 6] =
         [Self::Pending, Self::Running, Self::Completed, Self::Failed, Self::Cancelled, Self::Timeout];
 
     /// The state's name.

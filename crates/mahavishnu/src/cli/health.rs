@@ -21,16 +21,7 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn run(&self, world: &World, output: &Output) -> Result<i32> {
-        let parts = vec![
-            server(world),
-            authentication(world),
-            session_buddy(world),
-            tracking(world),
-            repositories(world),
-            workflows(world),
-            adapters(world),
-        ];
-        let report = Report::over("mahavishnu", env!("CARGO_PKG_VERSION"), parts);
+        let report = report(world);
         if self.json {
             output.line(&json(&report.body(true))?);
         } else {
@@ -45,6 +36,20 @@ impl Health {
     }
 }
 
+/// Every part.
+pub(crate) fn report(world: &World) -> Report {
+    let parts = vec![
+        server(world),
+        authentication(world),
+        session_buddy(world),
+        tracking(world),
+        repositories(world),
+        workflows(world),
+        adapters(world),
+    ];
+    Report::over("mahavishnu", env!("CARGO_PKG_VERSION"), parts)
+}
+
 /// Mahavishnu's own server.
 pub(super) fn server(world: &World) -> Part {
     const NAME: &str = "Mahavishnu MCP server";
@@ -52,7 +57,7 @@ pub(super) fn server(world: &World) -> Part {
         Some(server) => Part::ok(NAME, "healthy", format!("{}, process {}", server.address, server.pid)),
         None => Part {
             word: "not running".into(),
-            ..Part::off(NAME, "this version has none; the shell and the commands work without")
+            ..Part::off(NAME, "the shell and the commands work without; 'mahavishnu mcp start' starts it")
         },
     }
 }

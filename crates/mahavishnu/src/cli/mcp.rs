@@ -1,17 +1,29 @@
-//! `mcp health` and `mcp call-tool`.
+//! `mcp` and `start`: the server's life, its health, and calls of tools.
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use oneiric::fault::{Fault, Result};
+use oneiric::token::{Claims, Scope, mint};
+use oneiric_client::Peer;
+use oneiric_client::control::Control;
 use oneiric_server::health::PartState;
+use oneiric_server::service::Transport;
 use oneiric_shell::output::Output;
 use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::format::json;
 use super::health;
+use crate::access::AUDIENCE;
 use crate::buddy;
+use crate::drive::PRODUCT;
+use crate::server::{self, Wishes};
 use crate::world::World;
 
-/// Ask about MCP
+/// Life of a token that a command makes for one call.
+const OWN_TOKEN: Duration = Duration::from_secs(60);
+
+/// Start, stop and ask the MCP server
 #[derive(clap::Args, Debug)]
 pub(super) struct Mcp {
     #[command(subcommand)]
@@ -20,11 +32,17 @@ pub(super) struct Mcp {
 
 #[derive(Subcommand, Debug)]
 enum McpCommand {
+    /// Start the server
+    Start(Start),
+    /// Stop the server
+    Stop,
+    /// Stop the server and start it again in the background
+    Restart(Start),
     /// Show server, authentication, session tracking and adapters
     Health,
-    /// Call a tool of Session-Buddy's MCP server and print its answer
+    /// Call a tool of this server, or of Session-Buddy's, and print its answer
     CallTool {
-        /// Name, such as list_sessions
+        /// Name, such as list_workflows or list_sessions
         name: String,
         /// Arguments as a JSON object
         #[arg(default_value = "{}")]
@@ -32,9 +50,103 @@ enum McpCommand {
     },
 }
 
+/// Start the server
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(super) struct Start {
+    /// Port to listen on; 0 takes a free one [default: 8680]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long)]
+    host: Option<String>,
+    /// Ask callers for no token
+    #[arg(long)]
+    no_auth: bool,
+    /// auto serves MCP over standard input when a client is there, else HTTP
+    #[arg(long, value_enum)]
+    transport: Option<TransportArg>,
+    /// Start in the background; return once it is healthy
+    #[arg(long)]
+    detach: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TransportArg {
+    Auto,
+    Http,
+    Stdio,
+}
+
+impl Start {
+    /// As arguments again, without `--detach`.
+    fn again(&self) -> Vec<String> {
+        let mut words = vec!["start".to_owned()];
+        words.extend(self.port.map(|port| format!("--port={port}")));
+        words.extend(self.host.as_ref().map(|host| format!("--host={host}")));
+        words.extend(self.no_auth.then(|| "--no-auth".to_owned()));
+        words
+    }
+
+    pub(super) fn run(&self, world: &Arc<World>, output: &Output) -> Result<()> {
+        if self.detach {
+            if self.transport == Some(TransportArg::Stdio) {
+                return Err(Fault::user("a server on standard input cannot run in the background")
+                    .hint("leave out --transport stdio"));
+            }
+            let started = control(world).start(&self.again())?;
+            output.line(&format!("Mahavishnu runs on {} (pid {})", started.address, started.pid));
+            return Ok(());
+        }
+        let transport = self.transport.map(|transport| match transport {
+            TransportArg::Auto => Transport::Auto,
+            TransportArg::Http => Transport::Http,
+            TransportArg::Stdio => Transport::Stdio,
+        });
+        let wishes = Wishes {
+            host: self.host.clone(),
+            port: self.port,
+            no_auth: self.no_auth,
+            transport,
+            arguments: self.again(),
+        };
+        server::run(Arc::clone(world), wishes)
+    }
+}
+
+fn control(world: &World) -> Control<'_> {
+    Control { product: PRODUCT, title: "Mahavishnu", home: world.settings.home() }
+}
+
 impl Mcp {
-    pub(super) fn run(&self, world: &World, output: &Output) -> Result<i32> {
+    pub(super) fn run(&self, world: &Arc<World>, output: &Output) -> Result<i32> {
         match &self.command {
+            McpCommand::Start(start) => start.run(world, output).map(|()| 0),
+            McpCommand::Stop => {
+                let control = control(world);
+                let Some(info) = control.running() else {
+                    let home = world.settings.home().root().display();
+                    return Err(Fault::unavailable(format!("Mahavishnu does not run for {home}"))
+                        .hint("nothing to stop; 'mahavishnu mcp start' starts it"));
+                };
+                control.end(&info, |note| output.error_line(note))?;
+                output.line(&format!("Mahavishnu stopped (pid {})", info.pid));
+                Ok(0)
+            }
+            McpCommand::Restart(start) => {
+                let control = control(world);
+                let former = control.running();
+                if let Some(info) = &former {
+                    control.end(info, |note| output.error_line(note))?;
+                    output.error_line(&format!("Mahavishnu stopped (pid {})", info.pid));
+                }
+                let arguments = match &former {
+                    Some(info) if start.again().len() == 1 && !info.arguments.is_empty() => info.arguments.clone(),
+                    _ => start.again(),
+                };
+                let started = control.start(&arguments)?;
+                output.line(&format!("Mahavishnu runs on {} (pid {})", started.address, started.pid));
+                Ok(0)
+            }
             McpCommand::Health => {
                 let parts = [
                     health::server(world),
@@ -52,10 +164,34 @@ impl Mcp {
                     Fault::user(format!("the arguments are no JSON object: {error}"))
                         .hint("write for instance '{\"limit\": 5}'")
                 })?;
-                let answer = world.peer().call_tool(name, arguments, world.patience()).map_err(buddy::explain)?;
+                let answer = match own_tool(world, name) {
+                    Some(peer) => peer.call_tool(name, arguments, Duration::from_secs(60)).map_err(Fault::from)?,
+                    None => world.peer().call_tool(name, arguments, world.patience()).map_err(buddy::explain)?,
+                };
                 output.line(&json(&answer)?);
                 Ok(0)
             }
         }
     }
+}
+
+/// This program's own server, when it runs and has a tool of that name that Session-Buddy does not have.
+fn own_tool(world: &World, name: &str) -> Option<Peer> {
+    const SHARED: [&str; 2] = ["list_sessions", "health_check"];
+    let own = crate::mcp::descriptions().iter().any(|tool| tool.name == name) && !SHARED.contains(&name);
+    own.then(|| own_server(world)).flatten()
+}
+
+/// This program's own server, as a peer that is asked with a token when there is a secret.
+pub(crate) fn own_server(world: &World) -> Option<Peer> {
+    let info = control(world).running()?;
+    let secret = crate::access::secret(&world.settings).ok().cloned();
+    let (clock, subject) = (Arc::clone(&world.clock), crate::who::username(&world.surroundings));
+    let token = secret.map(|secret| -> oneiric_client::TokenSource {
+        Box::new(move || {
+            let claims = Claims::new(subject.as_str(), PRODUCT, AUDIENCE, &Scope::ALL);
+            mint(&secret, &claims, clock.now(), OWN_TOKEN).ok()
+        })
+    });
+    Some(Peer::new(&format!("http://{}", info.address), token))
 }

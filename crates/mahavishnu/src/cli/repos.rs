@@ -57,16 +57,12 @@ impl ListRoles {
         self.token.check(world, caller)?;
         let manifest = world.manifest()?;
         let mut table = Table::new(["Role", "Repositories", "Capabilities", "Description"]).numeric(1);
-        let mut rows = Vec::new();
-        for name in manifest.role_names() {
-            let declared = manifest.roles.iter().find(|role| role.name == name);
-            let count = manifest.repos.iter().filter(|repo| repo.role == name).count();
-            let capabilities = declared.map(|role| role.capabilities.clone()).unwrap_or_default();
-            let description = declared.map(|role| role.description.clone()).unwrap_or_default();
-            table.row([name.to_owned(), count.to_string(), capabilities.join(", "), description.clone()]);
-            rows.push(serde_json::json!({
-                "name": name, "repositories": count, "capabilities": capabilities, "description": description,
-            }));
+        let rows = roles(&manifest);
+        for row in &rows {
+            let text = |name: &str| oneiric_shell::table::cell_text(&row[name]);
+            let capabilities = row["capabilities"].as_array().into_iter().flatten().filter_map(|word| word.as_str());
+            let capabilities = capabilities.collect::<Vec<_>>().join(", ");
+            table.row([text("name"), text("repositories"), capabilities, text("description")]);
         }
         self.format.print(&rows, &table, &Manifest::how_to_begin(&world.places()), output)
     }
@@ -102,6 +98,20 @@ impl ShowRole {
         });
         Ok(())
     }
+}
+
+/// Roles as rows for programs.
+pub(crate) fn roles(manifest: &Manifest) -> Vec<serde_json::Value> {
+    let row = |name: &str| {
+        let declared = manifest.roles.iter().find(|role| role.name == name);
+        serde_json::json!({
+            "name": name,
+            "repositories": manifest.repos.iter().filter(|repo| repo.role == name).count(),
+            "capabilities": declared.map(|role| role.capabilities.clone()).unwrap_or_default(),
+            "description": declared.map(|role| role.description.clone()).unwrap_or_default(),
+        })
+    };
+    manifest.role_names().into_iter().map(row).collect()
 }
 
 /// `%repos`: the repositories as a table.

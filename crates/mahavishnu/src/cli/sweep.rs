@@ -1,17 +1,16 @@
 //! `sweep`: one command in many repositories.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use oneiric::fault::{Fault, Result};
 use oneiric_shell::output::Output;
-use orchestrator::workflows::plan::{OnUnknown, Plan, Policy, Work};
 use orchestrator::workflows::{NewWorkflow, Status, Workflow};
 
 use super::format::Format;
 use super::workflow::{end_of, steps_value};
 use super::{Caller, Token};
 use crate::drive::{self, Followed};
+use crate::sweeps::{SweepRequest, Unknown};
 use crate::who;
 use crate::world::World;
 
@@ -71,26 +70,6 @@ pub(super) struct Sweep {
     command: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Unknown {
-    /// Show it and wait for a decision
-    Ask,
-    /// Run it again
-    Retry,
-    /// Count it as failed
-    Fail,
-}
-
-impl From<Unknown> for OnUnknown {
-    fn from(unknown: Unknown) -> Self {
-        match unknown {
-            Unknown::Ask => Self::Ask,
-            Unknown::Retry => Self::Retry,
-            Unknown::Fail => Self::Fail,
-        }
-    }
-}
-
 /// `90`, `1.5s`, `10m`, `2h`.
 pub(super) fn span(text: &str) -> std::result::Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
@@ -111,7 +90,7 @@ impl Sweep {
     pub(super) fn run(&self, world: &World, caller: Caller, output: &Output) -> Result<i32> {
         self.token.check(world, caller)?;
         let new = NewWorkflow {
-            plan: self.plan(world)?,
+            plan: self.request().plan(world)?,
             key: self.key.clone(),
             asked_by: who::username(&world.surroundings),
             schedule: None,
@@ -129,43 +108,23 @@ impl Sweep {
         report(world, &workflow, followed, self.format, output)
     }
 
-    fn plan(&self, world: &World) -> Result<Plan> {
-        let manifest = world.manifest()?;
-        if manifest.repos.is_empty() {
-            return Err(Fault::not_found("there are no repositories")
-                .hint(orchestrator::repos::Manifest::how_to_begin(&world.places())));
-        }
-        let mut selected = manifest.select(self.tag.as_deref(), self.role.as_deref())?;
-        if !self.repos.is_empty() {
-            for name in &self.repos {
-                manifest.find(name)?;
-            }
-            selected.retain(|repo| self.repos.iter().any(|name| repo.is_called(name)));
-        }
-        if selected.is_empty() {
-            return Err(Fault::not_found("no repository is selected").hint("'mahavishnu list-repos' shows them"));
-        }
-        let argv = match self.command.as_slice() {
-            [line] if line.contains(char::is_whitespace) => vec!["sh".to_owned(), "-c".to_owned(), line.clone()],
-            words => words.to_vec(),
-        };
-        let work = Work::Command { argv, env: BTreeMap::new() };
-        let policy = Policy {
-            attempts: self.retries + 1,
-            backoff: self.backoff.as_secs_f64(),
+    fn request(&self) -> SweepRequest {
+        SweepRequest {
+            command: self.command.clone(),
+            tag: self.tag.clone(),
+            role: self.role.clone(),
+            repos: self.repos.clone(),
+            parallel: self.parallel,
+            retries: self.retries,
+            backoff: Some(self.backoff.as_secs_f64()),
             timeout: self.timeout.map(|timeout| timeout.as_secs_f64()),
-            grace: self.grace.as_secs_f64(),
-            on_unknown: self.on_unknown.into(),
-            exclusive: !self.no_lock,
-            ..Policy::default()
-        };
-        let parallel = self.parallel.unwrap_or(u32::MAX);
-        let mut plan = Plan::sweep(&manifest, &selected, work, policy, parallel);
-        plan.fail_fast = self.fail_fast;
-        if let Some(question) = &self.approve {
-            plan.ask_first(question);
+            grace: Some(self.grace.as_secs_f64()),
+            on_unknown: self.on_unknown,
+            fail_fast: self.fail_fast,
+            no_lock: self.no_lock,
+            approve: self.approve.clone(),
+            key: self.key.clone(),
         }
-        Ok(plan)
     }
 }
 

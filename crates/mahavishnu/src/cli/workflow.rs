@@ -283,7 +283,7 @@ pub(crate) fn machine(world: &World, workflow: &Workflow) -> Result<Machine> {
 }
 
 /// Steps as rows for programs.
-pub(super) fn steps_value(world: &World, workflow: &Workflow) -> Result<Vec<Value>> {
+pub(crate) fn steps_value(world: &World, workflow: &Workflow) -> Result<Vec<Value>> {
     let Ok(machine) = machine(world, workflow) else { return Ok(Vec::new()) };
     let rows = (0_u32..).zip(machine.steps()).map(|(number, step)| {
         let cell = &machine.graph().cells[number as usize];

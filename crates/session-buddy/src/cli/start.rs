@@ -1,31 +1,19 @@
 //! `start` and `mcp start`.
 
-use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use oneiric::clock::{Clock, SystemClock};
-use oneiric::fault::{Fault, FaultKind, Result};
+use oneiric::fault::{Fault, Result};
 use oneiric::logs;
-use oneiric::paths::{FILE_MODE, Home};
-use oneiric::run_file::{self, ServerInfo};
+use oneiric::paths::Home;
+use oneiric::run_file::ServerInfo;
 use oneiric::settings::{Settings, Surroundings};
-use oneiric_client::Peer;
+use oneiric_server::service::Transport;
 
 use super::output;
 use crate::PRODUCT;
 use crate::server;
-use crate::server::launch::{self, Launch, Transport, Wishes};
-
-/// Longest time that a server in the background gets to become healthy.
-const START_LIMIT: Duration = Duration::from_secs(15);
-/// Time between looks at it.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+use crate::server::launch::{self, Launch, Wishes};
 
 /// Arguments of `start`.
 #[derive(Debug, Clone, Default, Args)]
@@ -195,93 +183,14 @@ pub(super) fn detach(home: &Home, arguments: &[String], transport: Transport) ->
             Fault::user("a server on standard input cannot run in the background").hint("leave out --transport stdio")
         );
     }
-    if let Some(info) = run_file::running(home, PRODUCT) {
-        return Err(Fault::conflict(format!(
-            "Session-Buddy already runs for {}: process {} on {}",
-            home.root().display(),
-            info.pid,
-            info.address
-        ))
-        .hint("use it, or stop it with 'session-buddy mcp stop'"));
-    }
-    let mut said = said_file(home)?;
-    let unusable = |error: std::io::Error| {
-        Fault::unavailable(format!("cannot start a process: {}", oneiric::paths::plain(&error)))
-    };
-    let program = std::env::current_exe().map_err(unusable)?;
-    let mut words: Vec<OsString> = arguments.iter().map(OsString::from).filter(|word| word != "--detach").collect();
-    // Its standard input is nobody's, whatever this one's is.
-    words.retain(|word| !word.to_string_lossy().starts_with("--transport"));
-    words.push("--transport=http".into());
-    let mut child = Command::new(program)
-        .args(words)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(said.try_clone().map_err(unusable)?)
-        .process_group(0)
-        .spawn()
-        .map_err(unusable)?;
-    await_health(home, &mut child, &mut said)
-}
-
-/// A file for what the server says before its log is open, and where a crash would show.
-fn said_file(home: &Home) -> Result<File> {
-    let folder = home.logs();
-    home.ensure(&folder)?;
-    let path = folder.join(format!("{PRODUCT}.stderr"));
-    OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(FILE_MODE).open(&path).map_err(|error| {
-        Fault::unavailable(format!("cannot write {}: {}", path.display(), oneiric::paths::plain(&error)))
-            .hint("make the home writable and free some space")
-    })
-}
-
-fn await_health(home: &Home, child: &mut Child, said: &mut File) -> Result<ServerInfo> {
-    let clock = SystemClock;
-    let began = clock.monotonic();
-    loop {
-        if let Ok(Some(status)) = child.try_wait() {
-            let last = last_words(said);
-            let kind = match status.code() {
-                Some(1) => FaultKind::Denied,
-                Some(2) => FaultKind::User,
-                Some(3) => FaultKind::Config,
-                Some(5) => FaultKind::Conflict,
-                _ => FaultKind::Unavailable,
-            };
-            return Err(Fault::new(kind, last.unwrap_or_else(|| format!("the server ended at once ({status})"))));
-        }
-        if let Some(info) = run_file::running(home, PRODUCT).filter(|info| info.pid == child.id()) {
-            let health = Peer::new(&format!("http://{}", info.address), None).health(Duration::from_secs(2));
-            if health.is_ok_and(|health| health["status"] == "healthy") {
-                return Ok(info);
-            }
-        }
-        if clock.monotonic().saturating_sub(began) > START_LIMIT {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(Fault::unavailable(format!(
-                "the server was not healthy within {} s and was ended",
-                START_LIMIT.as_secs()
-            ))
-            .hint("see 'session-buddy logs'"));
-        }
-        std::thread::sleep(LOOK_EVERY);
-    }
-}
-
-/// The error that the server printed, without its label.
-fn last_words(said: &mut File) -> Option<String> {
-    said.seek(SeekFrom::Start(0)).ok()?;
-    let mut text = String::new();
-    said.read_to_string(&mut text).ok()?;
-    let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
-    Some(line.strip_prefix("error: ").unwrap_or(line).to_owned())
+    super::control::of(home).start(arguments)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use clap::Parser;
+    use oneiric::fault::FaultKind;
 
     use super::*;
 

@@ -11,6 +11,7 @@ use oneiric::paths::{Home, expand_tilde};
 use oneiric::process::username;
 use oneiric::settings::{Settings, Surroundings};
 use oneiric_server::mcp::Profile;
+use oneiric_server::service::Transport;
 
 use super::access::Access;
 use super::archive::Archive;
@@ -39,17 +40,6 @@ impl Mode {
             Self::Lite => "lite",
         }
     }
-}
-
-/// Which door a server opens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// Standard input when a client is there, else HTTP.
-    Auto,
-    /// HTTP.
-    Http,
-    /// Standard input.
-    Stdio,
 }
 
 /// What the command line says beyond settings.

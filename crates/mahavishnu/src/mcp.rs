@@ -1,0 +1,150 @@
+//! The MCP door: which tools there are, what they take and answer.
+
+pub(crate) mod repos;
+pub(crate) mod workflows;
+
+use std::sync::Arc;
+
+use oneiric::token::Scope;
+use oneiric_server::mcp::{
+    Arguments, Effect, Handler, Profile, ServerCard, ToolDescription, ToolError, ToolFuture, ToolSet,
+};
+
+use crate::desk::{Desk, Request};
+
+/// How the server presents itself to clients.
+pub(crate) const CARD: ServerCard = ServerCard {
+    name: crate::log::PRODUCT,
+    version: env!("CARGO_PKG_VERSION"),
+    instructions: "Runs work over many git repositories. Use list_repos to find them and sweep to run a command in those with \
+                   a tag or role; sweep answers at once with a workflow_id. get_workflow tells how far it is (state unknown: it \
+                   may or may not have finished), workflow_logs what was printed, cancel_workflow stops it for certain.",
+};
+
+/// The tools of Mahavishnu.
+pub(crate) struct Tools {
+    desk: Arc<Desk>,
+    described: Vec<ToolDescription>,
+    profile: Profile,
+}
+
+impl Tools {
+    /// The tools, answered by `desk`, with those of `profile` in the list.
+    pub(crate) fn new(desk: Arc<Desk>, profile: Profile) -> Self {
+        Self { desk, described: descriptions(), profile }
+    }
+
+    /// A protocol handler over `desk`.
+    pub(crate) fn handler(desk: Arc<Desk>, profile: Profile) -> Handler {
+        Handler::new(CARD, Arc::new(Self::new(desk, profile)))
+    }
+}
+
+/// All tools.
+pub(crate) fn descriptions() -> Vec<ToolDescription> {
+    vec![
+        ToolDescription::of::<repos::ListRepos, repos::RepoList>(
+            "list_repos",
+            "Repositories, by tag or role.",
+            Effect::Reads,
+        )
+        .in_profile(Profile::Minimal),
+        ToolDescription::of::<repos::ListRoles, repos::RoleList>("list_roles", "Roles of repositories.", Effect::Reads)
+            .in_profile(Profile::Full),
+        ToolDescription::of::<crate::sweeps::SweepRequest, workflows::Begun>(
+            "sweep",
+            "Run a command in selected repositories, in dependency order. Answers at once.",
+            Effect::Adds,
+        )
+        .in_profile(Profile::Minimal),
+        ToolDescription::of::<workflows::ListWorkflows, workflows::WorkflowList>(
+            "list_workflows",
+            "Workflows, newest first.",
+            Effect::Reads,
+        )
+        .in_profile(Profile::Minimal),
+        ToolDescription::of::<workflows::GetWorkflow, workflows::WorkflowShape>(
+            "get_workflow",
+            "One workflow with its steps; may wait for its end.",
+            Effect::Reads,
+        )
+        .in_profile(Profile::Minimal),
+        ToolDescription::of::<workflows::WorkflowLogs, workflows::LogText>(
+            "workflow_logs",
+            "The end of what a workflow's steps printed.",
+            Effect::Reads,
+        ),
+        ToolDescription::of::<workflows::CancelWorkflow, workflows::Told>(
+            "cancel_workflow",
+            "Stop a workflow; answers when its work has stopped.",
+            Effect::AddsOnce,
+        ),
+        ToolDescription::of::<workflows::RetryWorkflow, workflows::Told>(
+            "retry_workflow",
+            "Run again what did not end well.",
+            Effect::Adds,
+        ),
+        ToolDescription::of::<workflows::DecideWorkflow, workflows::Told>(
+            "decide_workflow",
+            "Approve or refuse, or decide about steps that may or may not have finished.",
+            Effect::AddsOnce,
+        )
+        .needing(Scope::Admin),
+        ToolDescription::of::<repos::ListSessions, repos::SessionList>(
+            "list_sessions",
+            "Newest sessions that Session-Buddy keeps.",
+            Effect::Reads,
+        )
+        .in_profile(Profile::Full),
+        ToolDescription::of::<repos::HealthCheck, oneiric_server::health::Report>(
+            "health_check",
+            "State of the server and its parts.",
+            Effect::Reads,
+        ),
+    ]
+}
+
+impl ToolSet for Tools {
+    fn tools(&self) -> &[ToolDescription] {
+        &self.described
+    }
+
+    fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    fn call<'a>(&'a self, name: &'a str, arguments: Arguments<'a>) -> ToolFuture<'a> {
+        let request = Request::read(name, arguments);
+        let desk = Arc::clone(&self.desk);
+        Box::pin(async move {
+            let request = request?;
+            // The database blocks; the protocol must not wait behind it.
+            match tokio::task::spawn_blocking(move || desk.answer(request)).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    tracing::error!(%error, "a tool failed unexpectedly");
+                    Err(ToolError::new("internal", "the tool failed unexpectedly; the server's log says more"))
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tokens of the tools that a client sees, three and a half bytes each.
+    #[test]
+    fn the_usual_list_of_tools_costs_a_client_at_most_three_thousand_tokens() {
+        let listed: usize = descriptions()
+            .iter()
+            .filter(|tool| tool.profile <= Profile::Standard)
+            .map(|tool| {
+                let schema = |map| serde_json::to_string(map).unwrap().len();
+                tool.name.len() + tool.description.len() + schema(&*tool.input) + schema(&*tool.output) + 120
+            })
+            .sum();
+        assert!(listed <= 10_500, "{listed} bytes");
+    }
+}

@@ -1,0 +1,123 @@
+//! The process that serves: MCP and REST doors over the desk, and the engine that drives workflows.
+
+mod access;
+mod figures;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use oneiric::audit::AuditLog;
+use oneiric::fault::Result;
+use oneiric_server::health::HealthSource;
+use oneiric_server::http::Auth;
+use oneiric_server::lifecycle::Lifecycle;
+use oneiric_server::mcp::{Handler, Profile};
+use oneiric_server::metrics::MetricsSource;
+use oneiric_server::rest::Api;
+use oneiric_server::service::{self, Program, Service, Transport};
+use orchestrator::engine::{Engine, Takes};
+
+use self::figures::Figures;
+use crate::desk::Desk;
+use crate::drive::{self, PRODUCT};
+use crate::mcp::Tools;
+use crate::world::World;
+
+/// How long steps may still run when the server ends. What is cut off is unknown to the next one.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// What the command line says beyond settings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wishes {
+    pub(crate) host: Option<String>,
+    pub(crate) port: Option<u16>,
+    pub(crate) no_auth: bool,
+    pub(crate) transport: Option<Transport>,
+    /// Arguments as given, for a restart.
+    pub(crate) arguments: Vec<String>,
+}
+
+/// Serves until something ends it.
+///
+/// # Errors
+/// Why it could not start.
+pub(crate) fn run(world: Arc<World>, wishes: Wishes) -> Result<()> {
+    let settings = &world.settings;
+    let secret = if wishes.no_auth { None } else { access::secret(settings)? };
+    let auth = match &secret {
+        Some(secret) => {
+            let audit = AuditLog::in_dir(settings.home().logs(), Arc::clone(&world.clock));
+            Auth::required(Arc::new(access::judge(secret.clone(), Arc::clone(&world.clock))), Arc::new(audit))
+        }
+        None => Auth::off(),
+    };
+    let lifecycle = Lifecycle::new();
+    let service = Service {
+        product: PRODUCT,
+        title: "Mahavishnu",
+        version: env!("CARGO_PKG_VERSION"),
+        home: settings.home().clone(),
+        transport: wishes.transport.unwrap_or(Transport::Auto),
+        host: wishes.host.unwrap_or_else(|| settings.text("host").to_owned()),
+        port: wishes.port.unwrap_or_else(|| u16::try_from(settings.int("port")).unwrap_or(8680)),
+        allowed_hosts: settings.list("server.allowed_hosts"),
+        allow_insecure_bind: settings.bool("server.allow_insecure_bind"),
+        auth,
+        authenticated: secret.is_some(),
+        mcp: true,
+        fixture: false,
+        mode: "standard".into(),
+        database: world.workflows().path().display().to_string(),
+        ready: vec!["Workflow engine started".into()],
+        arguments: wishes.arguments,
+        clock: Arc::clone(&world.clock),
+    };
+    let profile = Profile::parse(settings.text("mcp.tool_profile")).unwrap_or_default();
+    let server = Server { desk: Arc::new(Desk::new(Arc::clone(&world))), world, profile, engine: Mutex::default() };
+    service::run(service, Arc::new(server), lifecycle)
+}
+
+struct Server {
+    world: Arc<World>,
+    desk: Arc<Desk>,
+    profile: Profile,
+    engine: Mutex<Option<Engine>>,
+}
+
+impl Program for Server {
+    fn handler(&self) -> Handler {
+        Tools::handler(Arc::clone(&self.desk), self.profile)
+    }
+
+    fn api(&self, _: &Auth) -> Option<Api> {
+        None
+    }
+
+    fn health(&self) -> Arc<dyn HealthSource> {
+        Arc::new(Figures::new(Arc::clone(&self.desk)))
+    }
+
+    fn metrics(&self) -> Arc<dyn MetricsSource> {
+        Arc::new(Figures::new(Arc::clone(&self.desk)))
+    }
+
+    /// Opens the database and starts the engine, which takes what nobody drives.
+    fn prepare(&self) -> Result<()> {
+        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        if engine.is_none() {
+            *engine = Some(Engine::start(drive::engine_config(&self.world, Takes::All))?);
+        }
+        Ok(())
+    }
+
+    fn begin(&self, _: &Lifecycle) {}
+
+    fn serving(&self, _: &str) {}
+
+    fn farewell(&self, _: &'static str) {
+        let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(engine) = engine {
+            engine.end(PATIENCE);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A sweep as any door asks for it: one piece of work over selected repositories.
+
+use std::collections::BTreeMap;
+
+use oneiric::fault::{Fault, Result};
+use orchestrator::repos::Manifest;
+use orchestrator::workflows::plan::{OnUnknown, Plan, Policy, Work};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::world::World;
+
+/// What is asked for. Times are seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SweepRequest {
+    /// Program and arguments; one word with spaces is a shell's command line
+    pub(crate) command: Vec<String>,
+    /// Only repositories with this tag
+    #[serde(default)]
+    pub(crate) tag: Option<String>,
+    #[serde(default)]
+    pub(crate) role: Option<String>,
+    /// Only these, by name or nickname
+    #[serde(default)]
+    pub(crate) repos: Vec<String>,
+    /// Most repositories at the same time
+    #[serde(default)]
+    pub(crate) parallel: Option<u32>,
+    #[serde(default)]
+    pub(crate) retries: u32,
+    /// Seconds before the first retry
+    #[serde(default)]
+    pub(crate) backoff: Option<f64>,
+    /// Seconds that a step may take
+    #[serde(default)]
+    pub(crate) timeout: Option<f64>,
+    /// Seconds between asking to end and killing
+    #[serde(default)]
+    pub(crate) grace: Option<f64>,
+    /// What becomes of a step that may or may not have finished
+    #[serde(default)]
+    pub(crate) on_unknown: Unknown,
+    #[serde(default)]
+    pub(crate) fail_fast: bool,
+    /// Let others work in the same repository meanwhile
+    #[serde(default)]
+    pub(crate) no_lock: bool,
+    /// A question for a person, before anything begins
+    #[serde(default)]
+    pub(crate) approve: Option<String>,
+    /// Asking twice with one key makes one workflow
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+}
+
+/// What becomes of a step that may or may not have finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Unknown {
+    /// Show it and wait for a decision
+    #[default]
+    Ask,
+    /// Run it again
+    Retry,
+    /// Count it as failed
+    Fail,
+}
+
+impl From<Unknown> for OnUnknown {
+    fn from(unknown: Unknown) -> Self {
+        match unknown {
+            Unknown::Ask => Self::Ask,
+            Unknown::Retry => Self::Retry,
+            Unknown::Fail => Self::Fail,
+        }
+    }
+}
+
+impl SweepRequest {
+    /// The plan over the repositories that the manifest has now.
+    ///
+    /// # Errors
+    /// User; not found, when nothing is selected; config, when the manifest is wrong.
+    pub(crate) fn plan(&self, world: &World) -> Result<Plan> {
+        let manifest = world.manifest()?;
+        let argv = match self.command.as_slice() {
+            [] => return Err(Fault::user("there is no command")),
+            [line] if line.contains(char::is_whitespace) => vec!["sh".to_owned(), "-c".to_owned(), line.clone()],
+            words => words.to_vec(),
+        };
+        if argv.iter().any(|word| word.contains('\0')) {
+            return Err(Fault::user("the command has a NUL character"));
+        }
+        let selected = self.select(&manifest, world)?;
+        let defaults = Policy::default();
+        let policy = Policy {
+            attempts: self.retries.min(100) + 1,
+            backoff: self.backoff.unwrap_or(defaults.backoff),
+            timeout: self.timeout,
+            grace: self.grace.unwrap_or(defaults.grace),
+            on_unknown: self.on_unknown.into(),
+            exclusive: !self.no_lock,
+            ..defaults
+        };
+        let work = Work::Command { argv, env: BTreeMap::new() };
+        let parallel = self.parallel.unwrap_or(u32::MAX);
+        let mut plan = Plan::sweep(&manifest, &selected, work, policy, parallel);
+        plan.fail_fast = self.fail_fast;
+        if let Some(question) = &self.approve {
+            plan.ask_first(question);
+        }
+        Ok(plan)
+    }
+
+    fn select<'m>(&self, manifest: &'m Manifest, world: &World) -> Result<Vec<&'m orchestrator::repos::Repository>> {
+        if manifest.repos.is_empty() {
+            return Err(Fault::not_found("there are no repositories").hint(Manifest::how_to_begin(&world.places())));
+        }
+        let mut selected = manifest.select(self.tag.as_deref(), self.role.as_deref())?;
+        if !self.repos.is_empty() {
+            for name in &self.repos {
+                manifest.find(name)?;
+            }
+            selected.retain(|repo| self.repos.iter().any(|name| repo.is_called(name)));
+        }
+        if selected.is_empty() {
+            return Err(Fault::not_found("no repository is selected").hint("'mahavishnu list-repos' shows them"));
+        }
+        Ok(selected)
+    }
+}

@@ -1,0 +1,323 @@
+//! The life of a serving process: which door it opens, what runs behind it, and how it ends. The same for every program.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oneiric::clock::Clock;
+use oneiric::fault::{Fault, Result};
+use oneiric::id::EventId;
+use oneiric::paths::Home;
+use oneiric::process::ProcessIdentity;
+use oneiric::run_file::{self, RunFile, ServerInfo};
+use oneiric::secret::Secret;
+use tokio_util::sync::CancellationToken;
+
+use crate::health::HealthSource;
+use crate::http::{Auth, BindRequest, Gate, Listener, REQUEST_LIMIT, Site, bind, router, serve};
+use crate::lifecycle::{Lifecycle, Parent, Signals};
+use crate::mcp::{Endpoint, Fixture, Handler, serve_stdio};
+use crate::metrics::MetricsSource;
+use crate::rest::Api;
+use crate::stdin::{Pieces, client_may_be_there, pieces};
+
+/// Longest time that the end may take.
+const END_LIMIT: Duration = Duration::from_secs(8);
+
+/// Which door a server opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Standard input when a client is there, else HTTP.
+    Auto,
+    /// HTTP.
+    Http,
+    /// Standard input.
+    Stdio,
+}
+
+/// What is served. Its calls may block; they are made where that is allowed.
+pub trait Program: Send + Sync + 'static {
+    /// The protocol over its tools.
+    fn handler(&self) -> Handler;
+    /// The REST API, for callers whom `auth` lets in.
+    fn api(&self, auth: &Auth) -> Option<Api>;
+    /// How it is.
+    fn health(&self) -> Arc<dyn HealthSource>;
+    /// Its figures.
+    fn metrics(&self) -> Arc<dyn MetricsSource>;
+    /// Opens what everything depends on. Whoever starts a server by hand is told at once when that fails.
+    ///
+    /// # Errors
+    /// Why it cannot be used now.
+    fn prepare(&self) -> Result<()>;
+    /// Begins what runs behind the door.
+    fn begin(&self, lifecycle: &Lifecycle);
+    /// It is served there now.
+    fn serving(&self, place: &str);
+    /// It ends; clients that are still there are let go.
+    fn farewell(&self, reason: &'static str);
+}
+
+/// Where and how a program is served.
+#[derive(Clone)]
+pub struct Service {
+    /// Its name in files: `session-buddy`.
+    pub product: &'static str,
+    /// Its name in sentences: `Session-Buddy`.
+    pub title: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// Home directory.
+    pub home: Home,
+    /// Door.
+    pub transport: Transport,
+    /// Host to listen on.
+    pub host: String,
+    /// Port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// Further names of this server.
+    pub allowed_hosts: Vec<String>,
+    /// Whether an address that others can reach may be taken without auth.
+    pub allow_insecure_bind: bool,
+    /// Who may call.
+    pub auth: Auth,
+    /// Whether callers need a token.
+    pub authenticated: bool,
+    /// Whether MCP is offered over HTTP.
+    pub mcp: bool,
+    /// Whether the conformance suite's tools are served too.
+    pub fixture: bool,
+    /// A word for how it works: `standard`.
+    pub mode: String,
+    /// Where it keeps things, for people.
+    pub database: String,
+    /// Lines that say what works, before the last one.
+    pub ready: Vec<String>,
+    /// Arguments as given, for a restart.
+    pub arguments: Vec<String>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Serves until something ends it.
+///
+/// # Errors
+/// Why it could not start: configuration, conflict (port or home taken), unavailable (database, home).
+pub fn run(service: Service, program: Arc<dyn Program>, lifecycle: Lifecycle) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(8)
+        .thread_stack_size(1024 * 1024)
+        .thread_name(service.product)
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::unavailable(format!("cannot start threads: {error}")))?;
+    let ended = runtime.block_on(async { Server { service, program, lifecycle, parent: Parent::now() }.run().await });
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    ended
+}
+
+struct Server {
+    service: Service,
+    program: Arc<dyn Program>,
+    lifecycle: Lifecycle,
+    parent: Parent,
+}
+
+/// An HTTP door that is open.
+struct HttpDoor {
+    closing: CancellationToken,
+    run_file: RunFile,
+}
+
+impl Server {
+    async fn run(self) -> Result<()> {
+        let signals = Signals::listen();
+        let served = match self.service.transport {
+            Transport::Http => self.http(signals).await,
+            Transport::Stdio => self.stdio(pieces(), signals).await,
+            Transport::Auto if client_may_be_there() => self.either(signals).await,
+            Transport::Auto => self.http(signals).await,
+        };
+        self.lifecycle.end();
+        if !self.lifecycle.finished(END_LIMIT).await {
+            tracing::warn!("some work did not end in time");
+        }
+        served
+    }
+
+    /// Lets clients go that are still there.
+    async fn farewell(&self, reason: &'static str) {
+        let program = Arc::clone(&self.program);
+        let _ = tokio::task::spawn_blocking(move || program.farewell(reason)).await;
+    }
+
+    /// HTTP alone.
+    async fn http(&self, mut signals: Signals) -> Result<()> {
+        let door = self.open(&mut std::io::stdout(), || self.program.prepare())?;
+        self.program.begin(&self.lifecycle);
+        let reason = signals.next().await;
+        tracing::info!(reason, "ending");
+        door.closing.cancel();
+        self.farewell(reason).await;
+        self.lifecycle.end();
+        self.lifecycle.finished(END_LIMIT).await;
+        drop(door.run_file);
+        Ok(())
+    }
+
+    /// Standard input alone.
+    async fn stdio(&self, input: Pieces, signals: Signals) -> Result<()> {
+        self.warm_up();
+        self.program.begin(&self.lifecycle);
+        self.client(input, signals).await
+    }
+
+    /// The client on standard input, to its end.
+    async fn client(&self, input: Pieces, mut signals: Signals) -> Result<()> {
+        self.program.serving("standard input and output");
+        let served = serve_stdio(self.program.handler(), input, tokio::io::stdout(), self.lifecycle.token());
+        let reason = tokio::select! {
+            () = served => "end of input",
+            reason = signals.next() => reason,
+            () = self.parent.gone() => "parent is gone",
+        };
+        tracing::info!(reason, "ending");
+        self.farewell(reason).await;
+        Ok(())
+    }
+
+    /// HTTP until the first byte on standard input, which says that a client is there.
+    async fn either(&self, mut signals: Signals) -> Result<()> {
+        self.warm_up();
+        self.program.begin(&self.lifecycle);
+        // Standard output belongs to the client that may come, and its handshake must not wait for the database.
+        let door = match self.open(&mut std::io::stderr(), || Ok(())) {
+            Ok(door) => Some(door),
+            Err(fault) => {
+                tracing::warn!(%fault, "no HTTP; waiting for a client on standard input");
+                None
+            }
+        };
+        let mut input = pieces();
+        let first = tokio::select! {
+            first = input.next() => first,
+            reason = signals.next() => { tracing::info!(reason, "ending"); None }
+            () = self.parent.gone() => { tracing::info!(reason = "parent is gone", "ending"); None }
+        };
+        if let Some(door) = door {
+            door.closing.cancel();
+            drop(door.run_file);
+        }
+        match first {
+            Some(piece) => {
+                input.put_back(piece);
+                self.client(input, signals).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn listen(&self) -> Result<Listener> {
+        let service = &self.service;
+        if let Some(info) = run_file::running(&service.home, service.product) {
+            return Err(Fault::conflict(format!(
+                "{} already runs for {}: process {} on {}",
+                service.title,
+                service.home.root().display(),
+                info.pid,
+                info.address
+            ))
+            .hint(format!("use it, or stop it with '{} mcp stop'", service.product)));
+        }
+        bind(&BindRequest {
+            host: &service.host,
+            port: service.port,
+            authenticated: service.authenticated,
+            allow_insecure: service.allow_insecure_bind,
+        })
+    }
+
+    /// Opens the HTTP door after `before`, and says to `out` how far that has come.
+    fn open(&self, out: &mut dyn Write, before: impl FnOnce() -> Result<()>) -> Result<HttpDoor> {
+        let listener = self.listen()?;
+        let address = listener.address;
+        let service = &self.service;
+        let _ = writeln!(out, "[INFO] Starting {} MCP server on {address}", service.title);
+        before()?;
+        let door = self.serve(listener)?;
+        for line in &service.ready {
+            let _ = writeln!(out, "[INFO] {line}");
+        }
+        let _ = writeln!(out, "[INFO] Ready to accept connections");
+        let _ = out.flush();
+        // After the lines that people wait for, which would else be torn apart where both go to one file.
+        tracing::info!(%address, mode = service.mode, database = service.database, auth = service.authenticated, "serving");
+        Ok(door)
+    }
+
+    fn serve(&self, listener: Listener) -> Result<HttpDoor> {
+        let service = &self.service;
+        let address = listener.address;
+        let run_file = RunFile::claim(
+            &service.home,
+            &ServerInfo {
+                product: service.product.into(),
+                pid: std::process::id(),
+                process: ProcessIdentity::current(),
+                address: address.to_string(),
+                transport: if service.mcp { "http" } else { "http without mcp" }.into(),
+                mode: service.mode.clone(),
+                version: service.version.into(),
+                database: service.database.clone(),
+                arguments: service.arguments.clone(),
+                started_at: service.clock.now(),
+            },
+        )?;
+        self.program.serving(&format!("http://{address}"));
+        let auth = service.auth.clone();
+        let closing = self.lifecycle.token().child_token();
+        let endpoint = || {
+            let handler = self.program.handler();
+            match service.fixture {
+                false => Endpoint::new(handler, auth.clone(), closing.clone()),
+                true => {
+                    let fixture = Fixture::over(handler, fresh_secret(service.clock.as_ref()));
+                    Endpoint::new(fixture, auth.clone(), closing.clone())
+                }
+            }
+        };
+        let site = Site {
+            endpoint: service.mcp.then(endpoint),
+            api: self.program.api(&auth),
+            auth,
+            gate: Gate::new(&service.host, !address.ip().is_loopback(), &service.allowed_hosts),
+            health: self.program.health(),
+            metrics: self.program.metrics(),
+            limit: REQUEST_LIMIT,
+        };
+        let until = closing.clone();
+        self.lifecycle.spawn(async move {
+            if let Err(fault) = serve(listener, router(site), until).await {
+                tracing::error!(%fault, "HTTP ended");
+            }
+        });
+        Ok(HttpDoor { closing, run_file })
+    }
+
+    /// Prepares beside the handshake, not before it.
+    fn warm_up(&self) {
+        let program = Arc::clone(&self.program);
+        self.lifecycle.spawn(async move {
+            let prepared = tokio::task::spawn_blocking(move || program.prepare()).await;
+            if let Ok(Err(fault)) = prepared {
+                tracing::error!(%fault, "the database cannot be used; tools will say so");
+            }
+        });
+    }
+}
+
+/// A secret that lives as long as this process.
+fn fresh_secret(clock: &dyn Clock) -> Secret {
+    Secret::new([EventId::generate(clock.now()).to_string(), EventId::generate(clock.now()).to_string()].concat())
+}
