@@ -1,5 +1,6 @@
 //! The command line: a file a command. The same commands run inside the shell, in its process.
 
+mod adapters;
 mod completions;
 mod config;
 mod format;
@@ -49,6 +50,8 @@ enum Command {
     Sweep(sweep::Sweep),
     /// Show and steer workflows
     Workflow(workflow::WorkflowCommand),
+    /// Show the engines that work can be handed to
+    Adapters(adapters::AdaptersCommand),
     /// List sessions: those that Session-Buddy keeps, or those that wait on the spool
     Sessions(sessions::Sessions),
     /// Send a probe session to Session-Buddy and read it back
@@ -72,12 +75,13 @@ enum Command {
 }
 
 /// The commands that need no prefix in the shell, without `shell` itself.
-pub(crate) const COMMANDS: [(&str, &str); 16] = [
+pub(crate) const COMMANDS: [(&str, &str); 17] = [
     ("list-repos", "List repositories"),
     ("list-roles", "List roles"),
     ("show-role", "Show one role and the repositories that have it"),
     ("sweep", "Run a command in many repositories, in the order of their dependencies"),
     ("workflow", "Show and steer workflows"),
+    ("adapters", "Show the engines that work can be handed to"),
     ("sessions", "List sessions: those that Session-Buddy keeps, or those that wait on the spool"),
     ("test-session-tracking", "Send a probe session to Session-Buddy and read it back"),
     ("start", "Start the server, as `mcp start` does"),
@@ -169,6 +173,7 @@ fn run(world: &Arc<World>, command: Command, caller: Caller, output: &Output) ->
         Command::ShowRole(command) => command.run(world, caller, output).map(|()| 0),
         Command::Sweep(command) => command.run(world, caller, output),
         Command::Workflow(command) => command.run(world, caller, output),
+        Command::Adapters(command) => command.run(world, output),
         Command::Sessions(command) => command.run(world, output).map(|()| 0),
         Command::TestSessionTracking => Ok(test_tracking::run(world, output)),
         Command::Start(command) => command.run(world, output).map(|()| 0),

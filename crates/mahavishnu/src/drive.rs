@@ -11,9 +11,10 @@ use oneiric::fault::{Fault, Result};
 use oneiric::paths::plain;
 use oneiric::run_file;
 use oneiric_shell::output::Output;
-use orchestrator::engine::{CommandRunner, Engine, EngineConfig, Takes, is_alive};
+use orchestrator::engine::{AdapterRunner, CommandRunner, Engine, EngineConfig, Runners, Takes, is_alive};
 use orchestrator::workflows::{NewWorkflow, Request, Submitted, Workflow};
 
+use crate::engines;
 use crate::who;
 use crate::world::World;
 
@@ -39,11 +40,17 @@ pub(crate) fn engine_config(world: &World, takes: Takes) -> EngineConfig {
     let capacity = usize::try_from(world.settings.int("workflows.parallel")).unwrap_or(0);
     let capacity =
         if capacity == 0 { 2 * std::thread::available_parallelism().map_or(2, usize::from) } else { capacity };
-    let runner = CommandRunner {
+    let commands = CommandRunner {
         environment: CommandRunner::inherited(std::env::vars_os()),
         redactor: world.redactor(),
         clock: Arc::clone(&world.clock),
     };
+    let adapters = AdapterRunner {
+        adapters: Arc::new(engines::adapters(&world.settings)),
+        redactor: world.redactor(),
+        clock: Arc::clone(&world.clock),
+    };
+    let runner = Runners { commands: Arc::new(commands), adapters: Some(Arc::new(adapters)), workers: None };
     EngineConfig {
         home: world.settings.home().clone(),
         capacity,

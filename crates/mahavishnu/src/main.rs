@@ -5,6 +5,7 @@ mod buddy;
 mod cli;
 mod desk;
 mod drive;
+mod engines;
 mod journal;
 mod log;
 mod mcp;

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use oneiric::fault::{Fault, Result};
 use orchestrator::repos::Manifest;
-use orchestrator::workflows::plan::{OnUnknown, Plan, Policy, Work};
+use orchestrator::workflows::plan::{OnUnknown, Plan, Policy, Work, command_line};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use crate::engines;
 use crate::world::World;
 
 /// What is asked for. Times are seconds.
@@ -15,6 +17,7 @@ use crate::world::World;
 #[serde(deny_unknown_fields)]
 pub(crate) struct SweepRequest {
     /// Program and arguments; one word with spaces is a shell's command line
+    #[serde(default)]
     pub(crate) command: Vec<String>,
     /// Only repositories with this tag
     #[serde(default)]
@@ -52,6 +55,15 @@ pub(crate) struct SweepRequest {
     /// Asking twice with one key makes one workflow
     #[serde(default)]
     pub(crate) key: Option<String>,
+    /// Hand it to prefect, agno or llamaindex
+    #[serde(default)]
+    pub(crate) adapter: Option<String>,
+    /// What that engine runs: a deployment as FLOW/DEPLOYMENT, an agent, a workflow
+    #[serde(default)]
+    pub(crate) target: Option<String>,
+    /// What it is given beside repo, path and command
+    #[serde(default)]
+    pub(crate) parameters: Map<String, Value>,
 }
 
 /// What becomes of a step that may or may not have finished.
@@ -84,14 +96,7 @@ impl SweepRequest {
     /// User; not found, when nothing is selected; config, when the manifest is wrong.
     pub(crate) fn plan(&self, world: &World) -> Result<Plan> {
         let manifest = world.manifest()?;
-        let argv = match self.command.as_slice() {
-            [] => return Err(Fault::user("there is no command")),
-            [line] if line.contains(char::is_whitespace) => vec!["sh".to_owned(), "-c".to_owned(), line.clone()],
-            words => words.to_vec(),
-        };
-        if argv.iter().any(|word| word.contains('\0')) {
-            return Err(Fault::user("the command has a NUL character"));
-        }
+        let work = self.work(world)?;
         let selected = self.select(&manifest, world)?;
         let defaults = Policy::default();
         let policy = Policy {
@@ -103,7 +108,6 @@ impl SweepRequest {
             exclusive: !self.no_lock,
             ..defaults
         };
-        let work = Work::Command { argv, env: BTreeMap::new() };
         let parallel = self.parallel.unwrap_or(u32::MAX);
         let mut plan = Plan::sweep(&manifest, &selected, work, policy, parallel);
         plan.fail_fast = self.fail_fast;
@@ -111,6 +115,41 @@ impl SweepRequest {
             plan.ask_first(question);
         }
         Ok(plan)
+    }
+
+    fn work(&self, world: &World) -> Result<Work> {
+        if self.command.iter().any(|word| word.contains('\0')) {
+            return Err(Fault::user("the command has a NUL character"));
+        }
+        match (&self.adapter, &self.target) {
+            (None, None) => {}
+            (Some(adapter), Some(target)) => {
+                let parameters = self.given()?;
+                let adapter = engines::check(world, adapter, target)?.to_string();
+                return Ok(Work::Adapter { adapter, target: target.clone(), parameters });
+            }
+            _ => return Err(Fault::user("adapter and target go together")),
+        }
+        let argv = match self.command.as_slice() {
+            [] => return Err(Fault::user("there is no command")),
+            [line] if line.contains(char::is_whitespace) => vec!["sh".to_owned(), "-c".to_owned(), line.clone()],
+            words => words.to_vec(),
+        };
+        Ok(Work::Command { argv, env: BTreeMap::new() })
+    }
+
+    /// What an engine is given on purpose.
+    fn given(&self) -> Result<Value> {
+        let mut parameters = self.parameters.clone();
+        let command = match self.command.as_slice() {
+            [] => return Ok(Value::Object(parameters)),
+            [line] => line.clone(),
+            words => command_line(words),
+        };
+        if parameters.insert("command".to_owned(), command.into()).is_some() {
+            return Err(Fault::user("the command is given twice").hint("give it after -- or as a parameter"));
+        }
+        Ok(Value::Object(parameters))
     }
 
     fn select<'m>(&self, manifest: &'m Manifest, world: &World) -> Result<Vec<&'m orchestrator::repos::Repository>> {

@@ -7,6 +7,7 @@
 
 mod alive;
 mod driver;
+mod remote;
 mod runner;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use oneiric::paths::Home;
 use crate::workflows::Number;
 
 pub use self::alive::is_alive;
+pub use self::remote::{AdapterRunner, Runners};
 pub use self::runner::{CommandRunner, Job, Runner};
 
 use self::alive::EngineLock;

@@ -2,6 +2,7 @@
 //!
 //! Nothing here parses a command line, draws a table or speaks a protocol.
 
+pub mod adapters;
 pub mod engine;
 pub mod pools;
 pub mod repos;

@@ -7,6 +7,8 @@ mod stop;
 mod terminal;
 mod tmux;
 
+pub(crate) use self::output::OutputKeeper;
+
 pub use self::descendants::{end_survivors, survivors};
 pub use self::output::{OUTPUT_HEAD, OUTPUT_TAIL, read_output};
 pub use self::process::{Around, CommandJob, Tap, run_command, run_command_around};

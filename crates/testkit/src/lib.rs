@@ -11,6 +11,7 @@
 pub mod binaries;
 pub mod chance;
 pub mod disk;
+pub mod engines;
 pub mod git;
 pub mod home;
 pub mod http;

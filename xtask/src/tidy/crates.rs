@@ -27,7 +27,7 @@ const HOMES: [(&str, &[&str]); 8] = [
     ("starlark", &["oneiric-shell"]),
     ("starlark_syntax", &["oneiric-shell"]),
     ("reedline", &["oneiric-shell"]),
-    ("ureq", &["oneiric-client", "semantic"]),
+    ("ureq", &["oneiric-client", "orchestrator", "semantic"]),
     ("jsonwebtoken", &["oneiric"]),
 ];
 

@@ -4,11 +4,13 @@ use oneiric::fault::Result;
 use oneiric::run_file;
 use oneiric_server::health::{Part, Report};
 use oneiric_shell::output::Output;
+use orchestrator::adapters::{Kind, State};
 
 use super::format::json;
 use super::test_tracking::switched_off;
 use crate::access;
 use crate::buddy;
+use crate::engines;
 use crate::world::World;
 
 /// Show whether everything works
@@ -146,15 +148,21 @@ fn workflows(world: &World) -> Part {
     }
 }
 
-/// The engines that work could be handed to; this version has none of them, whatever the settings say.
+/// The engines that work can be handed to, asked now.
 pub(super) fn adapters(world: &World) -> Part {
-    let states = ["prefect", "llamaindex", "agno"].map(|name| {
-        let wanted = world.settings.bool(match name {
-            "prefect" => "adapters.prefect_enabled",
-            "llamaindex" => "adapters.llamaindex_enabled",
-            _ => "adapters.agno_enabled",
-        });
-        format!("{name} ({})", if wanted { "not in this version" } else { "disabled" })
-    });
-    Part { word: states.join(", "), ..Part::off("Adapters", "") }
+    const NAME: &str = "Adapters";
+    let states = engines::adapters(&world.settings).states(engines::PROBE, world.clock.as_ref());
+    let said = |(kind, state): &(Kind, State)| match state {
+        State::Unreachable(trouble, since) => {
+            format!("{kind} (unreachable: {}, since {})", trouble.text(), since.local())
+        }
+        State::Active(_) | State::Disabled => format!("{kind} ({})", state.word()),
+    };
+    let word = states.iter().map(said).collect::<Vec<_>>().join(", ");
+    let is = |wanted: &str| states.iter().any(|(_, state)| state.word() == wanted);
+    match (is("unreachable"), is("active")) {
+        (true, _) => Part::failed(NAME, &word, "", "'mahavishnu adapters verify' tells more"),
+        (false, true) => Part::ok(NAME, &word, ""),
+        (false, false) => Part { word, ..Part::off(NAME, "") },
+    }
 }

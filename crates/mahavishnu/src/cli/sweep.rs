@@ -5,6 +5,7 @@ use std::time::Duration;
 use oneiric::fault::{Fault, Result};
 use oneiric_shell::output::Output;
 use orchestrator::workflows::{NewWorkflow, Status, Workflow};
+use serde_json::{Map, Value};
 
 use super::format::Format;
 use super::workflow::{end_of, steps_value};
@@ -27,6 +28,15 @@ pub(super) struct Sweep {
     /// Only these repositories, by name or nickname; may be repeated
     #[arg(long = "repo", value_name = "NAME")]
     repos: Vec<String>,
+    /// Hand the work to this engine: prefect, agno or llamaindex
+    #[arg(long, value_name = "NAME", requires = "target")]
+    adapter: Option<String>,
+    /// What that engine is to run: a deployment as FLOW/DEPLOYMENT, an agent, team or workflow; `adapters verify` lists them
+    #[arg(long, alias = "deployment", value_name = "TARGET", requires = "adapter")]
+    target: Option<String>,
+    /// What it is given, as a JSON object; repo, path and command are added
+    #[arg(long, value_name = "JSON", requires = "adapter")]
+    parameters: Option<String>,
     /// Most repositories at the same time
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     parallel: Option<u32>,
@@ -65,8 +75,8 @@ pub(super) struct Sweep {
     format: Format,
     #[command(flatten)]
     token: Token,
-    /// Program and arguments; one word with spaces is a shell's command line
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    /// Program and arguments; one word with spaces is a shell's command line. An engine gets it as the parameter command
+    #[arg(last = true, required_unless_present = "adapter", value_name = "COMMAND")]
     command: Vec<String>,
 }
 
@@ -90,7 +100,7 @@ impl Sweep {
     pub(super) fn run(&self, world: &World, caller: Caller, output: &Output) -> Result<i32> {
         self.token.check(world, caller)?;
         let new = NewWorkflow {
-            plan: self.request().plan(world)?,
+            plan: self.request()?.plan(world)?,
             key: self.key.clone(),
             asked_by: who::username(&world.surroundings),
             schedule: None,
@@ -108,8 +118,11 @@ impl Sweep {
         report(world, &workflow, followed, self.format, output)
     }
 
-    fn request(&self) -> SweepRequest {
-        SweepRequest {
+    fn request(&self) -> Result<SweepRequest> {
+        Ok(SweepRequest {
+            adapter: self.adapter.clone(),
+            target: self.target.clone(),
+            parameters: self.parameters()?,
             command: self.command.clone(),
             tag: self.tag.clone(),
             role: self.role.clone(),
@@ -124,7 +137,14 @@ impl Sweep {
             no_lock: self.no_lock,
             approve: self.approve.clone(),
             key: self.key.clone(),
-        }
+        })
+    }
+
+    /// What an engine is given on purpose.
+    fn parameters(&self) -> Result<Map<String, Value>> {
+        serde_json::from_str(self.parameters.as_deref().unwrap_or("{}")).map_err(|error| {
+            Fault::user(format!("the parameters are no JSON object: {error}")).hint("write '{\"name\": \"value\"}'")
+        })
     }
 }
 

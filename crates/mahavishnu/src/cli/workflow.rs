@@ -293,6 +293,7 @@ pub(crate) fn steps_value(world: &World, workflow: &Workflow) -> Result<Vec<Valu
             "task": machine.plan().task(cell).name,
             "repo": machine.plan().place(cell).map(|place| &place.name),
             "state": step.state,
+            "outcome": ending.map(|ending| ending.outcome),
             "attempt": step.attempt,
             "started_at": step.started_at,
             "ended_at": step.ended_at,

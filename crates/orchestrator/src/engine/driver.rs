@@ -66,6 +66,8 @@ struct AtWork {
     /// The folder that it has leased.
     dir: Option<PathBuf>,
     local: bool,
+    /// Whether the next engine can attach to it.
+    attachable: bool,
 }
 
 pub(super) struct Driver {
@@ -194,7 +196,9 @@ impl Driver {
             !matches!(input, Input::End(_))
         });
         let Some(end) = self.ending else { return false };
-        if self.at_work.is_empty() && backlog.is_empty() {
+        // What other engines run goes on without this one.
+        if self.at_work.values().all(|step| step.attachable) && backlog.is_empty() {
+            self.at_work.values().for_each(|step| step.stop.release());
             return true;
         }
         if now < end {
@@ -202,7 +206,7 @@ impl Driver {
         }
         // Out of patience: nothing more is written about them, since nobody can say how far they came.
         for step in self.at_work.values() {
-            step.stop.raise();
+            if step.attachable { step.stop.release() } else { step.stop.raise() }
         }
         end_survivors(&format!("{}/", self.id), SURVIVORS, self.config.clock.as_ref());
         true

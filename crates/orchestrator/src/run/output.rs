@@ -18,7 +18,7 @@ pub const OUTPUT_TAIL: usize = 512 * 1024;
 const MAX_LINE: usize = 64 * 1024;
 
 /// Takes what a step prints.
-pub(super) struct OutputKeeper<'r> {
+pub(crate) struct OutputKeeper<'r> {
     path: PathBuf,
     file: Option<File>,
     redactor: &'r Redactor,
@@ -35,7 +35,7 @@ pub(super) struct OutputKeeper<'r> {
 }
 
 impl<'r> OutputKeeper<'r> {
-    pub(super) fn new(path: PathBuf, redactor: &'r Redactor) -> Self {
+    pub(crate) fn new(path: PathBuf, redactor: &'r Redactor) -> Self {
         Self {
             path,
             file: None,
@@ -51,7 +51,7 @@ impl<'r> OutputKeeper<'r> {
         }
     }
 
-    pub(super) fn take(&mut self, bytes: &[u8]) {
+    pub(crate) fn take(&mut self, bytes: &[u8]) {
         self.total += bytes.len() as u64;
         if self.written >= OUTPUT_HEAD {
             self.take_tail(bytes);
@@ -81,7 +81,7 @@ impl<'r> OutputKeeper<'r> {
     }
 
     /// Everything has been said. Gives the number of bytes, the last line, and what went wrong with keeping it.
-    pub(super) fn close(mut self) -> (u64, Option<String>, Option<String>) {
+    pub(crate) fn close(mut self) -> (u64, Option<String>, Option<String>) {
         let open = std::mem::take(&mut self.open);
         if self.written < OUTPUT_HEAD {
             self.keep(&open);

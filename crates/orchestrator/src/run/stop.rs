@@ -15,6 +15,7 @@ pub struct Stop(Arc<Sign>);
 #[derive(Debug)]
 struct Sign {
     raised: AtomicBool,
+    released: AtomicBool,
     event: OwnedFd,
 }
 
@@ -26,7 +27,7 @@ impl Stop {
     pub fn new() -> Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|error| Fault::unavailable(format!("no descriptor is left: {error}")).hint("raise ulimit -n"))?;
-        Ok(Self(Arc::new(Sign { raised: AtomicBool::new(false), event })))
+        Ok(Self(Arc::new(Sign { raised: AtomicBool::new(false), released: AtomicBool::new(false), event })))
     }
 
     /// Raises it for good.
@@ -35,6 +36,19 @@ impl Stop {
             // The counter cannot overflow by one write, so nothing can go wrong here.
             let _ = rustix::io::write(&self.0.event, &1_u64.to_ne_bytes());
         }
+    }
+
+    /// Lets the step go: what another engine runs is to go on there, only nobody here watches it any more.
+    pub fn release(&self) {
+        if !self.0.released.swap(true, Ordering::AcqRel) {
+            let _ = rustix::io::write(&self.0.event, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// Whether the step is let go.
+    #[must_use]
+    pub fn is_released(&self) -> bool {
+        self.0.released.load(Ordering::Acquire)
     }
 
     /// Whether it is raised.

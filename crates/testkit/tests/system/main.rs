@@ -1,6 +1,7 @@
 //! The two programs together, as people and clients use them: real binaries, real files, real sockets, real faults.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod adapters;
 mod auth;
 mod by_hand;
 mod client_files;

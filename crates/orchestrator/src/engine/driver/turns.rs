@@ -386,7 +386,8 @@ impl Driver {
         if let Some(dir) = &dir {
             self.busy.insert(dir.clone(), (number, step));
         }
-        let work = AtWork { attempt: row.attempt, stop: stop.clone(), dir, local };
+        let attachable = task.work.can_be_attached();
+        let work = AtWork { attempt: row.attempt, stop: stop.clone(), dir, local, attachable };
         self.at_work.insert((number, step), work);
         self.crew.give(Order { number, job, stop });
     }

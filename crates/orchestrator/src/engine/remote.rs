@@ -1,0 +1,220 @@
+//! Runs steps in other engines: begins a run there or attaches to it, watches it, keeps what it writes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oneiric::clock::Clock;
+use oneiric::redact::Redactor;
+use serde_json::{Map, Value};
+
+use super::runner::{Job, Runner};
+use crate::adapters::watch::{Move, Watch};
+use crate::adapters::{Adapters, Order, Reading, Remote, Trouble};
+use crate::run::{OutputKeeper, Stop};
+use crate::workflows::fact::{Ending, Outcome};
+use crate::workflows::plan::Work;
+
+/// Longest sleep while a run is being stopped, and between two readings at its end.
+const NAP: Duration = Duration::from_millis(250);
+/// Pieces of a log that are read between two looks, and after the end.
+const PIECES: usize = 10;
+/// Readings without news after the end: logs arrive a little later than states.
+const LAST: usize = 3;
+/// Bytes of a result that are kept.
+const RESULT: usize = 16 * 1024;
+
+/// Hands steps to other engines.
+pub struct AdapterRunner {
+    /// The engines.
+    pub adapters: Arc<Adapters>,
+    /// What hides secrets in what they write.
+    pub redactor: Arc<Redactor>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A step in the hands of an engine.
+struct Errand<'a> {
+    remote: &'a dyn Remote,
+    order: Order<'a>,
+    run: Option<String>,
+    watch: Watch,
+    keeper: OutputKeeper<'a>,
+    reading: Reading,
+    /// When its log was last read.
+    read_at: Option<Duration>,
+    pace: Duration,
+    clock: &'a dyn Clock,
+}
+
+impl Runner for AdapterRunner {
+    fn run(&self, job: &Job, stop: &Stop, bound: &dyn Fn(&str)) -> Ending {
+        let Work::Adapter { adapter, target, parameters } = &job.work else {
+            return Ending::because(Outcome::Crashed, "this runner hands work to other engines only");
+        };
+        // An engine that was disabled meanwhile is asked about what it has already.
+        let found = if job.run.is_some() { self.adapters.get(adapter) } else { self.adapters.enabled(adapter) };
+        let (settings, remote) = match found {
+            Ok(found) => found,
+            Err(fault) => return Ending::because(Outcome::Failed, fault.to_string()),
+        };
+        let empty = Map::new();
+        let parameters = match parameters {
+            Value::Object(map) => map,
+            Value::Null => &empty,
+            _ => return Ending::because(Outcome::Failed, "the parameters are no JSON object"),
+        };
+        let key = job.idempotency_key();
+        let order =
+            Order { key: &key, workflow: &job.workflow, repo: &job.repo, dir: job.dir.as_deref(), target, parameters };
+        let rules = Adapters::rules(settings, job.policy.limit(), job.policy.grace());
+        let errand = Errand {
+            remote: remote.as_ref(),
+            order,
+            run: job.run.clone(),
+            watch: Watch::new(rules, job.run.is_some(), self.clock.monotonic()),
+            keeper: OutputKeeper::new(job.output.clone(), &self.redactor),
+            reading: Reading::default(),
+            read_at: None,
+            pace: settings.poll,
+            clock: self.clock.as_ref(),
+        };
+        let mut ending = errand.go(stop, bound);
+        ending.note = ending.note.map(|note| self.redactor.text(&note).into_owned());
+        if let Some(result) = &mut ending.result {
+            self.redactor.value(result);
+            if result.to_string().len() > RESULT {
+                *result = Value::String("[larger than is kept here; the engine has it]".to_owned());
+            }
+        }
+        ending
+    }
+}
+
+impl Errand<'_> {
+    fn go(mut self, stop: &Stop, bound: &dyn Fn(&str)) -> Ending {
+        loop {
+            if stop.is_released() {
+                // The run goes on without us; whoever drives the workflow next attaches to it.
+                return Ending::of(Outcome::Crashed);
+            }
+            match self.watch.next(self.now(), stop.is_raised()) {
+                Move::Begin => {
+                    let answer = self.remote.begin(&self.order);
+                    let answer = self.take(answer, bound);
+                    self.watch.begun(answer, self.now());
+                }
+                Move::Find => {
+                    let answer = self.remote.find(&self.order);
+                    let answer = match answer {
+                        Ok(Some(run)) => self.take(Ok(run), bound).map(|()| true),
+                        Ok(None) => Ok(false),
+                        Err(trouble) => Err(trouble),
+                    };
+                    self.watch.found(answer, self.now());
+                }
+                Move::Look => {
+                    let answer = self.with_run(|remote, run| remote.look(run));
+                    self.watch.seen(answer, self.now());
+                    self.read_now_and_then();
+                }
+                Move::Cancel => {
+                    let answer = self.with_run(|remote, run| remote.cancel(run));
+                    self.watch.cancelled(answer, self.now());
+                }
+                // A raised sign would end every wait at once.
+                Move::Wait(wait) if stop.is_raised() => std::thread::sleep(wait.min(NAP)),
+                Move::Wait(wait) => drop(stop.wait(wait)),
+                Move::End(ending) => return self.end(ending),
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// Keeps the run's id: written down before anything else is done with it.
+    fn take(&mut self, begun: Result<String, Trouble>, bound: &dyn Fn(&str)) -> Result<(), Trouble> {
+        let run = begun?;
+        bound(&run);
+        self.run = Some(run);
+        Ok(())
+    }
+
+    fn with_run<T>(&self, ask: impl Fn(&dyn Remote, &str) -> Result<T, Trouble>) -> Result<T, Trouble> {
+        let run = self.run.as_deref().ok_or_else(|| Trouble::Refused("the run has no id".to_owned()))?;
+        ask(self.remote, run)
+    }
+
+    fn read_now_and_then(&mut self) {
+        let now = self.now();
+        if self.read_at.is_some_and(|at| now < at + self.pace) {
+            return;
+        }
+        self.read_at = Some(now);
+        if self.read(PIECES) {
+            self.watch.heard(now);
+        }
+    }
+
+    /// Reads what the run has written; gives whether there was anything. A log that cannot be read stops nothing.
+    fn read(&mut self, pieces: usize) -> bool {
+        let Some(run) = self.run.clone() else { return false };
+        let mut any = false;
+        for _ in 0..pieces {
+            match self.remote.read(&run, &mut self.reading) {
+                Ok(text) if !text.is_empty() => {
+                    any = true;
+                    self.keeper.take(text.as_bytes());
+                }
+                Ok(_) | Err(_) => break,
+            }
+        }
+        any
+    }
+
+    fn end(mut self, ending: Ending) -> Ending {
+        // Who does not answer is not asked for logs again and again.
+        let known = matches!(ending.outcome, Outcome::Succeeded | Outcome::Failed | Outcome::Cancelled);
+        for turn in 0..if known { LAST } else { 1 } {
+            if turn > 0 {
+                std::thread::sleep(NAP);
+            }
+            if !self.read(PIECES) && turn > 0 || self.run.is_none() {
+                break;
+            }
+        }
+        let (bytes, _, trouble) = self.keeper.close();
+        let note = match (ending.note, trouble) {
+            (Some(note), Some(trouble)) => Some(format!("{note}; {trouble}")),
+            (note, trouble) => note.or(trouble),
+        };
+        Ending { note, output_bytes: bytes, ..ending }
+    }
+}
+
+/// Gives each kind of work to the runner that is made for it.
+pub struct Runners {
+    /// Processes of this machine.
+    pub commands: Arc<dyn Runner>,
+    /// Other engines.
+    pub adapters: Option<Arc<dyn Runner>>,
+    /// Workers of pools.
+    pub workers: Option<Arc<dyn Runner>>,
+}
+
+impl Runner for Runners {
+    fn run(&self, job: &Job, stop: &Stop, bound: &dyn Fn(&str)) -> Ending {
+        let (runner, who) = match &job.work {
+            Work::Command { .. } => (Some(&self.commands), "commands"),
+            Work::Adapter { .. } => (self.adapters.as_ref(), "other engines"),
+            Work::Worker { .. } => (self.workers.as_ref(), "workers: pools belong to the running server"),
+            Work::Approval { .. } => (None, "approvals"),
+        };
+        match runner {
+            Some(runner) => runner.run(job, stop, bound),
+            None => Ending::because(Outcome::Crashed, format!("this engine has nothing for {who}")),
+        }
+    }
+}
