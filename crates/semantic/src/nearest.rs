@@ -112,8 +112,9 @@ impl Question<'_> {
         for some in near.chunks(limit.max(64)) {
             let seqs: Vec<i64> = some.iter().map(|one| one.seq).collect();
             let admitted = self.store.admitted(self.filter, &seqs)?;
-            let passing = some.iter().zip(admitted).filter_map(|(one, admitted)| admitted.then_some(*one)).collect();
-            found.extend(self.true_ones(passing)?);
+            found.extend(
+                some.iter().zip(admitted).filter(|(one, id)| self.is_itself(one, id.as_deref())).map(|(one, _)| *one),
+            );
             if found.len() >= limit {
                 found.truncate(limit);
                 break;
@@ -126,9 +127,17 @@ impl Question<'_> {
     fn true_ones(&self, near: Vec<Near>) -> Result<Vec<Near>> {
         let seqs: Vec<i64> = near.iter().map(|one| one.seq).collect();
         let ids = self.store.event_ids(&seqs)?;
-        let marks = self.vectors.marks(self.held.generation(), &seqs)?;
-        let same = ids.iter().zip(marks).map(|(id, mark_then)| id.as_deref().map(mark) == mark_then && id.is_some());
-        Ok(near.into_iter().zip(same).filter_map(|(one, same)| same.then_some(one)).collect())
+        Ok(near
+            .into_iter()
+            .zip(ids)
+            .filter(|(one, id)| self.is_itself(one, id.as_deref()))
+            .map(|(one, _)| one)
+            .collect())
+    }
+
+    /// Whether the event with this id is the one that the vector was made of.
+    fn is_itself(&self, near: &Near, id: Option<&str>) -> bool {
+        id.is_some_and(|id| self.held.mark(near.seq) == Some(mark(id)))
     }
 }
 

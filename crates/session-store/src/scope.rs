@@ -30,8 +30,8 @@ pub trait Scope {
     /// `cap`; `None` when there are more or the filter is of another kind.
     fn seqs(&self, filter: &SearchFilter, cap: usize) -> Result<Option<Vec<i64>>>;
 
-    /// For each event, whether it exists and `filter` lets it pass.
-    fn admitted(&self, filter: &SearchFilter, seqs: &[i64]) -> Result<Vec<bool>>;
+    /// For each event its id, when it exists and `filter` lets it pass.
+    fn admitted(&self, filter: &SearchFilter, seqs: &[i64]) -> Result<Vec<Option<String>>>;
 
     /// The ids of these events; `None` for those that do not exist.
     fn event_ids(&self, seqs: &[i64]) -> Result<Vec<Option<String>>>;

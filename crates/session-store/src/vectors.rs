@@ -87,6 +87,8 @@ pub struct Entry {
     pub seq: i64,
     /// Place of its vector: the first has 0.
     pub place: u32,
+    /// From a hash of the event's id.
+    pub mark: i64,
 }
 
 /// Keeps vectors. Calls block.

@@ -12,7 +12,7 @@ impl Scope for SqliteStore {
         self.read(|connection| scope::seqs(connection, filter, cap))
     }
 
-    fn admitted(&self, filter: &SearchFilter, seqs: &[i64]) -> Result<Vec<bool>> {
+    fn admitted(&self, filter: &SearchFilter, seqs: &[i64]) -> Result<Vec<Option<String>>> {
         self.read(|connection| scope::admitted(connection, filter, seqs))
     }
 

@@ -203,12 +203,12 @@ impl Vectors for SqliteVectors {
     fn entries(&self, generation: i64, from: u64, take: &mut dyn FnMut(Entry)) -> Result<u64> {
         self.read(|connection| {
             let mut select = connection
-                .prepare_cached("SELECT id, seq, place FROM entries WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
+                .prepare_cached("SELECT id, seq, place, mark FROM entries WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
             let mut rows = select.query(ids(generation, from))?;
             let mut next = from;
             while let Some(row) = rows.next()? {
                 next = (row.get::<_, i64>(0)? - id(generation, 0)).cast_unsigned() + 1;
-                take(Entry { seq: row.get(1)?, place: row.get(2)? });
+                take(Entry { seq: row.get(1)?, place: row.get(2)?, mark: row.get(3)? });
             }
             Ok(next)
         })

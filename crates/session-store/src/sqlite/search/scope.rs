@@ -134,13 +134,14 @@ pub(in crate::sqlite) fn admitted(
     connection: &Connection,
     filter: &SearchFilter,
     seqs: &[i64],
-) -> Result<Vec<bool>, Failure> {
+) -> Result<Vec<Option<String>>, Failure> {
     let session = filter.session.as_deref().map(|wanted| sessions::resolve(connection, wanted)).transpose()?;
     let mut owners: HashMap<String, bool> = HashMap::new();
-    let mut admitted = vec![false; seqs.len()];
+    let mut admitted = vec![None; seqs.len()];
     for (events, sessions) in tables(filter) {
-        let mut select = connection
-            .prepare_cached(&format!("SELECT timestamp, session_id, event_type FROM {events} WHERE seq = ?1"))?;
+        let mut select = connection.prepare_cached(&format!(
+            "SELECT timestamp, session_id, event_type, event_id FROM {events} WHERE seq = ?1"
+        ))?;
         let mut owner = connection.prepare_cached(&format!(
             "SELECT component, session_type, project FROM {sessions} WHERE session_id = ?1"
         ))?;
@@ -156,7 +157,7 @@ pub(in crate::sqlite) fn admitted(
             {
                 continue;
             }
-            *admitted = match owners.get(&id) {
+            let passes = match owners.get(&id) {
                 Some(known) => *known,
                 None => {
                     let passes = owner.query_row([&id], |row| passes(filter, row)).optional()? == Some(true);
@@ -164,6 +165,9 @@ pub(in crate::sqlite) fn admitted(
                     passes
                 }
             };
+            if passes {
+                *admitted = Some(row.get(3)?);
+            }
         }
     }
     Ok(admitted)
