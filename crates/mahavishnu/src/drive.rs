@@ -12,6 +12,7 @@ use oneiric::paths::plain;
 use oneiric::run_file;
 use oneiric_shell::output::Output;
 use orchestrator::engine::{AdapterRunner, CommandRunner, Engine, EngineConfig, Runners, Takes, is_alive};
+use orchestrator::workflows::plan::Plan;
 use orchestrator::workflows::{NewWorkflow, Request, Submitted, Workflow};
 
 use crate::engines;
@@ -79,14 +80,31 @@ pub(crate) fn is_driven(world: &World, workflow: &Workflow) -> bool {
 /// # Errors
 /// User, when the plan holds what looks like a secret; as [`orchestrator::workflows::Workflows::submit`].
 pub(crate) fn submit(world: &World, new: &NewWorkflow) -> Result<Submitted> {
-    let plan = serde_json::to_string(&new.plan).map_err(|error| Fault::internal(error.to_string()))?;
+    submit_as(world, new, &new.plan.title())
+}
+
+/// Asks for a workflow under a title.
+///
+/// # Errors
+/// As [`submit`].
+pub(crate) fn submit_as(world: &World, new: &NewWorkflow, title: &str) -> Result<Submitted> {
+    refuse_secrets(world, &new.plan)?;
+    world.workflows().submit(new, title, None, world.clock.now())
+}
+
+/// Lets no plan pass that holds what may not be kept.
+///
+/// # Errors
+/// User.
+pub(crate) fn refuse_secrets(world: &World, plan: &Plan) -> Result<()> {
+    let plan = serde_json::to_string(plan).map_err(|error| Fault::internal(error.to_string()))?;
     // The plan must be kept as it is, or it could not be run again; so it must not hold what may not be kept.
     if world.redactor().counted(&plan).1 > 0 {
         return Err(Fault::user("the command holds what looks like a secret, and would be kept with it").hint(
             "put it into a variable of the environment and let the command read it: sh -c 'deploy --token \"$TOKEN\"'",
         ));
     }
-    world.workflows().submit(new, &new.plan.title(), None, world.clock.now())
+    Ok(())
 }
 
 /// Lets a workflow be driven: by the server, or by a process in the background when this one does not stay.

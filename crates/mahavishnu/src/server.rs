@@ -16,6 +16,7 @@ use oneiric_server::metrics::MetricsSource;
 use oneiric_server::rest::Api;
 use oneiric_server::service::{self, Program, Service, Transport};
 use orchestrator::engine::{Engine, Takes};
+use orchestrator::schedules::{Clockwork, Schedule};
 
 use self::figures::Figures;
 use crate::desk::Desk;
@@ -73,7 +74,13 @@ pub(crate) fn run(world: Arc<World>, wishes: Wishes) -> Result<()> {
         clock: Arc::clone(&world.clock),
     };
     let profile = Profile::parse(settings.text("mcp.tool_profile")).unwrap_or_default();
-    let server = Server { desk: Arc::new(Desk::new(Arc::clone(&world))), world, profile, engine: Mutex::default() };
+    let server = Server {
+        desk: Arc::new(Desk::new(Arc::clone(&world))),
+        world,
+        profile,
+        engine: Mutex::default(),
+        clockwork: Mutex::default(),
+    };
     service::run(service, Arc::new(server), lifecycle)
 }
 
@@ -82,6 +89,7 @@ struct Server {
     desk: Arc<Desk>,
     profile: Profile,
     engine: Mutex<Option<Engine>>,
+    clockwork: Mutex<Option<Clockwork>>,
 }
 
 impl Program for Server {
@@ -107,6 +115,13 @@ impl Program for Server {
         if engine.is_none() {
             *engine = Some(Engine::start(drive::engine_config(&self.world, Takes::All))?);
         }
+        let mut clockwork = self.clockwork.lock().unwrap_or_else(PoisonError::into_inner);
+        if clockwork.is_none() {
+            let world = Arc::clone(&self.world);
+            let planner = move |schedule: &Schedule| crate::schedules::plan_of(&world, schedule);
+            let database = self.world.workflows().path().to_path_buf();
+            *clockwork = Some(Clockwork::start(database, Arc::clone(&self.world.clock), Arc::new(planner))?);
+        }
         Ok(())
     }
 
@@ -115,6 +130,7 @@ impl Program for Server {
     fn serving(&self, _: &str) {}
 
     fn farewell(&self, _: &'static str) {
+        drop(self.clockwork.lock().unwrap_or_else(PoisonError::into_inner).take());
         let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(engine) = engine {
             engine.end(PATIENCE);

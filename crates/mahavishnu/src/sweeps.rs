@@ -95,9 +95,16 @@ impl SweepRequest {
     /// # Errors
     /// User; not found, when nothing is selected; config, when the manifest is wrong.
     pub(crate) fn plan(&self, world: &World) -> Result<Plan> {
-        let manifest = world.manifest()?;
+        self.plan_over(&world.manifest()?, world)
+    }
+
+    /// The plan over this manifest's repositories.
+    ///
+    /// # Errors
+    /// As [`SweepRequest::plan`].
+    pub(crate) fn plan_over(&self, manifest: &Manifest, world: &World) -> Result<Plan> {
         let work = self.work(world)?;
-        let selected = self.select(&manifest, world)?;
+        let selected = self.select(manifest, world)?;
         let defaults = Policy::default();
         let policy = Policy {
             attempts: self.retries.min(100) + 1,
@@ -109,7 +116,7 @@ impl SweepRequest {
             ..defaults
         };
         let parallel = self.parallel.unwrap_or(u32::MAX);
-        let mut plan = Plan::sweep(&manifest, &selected, work, policy, parallel);
+        let mut plan = Plan::sweep(manifest, &selected, work, policy, parallel);
         plan.fail_fast = self.fail_fast;
         if let Some(question) = &self.approve {
             plan.ask_first(question);

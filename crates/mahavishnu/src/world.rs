@@ -71,6 +71,11 @@ impl World {
         Manifest::load(&self.places())
     }
 
+    /// The manifest as it counts in that folder.
+    pub(crate) fn manifest_from(&self, dir: &std::path::Path) -> Result<Manifest> {
+        Manifest::load(&Places { cwd: dir.to_path_buf(), ..self.places() })
+    }
+
     pub(crate) fn workflows(&self) -> Workflows {
         Workflows::at(self.settings.home().root().join("mahavishnu.db"))
     }

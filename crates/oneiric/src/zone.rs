@@ -82,6 +82,18 @@ impl Zone {
             .map(|day| day.to_string())
     }
 
+    /// Date, time and the zone's short name then, for people: `2026-11-23 03:00 CET`.
+    #[must_use]
+    pub fn shown(&self, at: Timestamp) -> String {
+        instant(at).to_zoned(self.0.clone()).strftime("%Y-%m-%d %H:%M %Z").to_string()
+    }
+
+    /// Its rules, for who calculates by the calendar.
+    #[must_use]
+    pub const fn rules(&self) -> &TimeZone {
+        &self.0
+    }
+
     fn date(&self, at: Timestamp) -> Date {
         self.0.to_datetime(instant(at)).date()
     }

@@ -7,6 +7,7 @@ pub mod engine;
 pub mod pools;
 pub mod repos;
 pub mod run;
+pub mod schedules;
 pub mod workers;
 pub mod workflows;
 pub mod worktrees;

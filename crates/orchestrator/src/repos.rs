@@ -4,6 +4,11 @@
 //! the program's home. The first that exists counts; a folder without any has no repositories.
 
 mod check;
+pub mod edit;
+mod git;
+pub mod import;
+pub mod scan;
+pub mod status;
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -93,10 +98,17 @@ impl Places {
 
 #[derive(Deserialize)]
 struct RawManifest {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "perhaps_empty")]
     repos: Vec<RawRepository>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "perhaps_empty")]
     roles: Vec<RawRole>,
+}
+
+/// `repos:` without anything behind it is an empty list.
+fn perhaps_empty<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> std::result::Result<Vec<T>, D::Error> {
+    Option::<Vec<T>>::deserialize(from).map(Option::unwrap_or_default)
 }
 
 #[derive(Deserialize)]

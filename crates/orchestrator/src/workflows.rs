@@ -6,10 +6,11 @@
 //! creates nothing. Ended workflows are kept for [`RETENTION`].
 
 pub mod fact;
+pub mod file;
 pub mod journal;
 pub mod machine;
 pub mod plan;
-mod schema;
+pub(crate) mod schema;
 mod submit;
 
 use std::fmt;
@@ -179,6 +180,19 @@ impl Workflows {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         (|| connection.prepare(&query)?.query_map([limit], read)?.collect::<rusqlite::Result<Vec<_>>>())()
             .map_err(|error| schema::fault(&self.path, "read", &error))
+    }
+
+    /// The latest workflows of a schedule, newest first.
+    ///
+    /// # Errors
+    /// As [`Workflows::list`].
+    pub fn of_schedule(&self, name: &str, limit: usize) -> Result<Vec<Workflow>> {
+        let query = format!("SELECT {COLUMNS} FROM workflows WHERE schedule = ?1 ORDER BY number DESC LIMIT ?2");
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let found = self.read(|sql| {
+            sql.prepare(&query)?.query_map(rusqlite::params![name, limit], read)?.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        Ok(found.unwrap_or_default())
     }
 
     /// How many workflows there are in each state that any is in.

@@ -82,18 +82,7 @@ pub(super) struct Sweep {
 
 /// `90`, `1.5s`, `10m`, `2h`.
 pub(super) fn span(text: &str) -> std::result::Result<Duration, String> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
-    let factor = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        "d" => 86_400.0,
-        _ => return Err(format!("'{unit}' is no unit of time; there are ms, s, m, h, d")),
-    };
-    let seconds = number.parse::<f64>().ok().map(|number| number * factor);
-    let span = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    span.ok_or_else(|| format!("'{text}' is no time; write 90, 1.5s, 10m or 2h"))
+    orchestrator::workflows::file::parse_span(text)
 }
 
 impl Sweep {
@@ -118,7 +107,7 @@ impl Sweep {
         report(world, &workflow, followed, self.format, output)
     }
 
-    fn request(&self) -> Result<SweepRequest> {
+    pub(super) fn request(&self) -> Result<SweepRequest> {
         Ok(SweepRequest {
             adapter: self.adapter.clone(),
             target: self.target.clone(),

@@ -2,6 +2,8 @@
 
 mod explain;
 mod logs;
+mod run;
+mod schedule;
 
 use clap::{Subcommand, ValueEnum};
 use oneiric::clock::clock_time;
@@ -58,6 +60,13 @@ enum Action {
     },
     /// Print what its steps printed
     Logs(logs::Logs),
+    /// Run a plan from a file
+    Run(run::RunPlan),
+    /// Work that is asked for again and again
+    Schedule {
+        #[command(subcommand)]
+        action: schedule::ScheduleAction,
+    },
     /// Stop it; ends when the work has stopped
     Cancel {
         /// Its id, or the beginning of it
@@ -128,6 +137,8 @@ impl WorkflowCommand {
             }
             Action::Show { id, format } => show(world, &world.workflows().get(id)?, *format, output).map(|()| 0),
             Action::Logs(logs) => logs.run(world, output),
+            Action::Run(plan) => plan.run(world, by, output),
+            Action::Schedule { action } => action.run(world, output),
             Action::Cancel { id } => {
                 let workflow = world.workflows().get(id)?;
                 let request = Request::Cancel { by };

@@ -8,7 +8,7 @@ use oneiric::paths::{self, Home, plain};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Each entry brings the schema from its index to the next version; `user_version` counts them.
-const MIGRATIONS: [&str; 2] = ["
+const MIGRATIONS: [&str; 3] = ["
     CREATE TABLE workflows (
         id          TEXT PRIMARY KEY,
         task        TEXT NOT NULL,
@@ -109,6 +109,30 @@ const MIGRATIONS: [&str; 2] = ["
         error       TEXT
     );
     CREATE INDEX requests_open ON requests (workflow) WHERE done_at IS NULL;
+", "
+    -- Work that is asked for again and again. Retention: a schedule stays until it is removed.
+    CREATE TABLE schedules (
+        id          TEXT PRIMARY KEY,
+        name        TEXT NOT NULL UNIQUE,
+        cron        TEXT NOT NULL,
+        zone        TEXT NOT NULL,
+        misfire     TEXT NOT NULL CHECK (misfire IN ('skip', 'latest', 'all')),
+        -- What runs (JSON), and in a few words.
+        work        TEXT NOT NULL,
+        title       TEXT NOT NULL,
+        asked_by    TEXT NOT NULL,
+        created_at  TEXT NOT NULL,
+        paused      INTEGER NOT NULL DEFAULT 0,
+        -- What was due until then has been dealt with; it only moves forward.
+        cursor      TEXT NOT NULL,
+        next        TEXT,
+        last_due    TEXT,
+        last_workflow TEXT,
+        left_out    INTEGER NOT NULL DEFAULT 0,
+        error       TEXT
+    );
+    CREATE INDEX schedules_next ON schedules (next) WHERE paused = 0;
+    CREATE INDEX workflows_schedule ON workflows (schedule, number) WHERE schedule IS NOT NULL;
 "];
 
 /// How long a writer waits for another one.
@@ -132,6 +156,15 @@ pub(crate) fn open_existing(path: &Path) -> Result<Option<Connection>> {
         0 => Ok(None),
         _ => Ok(Some(connection)),
     }
+}
+
+/// Opens the database when it exists, brought to the current schema.
+pub(crate) fn open_current(path: &Path) -> Result<Option<Connection>> {
+    let Some(connection) = open_existing(path)? else { return Ok(None) };
+    if version(&connection, path)? < MIGRATIONS.len() {
+        return open_or_create(path).map(Some);
+    }
+    Ok(Some(connection))
 }
 
 /// Opens the database, creating it and its tables when they are not there.

@@ -1,0 +1,64 @@
+//! What a schedule asks for, as it is kept: a sweep or a plan's file, and the folder where it was asked for.
+
+use std::path::PathBuf;
+
+use oneiric::fault::{Fault, Result};
+use orchestrator::schedules::{Schedule, Schedules};
+use orchestrator::workflows::file::PlanFile;
+use orchestrator::workflows::plan::Plan;
+use serde::{Deserialize, Serialize};
+
+use crate::drive;
+use crate::sweeps::SweepRequest;
+use crate::world::World;
+
+/// A sweep or a plan that comes again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recurring {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sweep: Option<SweepRequest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) plan: Option<PathBuf>,
+    /// Where the manifest is looked for: the server stands elsewhere.
+    pub(crate) dir: PathBuf,
+}
+
+impl Recurring {
+    /// The plan over the repositories that the manifest has now, and its title.
+    ///
+    /// # Errors
+    /// As those of sweeps and plans.
+    pub(crate) fn plan(&self, world: &World) -> Result<(Plan, String)> {
+        let manifest = world.manifest_from(&self.dir)?;
+        match (&self.sweep, &self.plan) {
+            (Some(sweep), None) => {
+                let plan = sweep.plan_over(&manifest, world)?;
+                let title = plan.title();
+                Ok((plan, title))
+            }
+            (None, Some(file)) => {
+                let file = PlanFile::read(file)?;
+                Ok((file.plan(&manifest)?, file.title()))
+            }
+            _ => Err(Fault::config("the schedule holds neither a sweep nor a plan").hint("remove it and add it again")),
+        }
+    }
+}
+
+/// The schedules of this home.
+pub(crate) fn schedules(world: &World) -> Schedules {
+    Schedules::at(world.workflows().path())
+}
+
+/// What a server does with a schedule that is due.
+///
+/// # Errors
+/// As [`Recurring::plan`].
+pub(crate) fn plan_of(world: &World, schedule: &Schedule) -> Result<(Plan, String)> {
+    let recurring: Recurring = serde_json::from_value(schedule.work.clone())
+        .map_err(|error| Fault::config(format!("what the schedule asks for cannot be understood: {error}")))?;
+    let (plan, title) = recurring.plan(world)?;
+    drive::refuse_secrets(world, &plan)?;
+    Ok((plan, title))
+}
