@@ -15,7 +15,6 @@ use orchestrator::engine::{AdapterRunner, CommandRunner, Engine, EngineConfig, R
 use orchestrator::workflows::plan::Plan;
 use orchestrator::workflows::{NewWorkflow, Request, Submitted, Workflow};
 
-use crate::engines;
 use crate::who;
 use crate::world::World;
 
@@ -46,11 +45,8 @@ pub(crate) fn engine_config(world: &World, takes: Takes) -> EngineConfig {
         redactor: world.redactor(),
         clock: Arc::clone(&world.clock),
     };
-    let adapters = AdapterRunner {
-        adapters: Arc::new(engines::adapters(&world.settings)),
-        redactor: world.redactor(),
-        clock: Arc::clone(&world.clock),
-    };
+    let adapters =
+        AdapterRunner { adapters: world.adapters(), redactor: world.redactor(), clock: Arc::clone(&world.clock) };
     let runner = Runners { commands: Arc::new(commands), adapters: Some(Arc::new(adapters)), workers: None };
     EngineConfig {
         home: world.settings.home().clone(),

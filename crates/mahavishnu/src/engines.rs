@@ -9,7 +9,7 @@ use orchestrator::adapters::{AdapterSettings, Adapters, Kind, State};
 use crate::world::World;
 
 /// How long a question whether an engine is there may take.
-pub(crate) const PROBE: Duration = Duration::from_secs(3);
+pub(crate) const PROBE: Duration = Duration::from_secs(2);
 
 /// All engines of the settings. Nothing is connected yet.
 pub(crate) fn adapters(settings: &Settings) -> Adapters {
@@ -38,7 +38,7 @@ fn of(settings: &Settings, kind: Kind) -> AdapterSettings {
 /// # Errors
 /// Config, unavailable, denied, not found; with what to do.
 pub(crate) fn check(world: &World, adapter: &str, target: &str) -> Result<Kind> {
-    let adapters = adapters(&world.settings);
+    let adapters = world.adapters();
     let (settings, remote) = adapters.enabled(adapter)?;
     let kind = settings.kind;
     if let State::Unreachable(trouble, since) = adapters.state(adapter, PROBE, world.clock.as_ref())? {

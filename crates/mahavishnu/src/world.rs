@@ -8,10 +8,12 @@ use oneiric::fault::Result;
 use oneiric::redact::Redactor;
 use oneiric::settings::{ONEIRIC, Settings, Surroundings};
 use oneiric_client::Peer;
+use orchestrator::adapters::Adapters;
 use orchestrator::repos::{Manifest, Places};
 use orchestrator::workflows::Workflows;
 
 use crate::buddy;
+use crate::engines;
 use crate::settings::CATALOG;
 
 /// What commands work with.
@@ -23,6 +25,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<dyn Clock>,
     redactor: OnceLock<Arc<Redactor>>,
     peer: OnceLock<Arc<Peer>>,
+    adapters: OnceLock<Arc<Adapters>>,
 }
 
 impl World {
@@ -41,6 +44,7 @@ impl World {
             clock: Arc::new(SystemClock),
             redactor: OnceLock::new(),
             peer: OnceLock::new(),
+            adapters: OnceLock::new(),
         })
     }
 
@@ -51,6 +55,11 @@ impl World {
     /// Session-Buddy. Making it connects nothing.
     pub(crate) fn peer(&self) -> Arc<Peer> {
         Arc::clone(self.peer.get_or_init(|| Arc::new(buddy::peer(self))))
+    }
+
+    /// The engines that work can be handed to. Making them connects nothing.
+    pub(crate) fn adapters(&self) -> Arc<Adapters> {
+        Arc::clone(self.adapters.get_or_init(|| Arc::new(engines::adapters(&self.settings))))
     }
 
     /// How long a person waits for Session-Buddy.

@@ -20,7 +20,7 @@ use oneiric::secret::Secret;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-pub use self::registry::{Adapters, State};
+pub use self::registry::{Adapters, FRESH, State};
 use crate::workflows::fact::Outcome;
 
 /// Which engine.

@@ -8,7 +8,7 @@ use orchestrator::adapters::{AdapterSettings, Adapters, State};
 use serde_json::{Value, json};
 
 use super::format::Format;
-use crate::engines::{self, PROBE};
+use crate::engines::PROBE;
 use crate::world::World;
 
 /// Show the engines that work can be handed to
@@ -39,7 +39,7 @@ enum Command {
 
 impl AdaptersCommand {
     pub(super) fn run(&self, world: &World, output: &Output) -> Result<i32> {
-        let adapters = engines::adapters(&world.settings);
+        let adapters = world.adapters();
         match &self.command {
             Command::List { format } => list(world, &adapters, *format, output).map(|()| 0),
             Command::Verify { name, format } => verify(world, &adapters, name.as_deref(), *format, output),

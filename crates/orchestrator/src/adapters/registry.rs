@@ -1,7 +1,7 @@
 //! The engines of the settings, and whether they are there.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use oneiric::clock::{Clock, Timestamp};
@@ -14,6 +14,8 @@ use super::prefect::Prefect;
 use super::watch::Rules;
 use super::{AdapterSettings, Found, Kind, Remote, Trouble};
 
+/// How long it is taken as known which engines are there.
+pub const FRESH: Duration = Duration::from_secs(5);
 /// How long beginning is tried while nobody answers.
 const BEGINNING: Duration = Duration::from_secs(30);
 
@@ -37,6 +39,8 @@ struct Entry {
 pub struct Adapters {
     entries: Vec<Entry>,
     home: Home,
+    /// What all of them said last, and when by a monotonic clock.
+    asked: Mutex<Option<(Duration, Vec<(Kind, State)>)>>,
 }
 
 impl Adapters {
@@ -51,7 +55,7 @@ impl Adapters {
             };
             Entry { settings, remote }
         };
-        Self { entries: all.into_iter().map(entry).collect(), home }
+        Self { entries: all.into_iter().map(entry).collect(), home, asked: Mutex::default() }
     }
 
     /// The settings of each.
@@ -108,9 +112,22 @@ impl Adapters {
         }
     }
 
-    /// Asks all enabled engines at once whether they are there; each question waits for so long.
+    /// Asks all enabled engines at once whether they are there; each question waits for so long. What was answered within the
+    /// last [`FRESH`] is not asked again, since a server is asked for its health by many.
     #[must_use]
     pub fn states(&self, limit: Duration, clock: &dyn Clock) -> Vec<(Kind, State)> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, states)) = &*asked
+            && clock.monotonic() < *at + FRESH
+        {
+            return states.clone();
+        }
+        let states = self.ask_all(limit, clock);
+        *asked = Some((clock.monotonic(), states.clone()));
+        states
+    }
+
+    fn ask_all(&self, limit: Duration, clock: &dyn Clock) -> Vec<(Kind, State)> {
         std::thread::scope(|scope| {
             let asked: Vec<_> = self
                 .entries
