@@ -8,12 +8,14 @@ pub(crate) mod health;
 mod logs;
 mod man;
 pub(crate) mod mcp;
+mod pool;
 pub(crate) mod repos;
 mod sessions;
 mod sweep;
 mod test_tracking;
 mod token;
 pub(crate) mod workflow;
+mod worktree;
 
 use std::ffi::OsString;
 use std::io;
@@ -52,6 +54,10 @@ enum Command {
     Workflow(workflow::WorkflowCommand),
     /// Show the engines that work can be handed to
     Adapters(adapters::AdaptersCommand),
+    /// Make and use pools of workers
+    Pool(pool::PoolCommand),
+    /// Show and clear away the worktrees of tasks
+    Worktree(worktree::WorktreeCommand),
     /// List sessions: those that Session-Buddy keeps, or those that wait on the spool
     Sessions(sessions::Sessions),
     /// Send a probe session to Session-Buddy and read it back
@@ -75,13 +81,15 @@ enum Command {
 }
 
 /// The commands that need no prefix in the shell, without `shell` itself.
-pub(crate) const COMMANDS: [(&str, &str); 17] = [
+pub(crate) const COMMANDS: [(&str, &str); 19] = [
     ("list-repos", "List repositories"),
     ("list-roles", "List roles"),
     ("show-role", "Show one role and the repositories that have it"),
     ("sweep", "Run a command in many repositories, in the order of their dependencies"),
     ("workflow", "Show and steer workflows"),
     ("adapters", "Show the engines that work can be handed to"),
+    ("pool", "Make and use pools of workers"),
+    ("worktree", "Show and clear away the worktrees of tasks"),
     ("sessions", "List sessions: those that Session-Buddy keeps, or those that wait on the spool"),
     ("test-session-tracking", "Send a probe session to Session-Buddy and read it back"),
     ("start", "Start the server, as `mcp start` does"),
@@ -174,6 +182,8 @@ fn run(world: &Arc<World>, command: Command, caller: Caller, output: &Output) ->
         Command::Sweep(command) => command.run(world, caller, output),
         Command::Workflow(command) => command.run(world, caller, output),
         Command::Adapters(command) => command.run(world, output),
+        Command::Pool(command) => command.run(world, caller, output),
+        Command::Worktree(command) => command.run(world, caller, output).map(|()| 0),
         Command::Sessions(command) => command.run(world, output).map(|()| 0),
         Command::TestSessionTracking => Ok(test_tracking::run(world, output)),
         Command::Start(command) => command.run(world, output).map(|()| 0),

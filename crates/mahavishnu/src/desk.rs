@@ -5,7 +5,7 @@ use std::sync::Arc;
 use oneiric_server::mcp::{Arguments, ToolError};
 use serde_json::{Map, Value};
 
-use crate::mcp::{repos, workflows};
+use crate::mcp::{pools, repos, workflows};
 use crate::sweeps::SweepRequest;
 use crate::world::World;
 
@@ -21,6 +21,7 @@ pub(crate) enum Request {
     CancelWorkflow(workflows::CancelWorkflow),
     RetryWorkflow(workflows::RetryWorkflow),
     DecideWorkflow(workflows::DecideWorkflow),
+    Pool(pools::PoolCall),
     ListSessions(repos::ListSessions),
     HealthCheck(repos::HealthCheck),
 }
@@ -45,6 +46,7 @@ impl Request {
             "cancel_workflow" => Self::CancelWorkflow(plain.parse()?),
             "retry_workflow" => Self::RetryWorkflow(plain.parse()?),
             "decide_workflow" => Self::DecideWorkflow(plain.parse()?),
+            "pool" => Self::Pool(plain.parse()?),
             "list_sessions" => Self::ListSessions(plain.parse()?),
             "health_check" => Self::HealthCheck(plain.parse()?),
             other => return Err(ToolError::new("invalid_request", format!("no tool '{other}'"))),
@@ -83,6 +85,7 @@ impl Desk {
             Request::CancelWorkflow(request) => request.run(world),
             Request::RetryWorkflow(request) => request.run(world),
             Request::DecideWorkflow(request) => request.run(world),
+            Request::Pool(request) => request.run(world),
             Request::ListSessions(request) => request.run(world),
             Request::HealthCheck(_) => serde_json::to_value(repos::health(world))
                 .map_err(|error| ToolError::new("internal", error.to_string())),

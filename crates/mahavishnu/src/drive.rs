@@ -11,7 +11,7 @@ use oneiric::fault::{Fault, Result};
 use oneiric::paths::plain;
 use oneiric::run_file;
 use oneiric_shell::output::Output;
-use orchestrator::engine::{AdapterRunner, CommandRunner, Engine, EngineConfig, Runners, Takes, is_alive};
+use orchestrator::engine::{CommandRunner, Engine, EngineConfig, Runners, Takes, is_alive};
 use orchestrator::workflows::plan::Plan;
 use orchestrator::workflows::{NewWorkflow, Request, Submitted, Workflow};
 
@@ -45,9 +45,11 @@ pub(crate) fn engine_config(world: &World, takes: Takes) -> EngineConfig {
         redactor: world.redactor(),
         clock: Arc::clone(&world.clock),
     };
-    let adapters =
-        AdapterRunner { adapters: world.adapters(), redactor: world.redactor(), clock: Arc::clone(&world.clock) };
-    let runner = Runners { commands: Arc::new(commands), adapters: Some(Arc::new(adapters)), workers: None };
+    let runner = Runners {
+        commands: Arc::new(commands),
+        adapters: Some(Arc::new(crate::engines::runner(world))),
+        workers: Some(crate::pools::runner(world)),
+    };
     EngineConfig {
         home: world.settings.home().clone(),
         capacity,
@@ -191,7 +193,7 @@ pub(crate) fn await_answer(world: &World, request: i64) -> Result<()> {
 }
 
 /// Counts Ctrl-C instead of dying of it, as long as the handle lives.
-fn listen(count: &Arc<AtomicUsize>) -> Option<Listening> {
+pub(crate) fn listen(count: &Arc<AtomicUsize>) -> Option<Listening> {
     let count = Arc::clone(count);
     let mut signals =
         signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM]).ok()?;
@@ -207,7 +209,7 @@ fn listen(count: &Arc<AtomicUsize>) -> Option<Listening> {
     Some(Listening(handle))
 }
 
-struct Listening(signal_hook::iterator::Handle);
+pub(crate) struct Listening(signal_hook::iterator::Handle);
 
 impl Drop for Listening {
     fn drop(&mut self) {

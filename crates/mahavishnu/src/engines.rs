@@ -1,10 +1,12 @@
 //! The other engines, as the settings describe them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use oneiric::fault::{Fault, Result};
 use oneiric::settings::Settings;
 use orchestrator::adapters::{AdapterSettings, Adapters, Kind, State};
+use orchestrator::engine::AdapterRunner;
 
 use crate::world::World;
 
@@ -31,6 +33,11 @@ fn of(settings: &Settings, kind: Kind) -> AdapterSettings {
         patience: seconds("adapters.patience_seconds"),
         cancelling: seconds("adapters.cancel_seconds"),
     }
+}
+
+/// What hands steps and tasks to them.
+pub(crate) fn runner(world: &World) -> AdapterRunner {
+    AdapterRunner { adapters: world.adapters(), redactor: world.redactor(), clock: Arc::clone(&world.clock) }
 }
 
 /// Refuses what cannot begin: an engine that is disabled, or away, or has no such target.

@@ -9,6 +9,7 @@ mod engines;
 mod journal;
 mod log;
 mod mcp;
+mod pools;
 mod schedules;
 mod server;
 mod settings;

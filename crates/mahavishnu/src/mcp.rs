@@ -1,5 +1,6 @@
 //! The MCP door: which tools there are, what they take and answer.
 
+pub(crate) mod pools;
 pub(crate) mod repos;
 pub(crate) mod workflows;
 
@@ -90,6 +91,11 @@ pub(crate) fn descriptions() -> Vec<ToolDescription> {
             Effect::AddsOnce,
         )
         .needing(Scope::Admin),
+        ToolDescription::of::<pools::PoolCall, pools::PoolAnswer>(
+            crate::pools::TOOL,
+            "Pools of workers: shells, terminals, agent programs. execute and route do a task and wait up to 45 s.",
+            Effect::Adds,
+        ),
         ToolDescription::of::<repos::ListSessions, repos::SessionList>(
             "list_sessions",
             "Newest sessions that Session-Buddy keeps.",

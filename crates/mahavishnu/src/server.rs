@@ -113,6 +113,7 @@ impl Program for Server {
     fn prepare(&self) -> Result<()> {
         let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
         if engine.is_none() {
+            self.world.serve_pools()?;
             *engine = Some(Engine::start(drive::engine_config(&self.world, Takes::All))?);
         }
         let mut clockwork = self.clockwork.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,6 +135,9 @@ impl Program for Server {
         let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(engine) = engine {
             engine.end(PATIENCE);
+        }
+        if let Some(pools) = self.world.served_pools() {
+            pools.end(PATIENCE);
         }
     }
 }

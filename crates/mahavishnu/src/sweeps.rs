@@ -52,6 +52,12 @@ pub(crate) struct SweepRequest {
     /// A question for a person, before anything begins
     #[serde(default)]
     pub(crate) approve: Option<String>,
+    /// Give it to this pool's workers, or to those of this profile; a prompt for agents
+    #[serde(default)]
+    pub(crate) pool: Option<String>,
+    /// In a worktree of its own for each repository
+    #[serde(default)]
+    pub(crate) worktree: bool,
     /// Asking twice with one key makes one workflow
     #[serde(default)]
     pub(crate) key: Option<String>,
@@ -130,6 +136,9 @@ impl SweepRequest {
         }
         match (&self.adapter, &self.target) {
             (None, None) => {}
+            (Some(_), _) if self.pool.is_some() || self.worktree => {
+                return Err(Fault::user("work is given to an engine or to a pool, not to both"));
+            }
             (Some(adapter), Some(target)) => {
                 let parameters = self.given()?;
                 let adapter = engines::check(world, adapter, target)?.to_string();
@@ -142,6 +151,15 @@ impl SweepRequest {
             [line] if line.contains(char::is_whitespace) => vec!["sh".to_owned(), "-c".to_owned(), line.clone()],
             words => words.to_vec(),
         };
+        if self.pool.is_some() || self.worktree {
+            let pool = self.pool.as_deref().unwrap_or("shell");
+            orchestrator::pools::check(world.settings.home(), pool)?;
+            let prompt = match self.command.as_slice() {
+                [one] => one.clone(),
+                words => command_line(words),
+            };
+            return Ok(Work::Worker { pool: pool.to_owned(), prompt, worktree: self.worktree });
+        }
         Ok(Work::Command { argv, env: BTreeMap::new() })
     }
 

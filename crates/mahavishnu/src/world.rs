@@ -9,6 +9,7 @@ use oneiric::redact::Redactor;
 use oneiric::settings::{ONEIRIC, Settings, Surroundings};
 use oneiric_client::Peer;
 use orchestrator::adapters::Adapters;
+use orchestrator::pools::Pools;
 use orchestrator::repos::{Manifest, Places};
 use orchestrator::workflows::Workflows;
 
@@ -26,6 +27,8 @@ pub(crate) struct World {
     redactor: OnceLock<Arc<Redactor>>,
     peer: OnceLock<Arc<Peer>>,
     adapters: OnceLock<Arc<Adapters>>,
+    /// The pools, in the process that serves.
+    pools: OnceLock<Arc<Pools>>,
 }
 
 impl World {
@@ -45,6 +48,7 @@ impl World {
             redactor: OnceLock::new(),
             peer: OnceLock::new(),
             adapters: OnceLock::new(),
+            pools: OnceLock::new(),
         })
     }
 
@@ -60,6 +64,23 @@ impl World {
     /// The engines that work can be handed to. Making them connects nothing.
     pub(crate) fn adapters(&self) -> Arc<Adapters> {
         Arc::clone(self.adapters.get_or_init(|| Arc::new(engines::adapters(&self.settings))))
+    }
+
+    /// Opens the pools: this process serves them from now on.
+    ///
+    /// # Errors
+    /// As [`Pools::open`].
+    pub(crate) fn serve_pools(&self) -> Result<()> {
+        if self.pools.get().is_none() {
+            let pools = Pools::open(crate::pools::config(self, true))?;
+            let _ = self.pools.set(Arc::new(pools));
+        }
+        Ok(())
+    }
+
+    /// The pools, when this process serves them.
+    pub(crate) fn served_pools(&self) -> Option<Arc<Pools>> {
+        self.pools.get().cloned()
     }
 
     /// How long a person waits for Session-Buddy.

@@ -64,6 +64,12 @@ pub(super) struct Sweep {
     /// Ask a person before it begins
     #[arg(long, value_name = "QUESTION")]
     approve: Option<String>,
+    /// Give it to the workers of this pool, or of this profile; the command is a prompt when they are agents
+    #[arg(long, value_name = "NAME")]
+    pool: Option<String>,
+    /// Give it a worktree of its own in each repository
+    #[arg(long)]
+    worktree: bool,
     /// Asking twice with one key makes one workflow
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
@@ -125,6 +131,8 @@ impl Sweep {
             fail_fast: self.fail_fast,
             no_lock: self.no_lock,
             approve: self.approve.clone(),
+            pool: self.pool.clone(),
+            worktree: self.worktree,
             key: self.key.clone(),
         })
     }

@@ -29,8 +29,10 @@ use crate::workflows::fact::{Ending, Outcome};
 const SOCKET: usize = 100;
 /// How long tmux may take to know that a program has ended.
 const LEARN: Duration = Duration::from_secs(2);
-/// How long the rest of the output is waited for.
-const DRAIN: Duration = Duration::from_millis(500);
+/// Silence after which tmux has passed on all that it had.
+const QUIET: Duration = Duration::from_millis(100);
+/// How long the end of the output is waited for.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// A tmux server of our own.
 #[derive(Clone, Debug)]
@@ -102,20 +104,24 @@ pub fn run_in_tmux(
     let started = open_fifo(&pipe)
         .map_err(|error| format!("no pipe for its output: {}", plain(&error)))
         .and_then(|reader| Ok((begin(tmux, session, (columns, rows), job, &pipe)?, reader)));
-    let _ = std::fs::remove_file(&pipe);
     let (pid, reader) = match started {
         Ok(started) => started,
         Err(note) => {
             let _ = tmux.tell(&["kill-session", "-t", session]);
+            let _ = std::fs::remove_file(&pipe);
             return Ending::because(Outcome::Crashed, note);
         }
     };
     let keeper = OutputKeeper::new(job.output.clone(), redactor);
-    let mut pane = Pane { job, pid, reader: Some(reader), keeper, plain: PlainText::default(), clock };
+    let mut pane =
+        Pane { job, pid, reader: Some(reader), connected: false, keeper, plain: PlainText::default(), clock };
     let why = pane.watch(stop, begun);
     let end = learn(tmux, session, clock);
-    pane.drain();
+    // What tmux has not passed on when its session ends is lost.
+    pane.drain(QUIET);
     let _ = tmux.tell(&["kill-session", "-t", session]);
+    pane.drain(DRAIN);
+    let _ = std::fs::remove_file(&pipe);
     if why.is_some() {
         let _ = kill_process_group(pid, Signal::KILL);
         end_survivors(&job.mark, job.grace, clock);
@@ -123,11 +129,11 @@ pub fn run_in_tmux(
     pane.conclude(why, end)
 }
 
-/// The pipe is opened before anyone writes to it, so that opening it waits for nobody.
+/// The pipe is opened for reading before anyone writes to it, without waiting for that.
 fn open_fifo(path: &Path) -> io::Result<OwnedFd> {
     let _ = std::fs::remove_file(path);
     mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
-    Ok(rustix::fs::open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// One list of commands, which tmux does as a whole before it looks at what the program printed, or whether it ended.
@@ -209,7 +215,10 @@ enum Why {
 struct Pane<'a> {
     job: &'a CommandJob,
     pid: Pid,
+    /// Until its end is reached.
     reader: Option<OwnedFd>,
+    /// Whether tmux has opened the other end of the pipe. Before that, the pipe looks as it does at its end.
+    connected: bool,
     keeper: OutputKeeper<'a>,
     plain: PlainText,
     clock: &'a dyn Clock,
@@ -248,6 +257,8 @@ impl Pane<'_> {
                     looked.push(PollFd::new(reader, PollFlags::IN));
                 }
                 let _ = poll(&mut looked, wait.as_ref());
+                let pipe = if self.reader.is_some() { looked.last() } else { None };
+                self.connected |= pipe.is_some_and(|pipe| pipe.revents().contains(PollFlags::HUP));
                 !looked[0].revents().is_empty()
             };
             self.read_some();
@@ -261,29 +272,49 @@ impl Pane<'_> {
         let Some(reader) = &self.reader else { return false };
         let mut buffer = [0_u8; 64 * 1024];
         match rustix::io::read(reader, &mut buffer) {
-            Ok(count) if count > 0 => {
+            Ok(0) => {
+                if self.connected {
+                    self.reader = None;
+                }
+                false
+            }
+            Ok(count) => {
+                self.connected = true;
                 self.keeper.take(&self.plain.read(&buffer[..count]));
                 true
             }
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => false,
-            Ok(_) | Err(_) => {
+            Err(rustix::io::Errno::AGAIN) => {
+                self.connected = true;
+                false
+            }
+            Err(rustix::io::Errno::INTR) => false,
+            Err(_) => {
                 self.reader = None;
                 false
             }
         }
     }
 
-    /// The pipe has no end, since it is also open for writing here: what comes within a short while is the rest.
-    fn drain(&mut self) {
-        let deadline = self.clock.monotonic() + DRAIN;
-        let quiet = Duration::from_millis(50);
-        while self.clock.monotonic() < deadline {
+    /// Reads until the pipe's end, or until nothing has come for so long.
+    fn drain(&mut self, quiet: Duration) {
+        let mut deadline = self.clock.monotonic() + DRAIN;
+        loop {
             if self.read_some() {
+                deadline = self.clock.monotonic() + quiet;
                 continue;
             }
+            let left = deadline.saturating_sub(self.clock.monotonic());
             let Some(reader) = &self.reader else { break };
+            if left.is_zero() {
+                break;
+            }
+            if !self.connected {
+                std::thread::sleep(Duration::from_millis(5));
+                continue;
+            }
+            let left = Timespec::try_from(left.min(quiet)).ok();
             let mut looked = [PollFd::new(reader, PollFlags::IN)];
-            let _ = poll(&mut looked, Timespec::try_from(quiet).ok().as_ref());
+            let _ = poll(&mut looked, left.as_ref());
             if looked[0].revents().is_empty() {
                 break;
             }

@@ -112,6 +112,12 @@ impl Work {
         matches!(self, Self::Adapter { .. })
     }
 
+    /// Whether it works in the repository's own folder on this machine, so that others may have to keep out of it.
+    #[must_use]
+    pub const fn is_in_folder(&self) -> bool {
+        matches!(self, Self::Command { .. } | Self::Worker { worktree: false, .. })
+    }
+
     /// In a few words.
     #[must_use]
     pub fn title(&self) -> String {

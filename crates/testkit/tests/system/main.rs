@@ -18,6 +18,7 @@ mod many_at_once;
 mod meaning;
 mod models;
 mod operation;
+mod pools;
 mod remember;
 mod rest;
 mod rest_upkeep;

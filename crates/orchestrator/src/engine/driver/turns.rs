@@ -287,7 +287,7 @@ impl Driver {
                 if *left == 0 && !approval {
                     continue;
                 }
-                let wants = is_local && task.policy.exclusive;
+                let wants = task.work.is_in_folder() && task.policy.exclusive;
                 let dir = live.machine.plan().place(cell).filter(|_| wants).map(|place| place.dir.clone());
                 if let Some(dir) = &dir {
                     let mine = self.busy.contains_key(dir) && !freed_dirs.iter().any(|(free, ..)| free == dir);
