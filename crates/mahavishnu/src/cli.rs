@@ -44,6 +44,8 @@ enum Command {
     Shell(Shell),
     /// List repositories
     ListRepos(repos::ListRepos),
+    /// Keep the list of repositories, and show how they stand
+    Repos(repos::keep::Repos),
     /// List roles
     ListRoles(repos::ListRoles),
     /// Show one role and the repositories that have it
@@ -81,8 +83,9 @@ enum Command {
 }
 
 /// The commands that need no prefix in the shell, without `shell` itself.
-pub(crate) const COMMANDS: [(&str, &str); 19] = [
+pub(crate) const COMMANDS: [(&str, &str); 20] = [
     ("list-repos", "List repositories"),
+    ("repos", "Keep the list of repositories, and show how they stand"),
     ("list-roles", "List roles"),
     ("show-role", "Show one role and the repositories that have it"),
     ("sweep", "Run a command in many repositories, in the order of their dependencies"),
@@ -177,6 +180,7 @@ fn run(world: &Arc<World>, command: Command, caller: Caller, output: &Output) ->
         }
         Command::Shell(shell) => crate::shell::run(world, shell.code.as_deref(), output),
         Command::ListRepos(command) => command.run(world, caller, output).map(|()| 0),
+        Command::Repos(command) => command.run(world, caller, output),
         Command::ListRoles(command) => command.run(world, caller, output).map(|()| 0),
         Command::ShowRole(command) => command.run(world, caller, output).map(|()| 0),
         Command::Sweep(command) => command.run(world, caller, output),

@@ -1,5 +1,8 @@
 //! `list-repos`, `list-roles`, `show-role`, and `%repos`.
 
+pub(super) mod keep;
+mod status;
+
 use oneiric::fault::{Fault, Result};
 use oneiric_shell::nearest::nearest;
 use oneiric_shell::output::Output;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use oneiric::clock::Clock;
 use oneiric::redact::Redactor;
 
+use crate::repos::status::trouble;
 use crate::run::{CommandJob, Stop, run_command};
 use crate::workflows::fact::{Ending, Outcome};
 use crate::workflows::plan::{Policy, Work};
@@ -96,6 +97,13 @@ impl Runner for CommandRunner {
             mark: job.mark.clone(),
             output: job.output.clone(),
         };
-        run_command(&command, stop, &self.redactor, self.clock.as_ref())
+        let mut ending = run_command(&command, stop, &self.redactor, self.clock.as_ref());
+        // Often the repository is what is wrong, and not the command.
+        if ending.outcome == Outcome::Failed
+            && let Some(trouble) = job.dir.as_deref().and_then(trouble)
+        {
+            ending.note = Some(trouble);
+        }
+        ending
     }
 }

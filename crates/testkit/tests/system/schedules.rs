@@ -1,0 +1,99 @@
+//! Plans from files and schedules, over the real program and its server.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::Value;
+use testkit::git::repository;
+use testkit::wait::eventually;
+use testkit::{Running, TestHome};
+
+fn home() -> TestHome {
+    let home = TestHome::new().with_var("MAHAVISHNU_PORT", "0").with_var("TZ", "UTC");
+    for name in ["core", "app"] {
+        repository(&home, name);
+    }
+    home.mahavishnu(["repos", "add", "core"]).run().expect_success();
+    home.mahavishnu(["repos", "add", "app", "--depends-on", "core"]).run().expect_success();
+    home
+}
+
+fn server(home: &TestHome) -> Running {
+    home.mahavishnu(["mcp", "start", "--transport", "http"]).spawn_without_input()
+}
+
+fn workflows(home: &TestHome) -> Vec<Value> {
+    let done = home.mahavishnu(["workflow", "list", "--format", "json"]).run();
+    done.expect_success();
+    done.json().as_array().unwrap().clone()
+}
+
+/// Moves a schedule into the past, as time without a server does.
+fn set_back(home: &TestHome, minutes: u32) {
+    let file = home.mahavishnu_home().join("mahavishnu.db");
+    let past = format!("strftime('%Y-%m-%dT%H:%M:%f', 'now', '-{minutes} minutes') || '000Z'");
+    let change = format!("PRAGMA busy_timeout = 10000; UPDATE schedules SET cursor = {past}, next = {past};");
+    home.program("sqlite3", [file.to_string_lossy().as_ref(), &change]).run().expect_success();
+}
+
+#[test]
+fn a_plan_runs_in_its_order_and_a_dry_run_runs_nothing() {
+    let home = home();
+    let plan = "name: release\ntasks:\n  - {name: note, run: echo $MAHAVISHNU_REPO >> ../log}\n  - {name: end, run: echo end >> log, once: true, after: [note]}\n";
+    fs::write(home.work().join("plan.yaml"), plan).unwrap();
+    let dry = home.mahavishnu(["workflow", "run", "plan.yaml", "--dry-run", "--format", "json"]).run();
+    dry.expect_success();
+    let rounds: Vec<i64> = dry.json().as_array().unwrap().iter().filter_map(|row| row["round"].as_i64()).collect();
+    assert_eq!(rounds, [1, 2, 3]);
+    assert!(!home.work().join("log").exists());
+    home.mahavishnu(["workflow", "run", "plan.yaml"]).run().expect_success();
+    assert_eq!(fs::read_to_string(home.work().join("log")).unwrap(), "core\napp\nend\n");
+    assert_eq!(workflows(&home)[0]["task"], "release");
+
+    fs::write(home.work().join("wrong.yaml"), "tasks:\n  - name: a\n    run: x\n    after: [b]\n").unwrap();
+    let wrong = home.mahavishnu(["workflow", "run", "wrong.yaml"]).run();
+    wrong.expect_code(2);
+    assert!(wrong.stderr.contains("wrong.yaml:4: task 'a' comes after 'b'"), "{wrong}");
+}
+
+#[test]
+fn missed_runs_are_made_up_for_once_also_by_two_servers_that_are_killed() {
+    let home = home();
+    let args = ["workflow", "schedule", "add", "often", "--cron", "*/10 * * * *", "--misfire", "latest", "--"];
+    home.mahavishnu(args.iter().copied().chain(["--repo", "core", "--", "true"])).run().expect_success();
+    set_back(&home, 200);
+    let preview = home.mahavishnu(["workflow", "schedule", "preview", "often", "--count", "2"]).run();
+    assert!(preview.stdout.contains("Missed so far: "), "{preview}");
+    let mut first = server(&home);
+    let ended = eventually(Duration::from_secs(60), "the run that makes up for the missed ones", || {
+        workflows(&home).into_iter().find(|workflow| workflow["status"] == "completed")
+    });
+    assert_eq!(ended["schedule"], "often");
+    first.kill();
+    let show = home.mahavishnu(["workflow", "schedule", "show", "often", "--format", "json"]).run();
+    let shown = show.json();
+    assert_eq!(shown["last_workflow"], ended["id"], "{show}");
+    assert!(shown["left_out"].as_i64().unwrap() >= 18, "{show}");
+    home.mahavishnu(["workflow", "schedule", "pause", "often"]).run().expect_success();
+    assert_eq!(workflows(&home).len(), 1);
+    home.mahavishnu(["workflow", "schedule", "remove", "often"]).run().expect_success();
+}
+
+#[test]
+fn wrong_schedules_are_refused_in_one_line() {
+    let home = home();
+    let add = |cron: &str, zone: &str, sweep: &[&str]| {
+        let args = ["workflow", "schedule", "add", "x", "--cron", cron, "--tz", zone, "--"];
+        home.mahavishnu(args.iter().copied().chain(sweep.iter().copied())).run()
+    };
+    for (done, part) in [
+        (add("0 25 * * *", "UTC", &["true"]), "'25' is no hour"),
+        (add("0 3 * * *", "Mars/Olympus", &["true"]), "no time zone"),
+        (add("0 3 * * *", "UTC", &["--tagg", "x", "--", "true"]), "is no sweep"),
+        (add("0 3 * * *", "UTC", &["--tag", "none", "--", "true"]), "no repository has the tag"),
+    ] {
+        assert!(done.stderr.contains(part) && !done.stderr.contains("panicked"), "{done}");
+    }
+    add("0 3 * * *", "UTC", &["sweep", "--repo", "core", "--", "true"]).expect_success();
+    assert!(add("0 3 * * *", "UTC", &["true"]).stderr.contains("already"));
+}
