@@ -3,14 +3,12 @@
 use oneiric::fault::{Fault, Result};
 use oneiric::secret::Secret;
 use oneiric::settings::{Settings, check_secret_strength};
-use oneiric::token::{Scope, verify};
+use oneiric::token::{PROGRAMS, Scope, verify};
 
 use crate::world::World;
 
 /// Audience of tokens for this program.
 pub(crate) const AUDIENCE: &str = "mahavishnu";
-/// Programs whose tokens count here.
-pub(crate) const ISSUERS: [&str; 4] = ["mahavishnu", "session-buddy", "akosha", "crackerjack"];
 
 /// The secret that signs this program's tokens.
 ///
@@ -41,7 +39,7 @@ pub(crate) fn check(world: &World, token: Option<&str>) -> Result<()> {
     let Some(token) = token.or_else(|| world.settings.secret("token").map(Secret::expose)) else {
         return Err(Fault::denied("401 Unauthorized: a token is needed").hint(hint));
     };
-    let claims = verify(token.trim(), secret, AUDIENCE, &ISSUERS, world.clock.now())
+    let claims = verify(token.trim(), secret, AUDIENCE, &PROGRAMS, world.clock.now())
         .map_err(|error| Fault::denied(format!("401 Unauthorized: {error}")).hint(hint))?;
     if claims.allows(Scope::Read) {
         return Ok(());

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use crate::world::World;
 
 /// What Session-Buddy calls itself.
-const PRODUCT: &str = "session-buddy";
+pub(crate) const PRODUCT: &str = "session-buddy";
 
 /// Where it listens unless told otherwise.
 const USUAL_PORT: i64 = 8678;

@@ -54,6 +54,9 @@ impl Algorithm {
     }
 }
 
+/// Programs that make tokens for each other: who may issue one, and whom one may be for.
+pub const PROGRAMS: [&str; 4] = ["session-buddy", "mahavishnu", "akosha", "crackerjack"];
+
 /// A right. Each includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -69,6 +72,17 @@ pub enum Scope {
 impl Scope {
     /// Every right, the least first.
     pub const ALL: [Self; 3] = [Self::Read, Self::Write, Self::Admin];
+
+    /// Their names, the least first.
+    pub const NAMES: [&str; 3] = [Self::Read.as_str(), Self::Write.as_str(), Self::Admin.as_str()];
+
+    /// Each of the rights that `names` hold once, the least first; other words are passed over.
+    pub fn named<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> Vec<Self> {
+        let mut scopes: Vec<Self> = names.into_iter().filter_map(|name| Self::parse(name.as_ref())).collect();
+        scopes.sort();
+        scopes.dedup();
+        scopes
+    }
 
     /// From its name in a token.
     #[must_use]
@@ -361,6 +375,12 @@ mod tests {
         });
         change(&mut claims);
         signed(&claims)
+    }
+
+    #[test]
+    fn rights_are_named_once_and_in_order() {
+        assert_eq!(Scope::named(["write", "read", "write", "root"]), [Scope::Read, Scope::Write]);
+        assert!(Scope::NAMES.iter().zip(Scope::ALL).all(|(name, scope)| Scope::parse(name) == Some(scope)));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod control;
 mod doctor;
 mod eval;
 mod events;
+mod fold;
 mod health;
 mod links;
 mod logs;

@@ -1,8 +1,9 @@
 //! MCP tools, from `tools/list` over standard input and output.
 
 use std::fmt::Write as _;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write as _};
-use std::process::{ChildStdout, Stdio};
+use std::process::{ChildStdin, ChildStdout, Stdio};
 
 use serde_json::{Value, json};
 
@@ -25,23 +26,33 @@ pub(crate) fn page(built: &Built, sandbox: &Sandbox) -> Result<String> {
 
 /// Starts a server on standard input and asks for its tools.
 fn list(built: &Built, sandbox: &Sandbox) -> Result<Value> {
+    let log = sandbox.root().join("tools.err");
     let mut command = sandbox.command(built, "session-buddy");
-    command.args(["start", "--mode=standard", "--transport", "stdio"]).stdin(Stdio::piped()).stderr(Stdio::null());
+    command
+        .args(["start", "--mode=standard", "--transport", "stdio"])
+        .stdin(Stdio::piped())
+        .stderr(File::create(&log)?);
     let mut child = command.spawn()?;
-    let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+    let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
         return Err("no pipes to the server".into());
     };
-    let mut output = BufReader::new(output);
+    let tools = ask(input, BufReader::new(output));
+    let status = child.wait()?;
+    tools.map_err(|error| {
+        let said = fs::read_to_string(&log).unwrap_or_default();
+        format!("{error} ({status}): {}", said.trim()).into()
+    })
+}
+
+/// Asks for the tools; the input ends with this, and so does the server.
+fn ask(mut input: ChildStdin, mut output: BufReader<ChildStdout>) -> Result<Value> {
     let initialize = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "xtask", "version": "1" } } });
     writeln!(input, "{initialize}")?;
     answer(&mut output, 1)?;
     writeln!(input, "{}", json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))?;
     writeln!(input, "{}", json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/list" }))?;
-    let tools = answer(&mut output, 2)?;
-    drop(input);
-    child.wait()?;
-    Ok(tools)
+    answer(&mut output, 2)
 }
 
 /// The result of the request `id`.

@@ -6,10 +6,10 @@ use oneiric::clock::Clock;
 use oneiric::fault::Result;
 use oneiric::secret::Secret;
 use oneiric::settings::Settings;
-use oneiric::token::verify;
+use oneiric::token::{PROGRAMS, verify};
 use oneiric_server::http::{Caller, TokenJudge};
 
-use crate::access::{AUDIENCE, ISSUERS};
+use crate::access::AUDIENCE;
 
 /// The secret, when callers need a token. A secret alone turns auth on.
 ///
@@ -36,7 +36,7 @@ struct Judge {
 
 impl TokenJudge for Judge {
     fn judge(&self, token: &str) -> std::result::Result<Caller, String> {
-        verify(token, &self.secret, AUDIENCE, &ISSUERS, self.clock.now())
+        verify(token, &self.secret, AUDIENCE, &PROGRAMS, self.clock.now())
             .map(|claims| Caller { subject: claims.sub, token_id: claims.jti, scopes: claims.scopes })
             .map_err(|error| error.to_string())
     }

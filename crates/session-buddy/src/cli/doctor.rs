@@ -84,7 +84,7 @@ pub(super) fn run(args: &DoctorArgs, context: &Context) -> Result<ExitCode> {
         output::emit_json(&doctor.findings)?;
     } else {
         let lines: Vec<String> = doctor.findings.iter().map(line).collect();
-        output::emit(&format!("{}\n", lines.join("\n")))?;
+        output::emit(&context.screen().lines(format!("{}\n", lines.join("\n"))))?;
     }
     Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
@@ -148,7 +148,10 @@ impl Doctor<'_> {
             return;
         }
         let shown = open.first().map(|path| path.display().to_string()).unwrap_or_default();
-        let fact = format!("{} files or folders can be read by others, such as {shown}", open.len());
+        let fact = match open.len() {
+            1 => format!("{shown} can be read by others"),
+            count => format!("{count} files or folders can be read by others, such as {shown}"),
+        };
         let closed = self.fix && open.iter().all(|path| close(path));
         let state = if closed { State::Fixed } else { State::Failed };
         let hint = (!closed).then(|| format!("chmod -R go-rwx {}, or session-buddy doctor --fix", root.display()));

@@ -8,6 +8,8 @@ use comfy_table::{Cell, Color, ContentArrangement, ContentLineStyle, LineStyle, 
 use oneiric::fault::{Fault, Result};
 use serde::Serialize;
 
+use super::fold::fold;
+
 /// Shape of output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
@@ -80,6 +82,12 @@ impl Screen {
         let measured = rustix::termios::tcgetwinsize(&stdout).ok().map(|size| size.ws_col).filter(|width| *width > 0);
         let named = columns.and_then(|columns| columns.parse().ok()).filter(|width| *width > 0);
         Self { width: measured.or(named).unwrap_or(DEFAULT_WIDTH), colour: terminal && !no_colour, wrap: terminal }
+    }
+
+    /// Lines for people; on a terminal they break between words.
+    #[must_use]
+    pub(super) fn lines(&self, text: String) -> String {
+        if self.wrap { fold(&text, self.width, 2) } else { text }
     }
 
     /// A table of `rows` under `headers`.

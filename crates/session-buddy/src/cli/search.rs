@@ -125,7 +125,7 @@ fn as_text(hits: &[SearchHit], screen: Screen) -> String {
         ));
         text.push_str(&format!("  {}\n", excerpt(hit, screen.colour)));
     }
-    text
+    screen.lines(text)
 }
 
 /// The excerpt in a line, with the matches in bold where that can be shown.

@@ -4,14 +4,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
 use oneiric::audit::AuditLog;
 use oneiric::clock::{Clock, SystemClock};
 use oneiric::fault::{Fault, Result};
 use oneiric::moment;
 use oneiric::process;
 use oneiric::settings::Surroundings;
-use oneiric::token::Scope;
+use oneiric::token::{PROGRAMS, Scope};
 use oneiric_server::http::{Ending, Visit};
 
 use super::ask::Context;
@@ -26,32 +27,17 @@ const MAX_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 #[derive(Debug, Args)]
 pub(super) struct TokenArgs {
     /// What its bearer may do: read, write, admin; each includes those before it
-    #[arg(long, alias = "scope", value_enum, value_delimiter = ',', default_values = ["read", "write"])]
-    scopes: Vec<ScopeName>,
+    #[arg(long, alias = "scope", value_parser = PossibleValuesParser::new(Scope::NAMES), value_delimiter = ',', default_values = ["read", "write"])]
+    scopes: Vec<String>,
     /// How long it lives, such as 15m, 8h or 30d; by default auth.expire_minutes
     #[arg(long, value_name = "SPAN")]
     expires: Option<String>,
     /// Program that the token is for
-    #[arg(long, value_enum, default_value = "session-buddy")]
-    audience: Audience,
+    #[arg(long, value_parser = PossibleValuesParser::new(PROGRAMS), default_value = crate::PRODUCT)]
+    audience: String,
     /// Who its bearer is; by default the user
     #[arg(long, value_name = "NAME")]
     subject: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ScopeName {
-    Read,
-    Write,
-    Admin,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Audience {
-    SessionBuddy,
-    Mahavishnu,
-    Akosha,
-    Crackerjack,
 }
 
 /// Runs `generate-token`: the token alone on standard output.
@@ -66,28 +52,11 @@ pub(super) fn run(args: &TokenArgs, context: &Context) -> Result<ExitCode> {
         }
         None => Duration::from_secs(60 * settings.int("auth.expire_minutes").unsigned_abs()),
     };
-    let audience = match args.audience {
-        Audience::SessionBuddy => crate::PRODUCT,
-        Audience::Mahavishnu => "mahavishnu",
-        Audience::Akosha => "akosha",
-        Audience::Crackerjack => "crackerjack",
-    };
-    let mut scopes: Vec<Scope> = args
-        .scopes
-        .iter()
-        .map(|scope| match scope {
-            ScopeName::Read => Scope::Read,
-            ScopeName::Write => Scope::Write,
-            ScopeName::Admin => Scope::Admin,
-        })
-        .collect();
-    scopes.sort();
-    scopes.dedup();
     let subject = args.subject.clone().unwrap_or_else(|| process::username(&context.surroundings.vars));
     if subject.is_empty() || subject.len() > 128 || subject.chars().any(char::is_control) {
         return Err(Fault::user("--subject: must be 1 to 128 characters without control characters"));
     }
-    let token = access.token(&subject, audience, &scopes, context.now(), life)?;
+    let token = access.token(&subject, &args.audience, &Scope::named(&args.scopes), context.now(), life)?;
     output::emit(&format!("{token}\n"))
 }
 

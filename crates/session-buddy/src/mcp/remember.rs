@@ -8,7 +8,7 @@ use oneiric::repository::{self, RepositoryIdentity};
 use oneiric_server::mcp::ToolError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use session_store::remember::{Checkpoint, Here, Recorded, Scribe, TestOutcome, TestResult};
 use session_store::{Session, Store};
 
@@ -118,20 +118,7 @@ pub struct CheckpointMade {
     /// Git's state, when the session has a working tree here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(skip)]
-    pub git: Option<GitState>,
-}
-
-/// The state of a working tree.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[allow(missing_docs, reason = "the fields of `RepositoryIdentity` of the same names")]
-pub struct GitState {
-    pub worktree: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub branch: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dirty: Option<bool>,
+    pub git: Option<RepositoryIdentity>,
 }
 
 impl MakeCheckpoint {
@@ -161,10 +148,6 @@ impl MakeCheckpoint {
             }
         };
         let Recorded { session_id, event_id, opened } = recorded;
-        let git = git.map(
-            |git| json!({ "worktree": git.worktree, "branch": git.branch, "commit": git.commit, "dirty": git.dirty }),
-        );
-        let git = git.and_then(|git| serde_json::from_value(git).ok());
         to_value(&CheckpointMade { session_id, event_id, opened, git })
     }
 }

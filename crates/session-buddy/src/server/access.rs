@@ -13,9 +13,6 @@ use oneiric_server::http::{Auth, Caller, TokenJudge};
 
 use crate::PRODUCT;
 
-/// Programs whose tokens are good here.
-pub const ISSUERS: [&str; 4] = ["mahavishnu", "session-buddy", "akosha", "crackerjack"];
-
 /// Life of a token that a command makes for one call.
 const OWN_TOKEN: Duration = Duration::from_secs(60);
 
@@ -104,7 +101,7 @@ struct Judge {
 
 impl TokenJudge for Judge {
     fn judge(&self, token: &str) -> std::result::Result<Caller, String> {
-        token::verify(token, &self.secret, PRODUCT, &ISSUERS, self.clock.now())
+        token::verify(token, &self.secret, PRODUCT, &token::PROGRAMS, self.clock.now())
             .map(|claims| Caller { subject: claims.sub, token_id: claims.jti, scopes: claims.scopes })
             .map_err(|error| error.to_string())
     }

@@ -181,3 +181,32 @@ pub(super) fn restorable(connection: &Connection, rule: &RestoreRule) -> Result<
     }
     Ok(found)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use oneiric::clock::Timestamp;
+
+    use super::*;
+    use crate::sqlite::migrations::migrate;
+
+    /// What a column added to a live table and forgotten in the archive would lose.
+    #[test]
+    fn the_archive_keeps_every_column_of_the_live_tables() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, Timestamp::from_micros(0)).unwrap();
+        let columns = |table: &str| -> Vec<String> {
+            let mut select = connection.prepare("SELECT name FROM pragma_table_info(?1)").unwrap();
+            let names = select.query_map([table], |row| row.get(0)).unwrap();
+            names.collect::<rusqlite::Result<_>>().unwrap()
+        };
+        for (live, archived, listed, own) in [
+            ("sessions", "archived_sessions", SESSION_COLUMNS, &["archived_at"][..]),
+            ("session_events", "archived_events", EVENT_COLUMNS, &[]),
+        ] {
+            let listed: Vec<&str> = listed.split(',').map(str::trim).collect();
+            assert_eq!(columns(live), listed, "the list of columns and {live}");
+            assert_eq!(columns(archived), [&listed[..], own].concat(), "{archived} and {live}");
+        }
+    }
+}

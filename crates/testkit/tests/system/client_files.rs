@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::mcp::{Revision, StdioClient};
-use testkit::{Finished, TestHome};
+use testkit::mcp::{self, Revision, StdioClient};
+use testkit::{Finished, Server, TestHome, http};
 
 const END: Duration = Duration::from_secs(5);
 
@@ -61,6 +61,33 @@ fn works(home: &TestHome, entry: &Value) {
     assert_eq!(health["structuredContent"]["status"], "healthy", "{line:?}: {health}");
     client.process.close_stdin();
     client.process.wait(END);
+}
+
+/// Clients with a file for a project, and that file.
+const OF_A_PROJECT: [(&str, &str); 7] = [
+    ("claude-code", ".mcp.json"),
+    ("codex", ".codex/config.toml"),
+    ("cursor", ".cursor/mcp.json"),
+    ("vscode", ".vscode/mcp.json"),
+    ("zed", ".zed/settings.json"),
+    ("gemini", ".gemini/settings.json"),
+    ("opencode", "opencode.json"),
+];
+
+const SECRET: &str = "tV3nQ8xLw5Zr2KdYc9Hb6Mf1Gs4Jp7Ue0Xa";
+
+fn key_of(client: &str) -> &'static str {
+    CLIENTS.iter().find(|(name, ..)| *name == client).map(|(_, _, key)| *key).unwrap()
+}
+
+/// The address that an entry over HTTP names, and the header for its token.
+fn address_and_token(client: &str, entry: &Value) -> (String, Option<String>) {
+    let address = ["url", "serverUrl", "httpUrl"].iter().find_map(|key| entry[*key].as_str());
+    let token = match client {
+        "codex" => entry["bearer_token_env_var"].as_str(),
+        _ => entry["headers"]["Authorization"].as_str(),
+    };
+    (address.unwrap_or_else(|| panic!("{client}: {entry}")).to_owned(), token.map(str::to_owned))
 }
 
 /// The entry that a client reads in its file, whatever else stands there.
@@ -160,5 +187,82 @@ fn both_forms_of_the_guides_project_file_start_a_server_that_answers() {
     ];
     for entry in printed {
         works(&home, &entry);
+    }
+}
+
+#[test]
+fn a_projects_file_names_the_program_by_its_name_and_starts_it() {
+    let home = home();
+    for (client, path) in OF_A_PROJECT {
+        let path = home.work().join(path);
+        configure(&home, client, &["--scope", "project", "--install"]).expect_success();
+        let entry = entry(&fs::read_to_string(&path).unwrap(), client, key_of(client));
+        // The file goes to other people's machines.
+        let program = entry["command"].as_str().or_else(|| entry["command"][0].as_str());
+        assert_eq!(program, Some("session-buddy"), "{client}: {entry}");
+        works(&home, &entry);
+        let again = configure(&home, client, &["--scope", "project", "--install"]);
+        assert!(again.expect_success().stdout.contains("already"), "{client}: {}", again.stdout);
+    }
+    for client in ["claude-desktop", "windsurf"] {
+        let refused = configure(&home, client, &["--scope", "project", "--install"]);
+        refused.expect_code(2).expect_one_clear_line(&["no file for a project", "--scope"]);
+    }
+    let written = CLIENTS.iter().filter(|(_, path, _)| file(&home, path).exists()).count();
+    assert_eq!(written, 0, "the user's own files are left alone");
+}
+
+#[test]
+fn an_entry_over_http_reaches_the_running_server_and_holds_no_token() {
+    for secret in [None, Some(SECRET)] {
+        let mut home = home();
+        if let Some(secret) = secret {
+            home.set_var("SESSION_BUDDY_SECRET", secret);
+        }
+        let server = Server::start(&home);
+        let token =
+            secret.map(|_| home.session_buddy(["generate-token"]).run().expect_success().stdout.trim().to_owned());
+        for (client, path, key) in CLIENTS {
+            let done = configure(&home, client, &["--http", "--install"]);
+            if client == "claude-desktop" {
+                done.expect_code(2).expect_one_clear_line(&["no servers over HTTP", "--http"]);
+                assert!(!file(&home, path).exists());
+                continue;
+            }
+            done.expect_success();
+            let text = fs::read_to_string(file(&home, path)).unwrap();
+            assert!(!text.contains(SECRET) && !text.contains("eyJ"), "{client}: {text}");
+            let (address, header) = address_and_token(client, &entry(&text, client, key));
+            assert_eq!(address, format!("http://127.0.0.1:{}/mcp", server.port()), "{client}");
+            assert_eq!(header.is_some(), secret.is_some(), "{client}: {text}");
+            assert!(header.is_none_or(|header| header.contains("SESSION_BUDDY_TOKEN")), "{client}: {text}");
+        }
+        // What stands there is what a client then calls, with the token in place of the variable's name.
+        let call = mcp::tool_call(Revision::V2025_11_25, 1, "list_sessions", json!({}));
+        let mut headers = mcp::headers(Revision::V2025_11_25, &call);
+        headers.extend(token.map(|token| ("Authorization".to_owned(), format!("Bearer {token}"))));
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let answer = http::post(server.port(), "/mcp", &headers, call.to_string().as_bytes()).unwrap();
+        assert!(answer.message()["result"]["structuredContent"]["sessions"].is_array(), "{answer:?}");
+        server.stop();
+    }
+}
+
+#[test]
+fn the_guides_line_with_a_secret_works_filled_in_and_says_so_when_the_client_did_not() {
+    let home = home();
+    let printed = |secret: &str| {
+        json!({ "command": "session-buddy", "args": ["start", "--mode=standard", "--mcp"], "env": {
+            "SESSION_BUDDY_AUTH_ENABLED": "true", "SESSION_BUDDY_AUTH_SECRET": secret } })
+    };
+    works(&home, &printed(SECRET));
+    // Clients that replace no variables hand the line on as it is printed; those that do, and have none, hand on nothing.
+    for (secret, told) in [("${SESSION_BUDDY_AUTH_SECRET}", "placeholder"), ("", "no secret")] {
+        let entry = printed(secret);
+        let mut program = home.program("session-buddy", ["start", "--mode=standard", "--mcp"]).stdin("");
+        for (name, value) in entry["env"].as_object().unwrap() {
+            program = program.var(name, value.as_str().unwrap());
+        }
+        program.run().expect_code(3).expect_one_clear_line(&[told, "SECRET"]);
     }
 }

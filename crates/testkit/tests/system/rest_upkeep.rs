@@ -9,6 +9,8 @@ use testkit::{Server, TestHome};
 
 use crate::sample::at;
 
+const SECRET: &str = "hR8vK2mZq5Xw9TtLc4Nd7Yb3Gf6Sj1Pe0Ua";
+
 const LINES: [(&str, &str); 1] = [("Content-Type", "application/x-ndjson")];
 
 fn post(server: &Server, path: &str, body: &Value) -> Answer {
@@ -127,5 +129,82 @@ fn archive_retention_and_backups_answer_as_the_commands_do() {
     let none = TestHome::new();
     let server = Server::start(&none);
     assert_eq!(server.get("/api/v1/retention").json(), json!({ "rules": [] }), "no rule deletes nothing");
+    server.stop();
+}
+
+#[test]
+fn upkeep_needs_the_right_to_administer_and_an_import_that_to_write() {
+    let home = TestHome::new().with_var("SESSION_BUDDY_SECRET", SECRET);
+    let server = Server::start(&home);
+    let bearer = |scope: &str| {
+        let made = home.session_buddy(["generate-token", "--scopes", scope, "--subject", "ada"]).run();
+        format!("Bearer {}", made.expect_success().stdout.trim())
+    };
+    let tokens = ["read", "write", "admin"].map(|scope| (scope, bearer(scope)));
+    let call = |method: &str, path: &str, body: &str, token: Option<&str>| -> Answer {
+        let kind = if path == "/import" { "application/x-ndjson" } else { "application/json" };
+        let authorization = token.map(|token| format!("Authorization: {token}\r\n")).unwrap_or_default();
+        let text = format!(
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\nContent-Type: {kind}\r\n{authorization}Content-Length: {}\r\n\r\n{body}",
+            server.port(),
+            body.len()
+        );
+        http::exchange(server.port(), text.as_bytes()).unwrap()
+    };
+    let lines = call("GET", "/export", "", Some(&tokens[0].1)).body;
+    let routes = [
+        ("GET", "/export", "", "read"),
+        ("POST", "/import", lines.as_str(), "write"),
+        ("GET", "/retention", "", "admin"),
+        ("GET", "/backups", "", "admin"),
+        ("POST", "/backups", "{}", "admin"),
+        ("POST", "/archive", "{\"days\":30}", "admin"),
+        ("POST", "/archive/restore", "{\"all\":true}", "admin"),
+    ];
+    for (method, path, body, needed) in routes {
+        let what = format!("{method} {path}");
+        assert_eq!(call(method, path, body, None).status, 401, "{what}");
+        let mut enough = false;
+        for (scope, token) in &tokens {
+            enough |= *scope == needed;
+            let answer = call(method, path, body, Some(token));
+            if enough {
+                assert!((200..300).contains(&answer.status), "{what} with {scope}: {answer:?}");
+            } else {
+                let problem = answer.json();
+                assert_eq!(
+                    (answer.status, &problem["scope"]),
+                    (403, &json!(needed)),
+                    "{what} with {scope}: {answer:?}"
+                );
+                assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{what}");
+            }
+        }
+    }
+    let log = std::fs::read_to_string(home.session_buddy_home().join("logs/audit.log")).unwrap();
+    let refused = log.lines().filter(|line| line.contains("outcome=denied") && line.contains("who=ada")).count();
+    assert_eq!(refused, 1 + 5 * 2, "one line for each refusal of a token that was good: {log}");
+    assert_eq!(call("GET", "/backups", "", Some(&tokens[2].1)).json()["backups"].as_array().unwrap().len(), 1);
+    server.stop();
+}
+
+#[test]
+fn sessions_in_memory_go_out_and_come_in_by_the_same_routes() {
+    let source = TestHome::new();
+    let server = filled(&source, 3, 40);
+    let lines = server.get("/api/v1/export").body;
+    server.stop();
+    let home = TestHome::new();
+    let server = Server::start_with(&home, &["start", "--mode=lite"]);
+    let done = import(&server, &lines).json();
+    assert_eq!((&done["sessions"], &done["stored"]), (&json!(3), &json!(3 * 42)), "{done}");
+    assert_eq!(import(&server, &lines).json()["duplicates"], json!(3 * 42));
+    assert_eq!(post(&server, "/archive", &json!({ "days": 0, "project": "p1" })).json()["sessions"], 1);
+    assert_eq!(server.get("/api/v1/export").body.matches("\"kind\":\"session\"").count(), 2);
+    assert_eq!(post(&server, "/archive/restore", &json!({ "all": true })).json()["sessions"], 1);
+    assert_eq!(server.get("/api/v1/export").body, lines);
+    let backup = post(&server, "/backups", &json!({}));
+    assert!((400..500).contains(&backup.status), "there is no file to copy: {backup:?}");
+    assert!(!home.database().exists(), "nothing was written to disk");
     server.stop();
 }

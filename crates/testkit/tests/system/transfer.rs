@@ -5,7 +5,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use testkit::{Server, TestHome, soon};
+use testkit::{Server, TestHome, git, soon};
+
+use crate::sample::{id, types};
 
 /// An export that was written by hand: many sessions with a start, commands and an end.
 fn written(sessions: usize, events: usize) -> String {
@@ -189,4 +191,63 @@ fn a_reader_that_leaves_early_is_no_failure() {
     let done = home.sh("session-buddy export | head -1").run();
     assert!(done.expect_success().stdout.contains("\"kind\":\"header\""), "{done}");
     assert!(done.stderr.is_empty(), "{done}");
+}
+
+#[test]
+fn what_was_kept_by_hand_comes_through_archive_export_and_import_the_same() {
+    let home = TestHome::new();
+    let tree = git::repository(&home, "shop");
+    let run = |args: &[&str]| home.session_buddy(args).cwd(&tree).run().expect_success().clone();
+    let [first, second] = ["one", "two"].map(|note| id(&run(&["session", "start", "--note", note, "--json"]).json()));
+    for session in [&first, &second] {
+        run(&["add-message", "--session", session, "half done: ä 你好 \u{1f980} \"quoted\" \\ back"]);
+        run(&["checkpoint", "--session", session, "--note", "parser", "--todo", "docs", "--file", "src/a.rs"]);
+        let result = ["store-test-result", "--session", session, "--result", "failed", "--message", "left != right"];
+        run(&[&result[..], &["--coverage", "87.5", "--duration-ms", "1234.25", "tests/a.rs"]].concat());
+    }
+    run(&["session", "link", &second, &first, "--kind", "continues"]);
+    for session in [&first, &second] {
+        run(&["session", "end", session, "--note", "done"]);
+    }
+    // One goes into the archive, the other stays.
+    let looks = |home: &TestHome| -> Vec<String> {
+        let mut shown = vec![export(home)];
+        for session in [&first, &second] {
+            for command in [
+                &["session", "links", session.as_str(), "--format", "json"][..],
+                &["list-events", "--session", session, "--archived", "--format", "json"],
+                &["resume", session, "--json"],
+            ] {
+                shown.push(home.session_buddy(command).run().expect_success().stdout.clone());
+            }
+        }
+        shown
+    };
+    let before = looks(&home);
+    for kind in ["message", "checkpoint", "test_result"] {
+        assert!(types(&home.events(&first)).contains(&kind), "{kind}");
+    }
+    assert!(before[1].contains(&second) && before[4].contains("continues"), "{before:?}");
+    run(&["archive-sessions", "--days", "0"]);
+    assert!(home.sessions(&[]).is_empty());
+    run(&["restore-sessions", &second]);
+    let archived = looks(&home);
+    assert_eq!(archived[1..], before[1..], "nothing of it changed on the way into the archive");
+    let path = file(&home, "all.jsonl", &archived[0]);
+    let other = TestHome::new();
+    import(&other, &path).expect_success();
+    assert_eq!(export(&other), archived[0]);
+    assert_eq!(id(&other.sessions(&[])[0]), second, "the other is in the archive there too");
+    let there = looks(&other);
+    for (here, there) in archived.iter().zip(&there) {
+        assert_eq!(without_receipt(here), without_receipt(there));
+    }
+    other.session_buddy(["restore-sessions", &first]).run().expect_success();
+    run(&["restore-sessions", &first]);
+    assert_eq!(export(&other), export(&home));
+}
+
+/// When a store received an event, and when it wrote a session's row, is its own affair.
+fn without_receipt(shown: &str) -> String {
+    shown.lines().filter(|line| !line.contains("\"received_at\"")).collect::<Vec<_>>().join("\n")
 }

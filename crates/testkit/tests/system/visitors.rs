@@ -96,8 +96,8 @@ fn passing(home: &TestHome, server: &Server, folder: &str, client: &str, tool: &
 fn a_client_without_a_connection_has_a_session_for_as_long_as_it_calls() {
     let home = TestHome::new();
     let server = Server::start(&home);
-    git::repository(&home, "shop");
-    git::repository(&home, "mill");
+    let _ = git::repository(&home, "shop");
+    let _ = git::repository(&home, "mill");
     let told = passing(&home, &server, "shop", "agent", "add_message", json!({ "text": "first" }));
     let own = told["structuredContent"]["session_id"].as_str().unwrap_or_else(|| panic!("{told}")).to_owned();
     assert_eq!(told["_meta"]["session-buddy/session_id"], json!(own), "{told}");
@@ -134,7 +134,7 @@ fn a_client_without_a_connection_has_a_session_for_as_long_as_it_calls() {
 fn a_client_without_a_connection_that_falls_silent_ends_at_its_last_call() {
     let home = impatient();
     let server = Server::start(&home);
-    git::repository(&home, "shop");
+    let _ = git::repository(&home, "shop");
     let told = passing(&home, &server, "shop", "agent", "add_message", json!({ "text": "only" }));
     let own = told["structuredContent"]["session_id"].as_str().unwrap().to_owned();
     let end = eventually(END, "the end of the silent client's session", || {
@@ -182,7 +182,7 @@ fn elsewhere_a_session_is_opened_when_something_is_recorded() {
 fn where_clients_get_no_sessions_a_call_has_to_name_one() {
     let home = TestHome::new().with_var("SESSION_BUDDY_SESSION_TRACKING__AUTO_INIT", "false");
     let server = Server::start(&home);
-    git::repository(&home, "shop");
+    let _ = git::repository(&home, "shop");
     for tool in ["add_message", "track_events"] {
         let arguments = if tool == "add_message" { json!({ "text": "x" }) } else { json!({ "events": [] }) };
         let refused = passing(&home, &server, "shop", "agent", tool, arguments);
