@@ -81,7 +81,7 @@ pub(crate) fn run(world: Arc<World>, wishes: Wishes) -> Result<()> {
         engine: Mutex::default(),
         clockwork: Mutex::default(),
     };
-    service::run(service, Arc::new(server), lifecycle)
+    service::run(service, || Arc::new(server), lifecycle)
 }
 
 struct Server {

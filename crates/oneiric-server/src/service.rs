@@ -99,11 +99,11 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
 }
 
-/// Serves until something ends it.
+/// Serves what `program` makes until something ends it. It is made inside the runtime, so its parts may keep a handle to it.
 ///
 /// # Errors
 /// Why it could not start: configuration, conflict (port or home taken), unavailable (database, home).
-pub fn run(service: Service, program: Arc<dyn Program>, lifecycle: Lifecycle) -> Result<()> {
+pub fn run(service: Service, program: impl FnOnce() -> Arc<dyn Program>, lifecycle: Lifecycle) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(8)
@@ -112,7 +112,11 @@ pub fn run(service: Service, program: Arc<dyn Program>, lifecycle: Lifecycle) ->
         .enable_all()
         .build()
         .map_err(|error| Fault::unavailable(format!("cannot start threads: {error}")))?;
-    let ended = runtime.block_on(async { Server { service, program, lifecycle, parent: Parent::now() }.run().await });
+    let ended = runtime.block_on(async {
+        // Asked first: it is not known any more once it is gone.
+        let parent = Parent::now();
+        Server { service, program: program(), lifecycle, parent }.run().await
+    });
     runtime.shutdown_timeout(Duration::from_millis(500));
     ended
 }

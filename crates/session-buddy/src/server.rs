@@ -64,8 +64,8 @@ pub fn run(launch: Launch) -> Result<()> {
         clock: Arc::clone(&clock),
     };
     let lifecycle = Lifecycle::new();
-    let server = Server::new(launch, clock, &lifecycle);
-    service::run(service, Arc::new(server), lifecycle)
+    let behind = lifecycle.clone();
+    service::run(service, move || Arc::new(Server::new(launch, clock, &behind)), lifecycle)
 }
 
 struct Server {
