@@ -102,7 +102,7 @@ fn a_project_that_only_the_other_knows_words_of_finds_nothing() {
         let word = WORDS[1 - own].1;
         let slip = format!("{}x{}", &word[..3], &word[4..]);
         for query in [word, &slip, &word[2..]] {
-            let asked = json!({ "query": query, "search_type": "text", "project": project });
+            let asked = json!({ "query": query, "search_type": "text", "filters": { "project": project } });
             let found = server.tool("search", asked)["structuredContent"].take();
             assert_eq!(found["hits"], json!([]), "{query} in {project}: {found}");
             assert!(query == word || !found.to_string().contains(word), "{query} in {project}: {found}");

@@ -215,7 +215,7 @@ fn what_was_kept_by_hand_comes_through_archive_export_and_import_the_same() {
         for session in [&first, &second] {
             for command in [
                 &["session", "links", session.as_str(), "--format", "json"][..],
-                &["list-events", "--session", session, "--archived", "--format", "json"],
+                &["list-events", "--session-id", session, "--archived", "--format", "json"],
                 &["resume", session, "--json"],
             ] {
                 shown.push(home.session_buddy(command).run().expect_success().stdout.clone());
