@@ -8,7 +8,9 @@ pub(crate) mod health;
 mod logs;
 mod man;
 pub(crate) mod mcp;
+pub(crate) mod metrics;
 mod pool;
+mod report;
 pub(crate) mod repos;
 mod sessions;
 mod sweep;
@@ -76,6 +78,10 @@ enum Command {
     GenerateToken(token::GenerateToken),
     /// Show the log
     Logs(logs::Logs),
+    /// Show figures of workflows, steps and repositories
+    Metrics(metrics::Metrics),
+    /// Write a page with charts about workflows, steps and repositories
+    Report(report::Report),
     /// Print shell completions
     Completions(completions::Completions),
     /// Print the manual page, or write a page a command
@@ -83,7 +89,7 @@ enum Command {
 }
 
 /// The commands that need no prefix in the shell, without `shell` itself.
-pub(crate) const COMMANDS: [(&str, &str); 20] = [
+pub(crate) const COMMANDS: [(&str, &str); 22] = [
     ("list-repos", "List repositories"),
     ("repos", "Keep the list of repositories, and show how they stand"),
     ("list-roles", "List roles"),
@@ -101,6 +107,8 @@ pub(crate) const COMMANDS: [(&str, &str); 20] = [
     ("config", "Show every setting with its value and where it came from"),
     ("generate-token", "Make a token"),
     ("logs", "Show the log"),
+    ("metrics", "Show figures of workflows, steps and repositories"),
+    ("report", "Write a page with charts about workflows, steps and repositories"),
     ("completions", "Print shell completions"),
     ("man", "Print the manual page, or write a page a command"),
     ("help", "Explain a command's options"),
@@ -196,6 +204,8 @@ fn run(world: &Arc<World>, command: Command, caller: Caller, output: &Output) ->
         Command::Config(command) => command.run(world, output).map(|()| 0),
         Command::GenerateToken(command) => command.run(world, output).map(|()| 0),
         Command::Logs(command) => command.run(world, output).map(|()| 0),
+        Command::Metrics(command) => command.run(world, output).map(|()| 0),
+        Command::Report(command) => command.run(world, output).map(|()| 0),
         Command::Man(command) => command.run(output).map(|()| 0),
         Command::Completions(command) => {
             command.run(output);

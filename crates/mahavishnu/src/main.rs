@@ -9,6 +9,7 @@ mod engines;
 mod journal;
 mod log;
 mod mcp;
+mod page;
 mod pools;
 mod schedules;
 mod server;

@@ -1,6 +1,8 @@
 //! `mahavishnu shell`: a recorded session from its start to its end.
 
 mod functions;
+mod live;
+mod objects;
 mod program;
 
 use std::io::{self, IsTerminal};
@@ -74,7 +76,7 @@ pub(crate) fn run(world: &Arc<World>, code: Option<&str>, output: &Output) -> Re
         banner(&*program, &journal, repository.as_ref(), enabled, output);
         let history = world.settings.bool("shell.history").then(|| world.settings.home().root().join("shell_history"));
         let mut reader = Reader::new("mahavishnu", branch.as_deref(), history, redactor, output.terminal());
-        shell.run_interactive(&mut reader)
+        shell.run_interactive(&mut reader, pager(world))
     } else {
         shell.run_lines(io::stdin().lock())
     };
@@ -82,6 +84,16 @@ pub(crate) fn run(world: &Arc<World>, code: Option<&str>, output: &Output) -> Re
     // What was said to be recorded and is not must not look like success to a script.
     let told = i32::from(FaultKind::Unavailable.exit_code());
     Ok(if lost > 0 && ending.exit_code == 0 { told } else { ending.exit_code })
+}
+
+/// What shows long texts: the user's choice, else `less` where there is one.
+fn pager(world: &World) -> Option<String> {
+    let vars = &world.surroundings.vars;
+    if let Some(chosen) = vars.get("PAGER").filter(|chosen| !chosen.trim().is_empty()) {
+        return Some(chosen.clone());
+    }
+    let folders = vars.get("PATH")?;
+    std::env::split_paths(folders).any(|folder| folder.join("less").is_file()).then(|| "less".to_owned())
 }
 
 fn recorder_config(world: &World) -> RecorderConfig {

@@ -6,6 +6,8 @@
 
 mod host;
 mod machine;
+mod objects;
+mod rewrite;
 mod show;
 mod trouble;
 
@@ -17,7 +19,9 @@ use std::time::Duration;
 
 use oneiric::clock::Clock;
 
-pub use host::{Arguments, Function, Parameter, Reply, Shown};
+pub use host::{Arguments, Frame, Function, Live, Parameter, Reply, Shown};
+pub use objects::Object;
+pub use show::Echo;
 pub use trouble::{Place, Trouble, TroubleKind};
 
 use crate::output::Output;
@@ -58,6 +62,7 @@ pub struct Statement {
 /// The interpreter.
 pub struct Interpreter {
     functions: Arc<Vec<Function>>,
+    objects: Arc<Vec<Object>>,
     limits: Limits,
     clock: Arc<dyn Clock>,
     names: Arc<Mutex<BTreeSet<String>>>,
@@ -70,7 +75,28 @@ impl Interpreter {
     /// An interpreter whose statements can call `functions`.
     #[must_use]
     pub fn new(functions: Vec<Function>, limits: Limits, clock: Arc<dyn Clock>) -> Self {
-        Self { functions: Arc::new(functions), limits, clock, names: Arc::default(), machine: None, statements: 0 }
+        Self {
+            functions: Arc::new(functions),
+            objects: Arc::default(),
+            limits,
+            clock,
+            names: Arc::default(),
+            machine: None,
+            statements: 0,
+        }
+    }
+
+    /// The same with objects that code can name.
+    #[must_use]
+    pub fn with_objects(mut self, objects: Vec<Object>) -> Self {
+        self.objects = Arc::new(objects);
+        self
+    }
+
+    /// The objects of the program.
+    #[must_use]
+    pub fn objects(&self) -> &[Object] {
+        &self.objects
     }
 
     /// The functions of the program.
@@ -102,7 +128,7 @@ impl Interpreter {
         answer.recv().unwrap_or_else(|_| Err(self.lost()))
     }
 
-    /// Runs a statement. Returns what is to be shown of its value.
+    /// Runs a statement. Returns its value as it is to be shown.
     ///
     /// `interrupt` stops it when it becomes true.
     ///
@@ -113,7 +139,7 @@ impl Interpreter {
         statement: &Statement,
         output: &Output,
         interrupt: &AtomicBool,
-    ) -> Result<Option<String>, Trouble> {
+    ) -> Result<Option<Echo>, Trouble> {
         let (reply, answer) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let branch = output.branch();
@@ -177,7 +203,8 @@ impl Interpreter {
         let machine = match &self.machine {
             Some(machine) => machine,
             None => {
-                let started = Machine::start(Arc::clone(&self.functions), self.limits, Arc::clone(&self.names));
+                let (functions, objects) = (Arc::clone(&self.functions), Arc::clone(&self.objects));
+                let started = Machine::start(functions, objects, self.limits, Arc::clone(&self.names));
                 self.machine.insert(started.map_err(|error| {
                     Trouble::new(TroubleKind::Failed, format!("cannot start the interpreter: {error}"))
                 })?)

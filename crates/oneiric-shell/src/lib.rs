@@ -6,8 +6,10 @@
 pub mod entry;
 pub mod interpreter;
 pub mod interrupt;
+mod keys;
 pub mod nearest;
 pub mod output;
+pub mod pager;
 pub mod program;
 pub mod reader;
 pub mod shell;

@@ -4,7 +4,12 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::interrupt::Interrupts;
+use crate::pager::{Pager, rows_of};
 use crate::terminal::Terminal;
+
+/// Most bytes that are held back to be shown page by page.
+const MAX_HELD: usize = 8 << 20;
 
 /// Beginning of what a command printed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +30,10 @@ pub struct Output {
 struct Inner {
     target: Target,
     capture: Option<Capture>,
+    /// What is held back until it is known whether it fits the screen.
+    held: Option<Vec<u8>>,
+    pager: Option<Pager>,
+    interrupts: Option<Interrupts>,
     broken: bool,
     muted: bool,
 }
@@ -54,7 +63,8 @@ impl Output {
     }
 
     fn to(target: Target, terminal: Terminal) -> Self {
-        let inner = Inner { target, capture: None, broken: false, muted: false };
+        let inner =
+            Inner { target, capture: None, held: None, pager: None, interrupts: None, broken: false, muted: false };
         Self { inner: Arc::new(Mutex::new(inner)), terminal }
     }
 
@@ -77,6 +87,62 @@ impl Output {
         let mut inner = self.lock();
         inner.write(text.as_bytes(), true);
         inner.write(b"\n", true);
+        inner.flush();
+    }
+
+    /// From now on text that does not fit the screen goes through `pager`.
+    pub(crate) fn page_by(&self, pager: Pager) {
+        self.lock().pager = Some(pager);
+    }
+
+    /// Whoever prints here can ask whether Ctrl-C was pressed.
+    pub(crate) fn heed(&self, interrupts: &Interrupts) {
+        self.lock().interrupts = Some(interrupts.clone());
+    }
+
+    /// Whether Ctrl-C was pressed in the shell that this output belongs to: work that prints here should end.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.lock().interrupts.as_ref().is_some_and(Interrupts::is_raised)
+    }
+
+    /// Whether this is the process's own output.
+    #[must_use]
+    pub(crate) fn is_process(&self) -> bool {
+        matches!(self.lock().target, Target::Process)
+    }
+
+    /// Prints whole text, through the pager when there is one and the text does not fit the screen.
+    pub fn page(&self, text: &str) {
+        self.hold();
+        self.line(text);
+        self.release();
+    }
+
+    /// Holds back what is printed from here on; without a pager nothing is held.
+    pub(crate) fn hold(&self) {
+        let mut inner = self.lock();
+        if inner.pager.is_some() && inner.held.is_none() {
+            inner.held = Some(Vec::new());
+        }
+    }
+
+    /// Shows what was held back.
+    pub(crate) fn release(&self) {
+        let (held, pager) = {
+            let mut inner = self.lock();
+            (inner.held.take(), inner.pager.clone())
+        };
+        let Some(held) = held.filter(|held| !held.is_empty()) else { return };
+        let terminal = self.terminal();
+        if let (Some(pager), Some(rows), Some(columns)) = (pager, terminal.height(), terminal.width) {
+            let text = String::from_utf8_lossy(&held);
+            if rows_of(&text, columns) >= usize::from(rows) && pager.show(&text, rows, columns) {
+                return;
+            }
+        }
+        let mut inner = self.lock();
+        inner.pass(&held, false);
         inner.flush();
     }
 
@@ -177,6 +243,20 @@ impl Inner {
             let room = capture.cap.saturating_sub(capture.bytes.len()).min(bytes.len());
             capture.bytes.extend_from_slice(&bytes[..room]);
         }
+        if let Some(held) = self.held.as_mut().filter(|_| !as_error) {
+            held.extend_from_slice(bytes);
+            if held.len() > MAX_HELD {
+                // More than anybody pages through.
+                let held = self.held.take().unwrap_or_default();
+                self.pass(&held, false);
+            }
+            return;
+        }
+        self.pass(bytes, as_error);
+    }
+
+    /// To where it goes in the end.
+    fn pass(&mut self, bytes: &[u8], as_error: bool) {
         match &mut self.target {
             Target::Buffers { err, .. } if as_error => err.extend_from_slice(bytes),
             Target::Buffers { out, .. } => out.extend_from_slice(bytes),

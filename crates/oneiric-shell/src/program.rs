@@ -2,7 +2,7 @@
 
 use oneiric::fault::Result;
 
-use crate::interpreter::Function;
+use crate::interpreter::{Function, Object};
 use crate::output::{Excerpt, Output};
 
 /// `%name`, and what it does.
@@ -31,6 +31,14 @@ pub trait Program: Send + Sync {
     fn name(&self) -> &str;
     /// Functions that code can call.
     fn functions(&self) -> Vec<Function>;
+    /// Objects that code can name.
+    fn objects(&self) -> Vec<Object> {
+        Vec::new()
+    }
+    /// Whether this command line only reads and shows, so that a long answer may be shown page by page.
+    fn only_shows(&self, _words: &[String]) -> bool {
+        false
+    }
     /// Magics besides those that every shell has.
     fn magics(&self) -> &[Magic];
     /// Runs a magic. `name` is one of [`Program::magics`].

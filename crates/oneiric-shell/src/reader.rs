@@ -66,8 +66,13 @@ impl Reader {
         }
     }
 
-    /// Tells the reader which names there are to complete.
-    pub(crate) fn attach(&mut self, program: &Arc<dyn Program>, magics: &[Magic], interpreter: &Interpreter) {
+    /// Tells the reader which names there are to complete. Gives earlier entries, the newest last.
+    pub(crate) fn attach(
+        &mut self,
+        program: &Arc<dyn Program>,
+        magics: &[Magic],
+        interpreter: &Interpreter,
+    ) -> Vec<String> {
         let names = Names::new(Arc::clone(program), magics, interpreter);
         let mut keys = default_emacs_keybindings();
         keys.add_binding(
@@ -95,13 +100,15 @@ impl Reader {
         } else {
             editor = editor.disable_hints();
         }
+        let earlier = self.history.load(HISTORY);
         if let Ok(mut memory) = FileBackedHistory::new(HISTORY) {
-            for entry in self.history.load(HISTORY) {
-                let _ = memory.save(HistoryItem::from_command_line(entry));
+            for entry in &earlier {
+                let _ = memory.save(HistoryItem::from_command_line(entry.as_str()));
             }
             editor = editor.with_history(Box::new(memory));
         }
         self.editor = Some(editor);
+        earlier
     }
 
     /// Waits for an entry.

@@ -1,6 +1,8 @@
 //! The shell itself: takes entries apart, runs their pieces, and tells the journal of each.
 
 mod help;
+mod magics;
+mod watch;
 
 use std::io::BufRead;
 use std::sync::Arc;
@@ -8,19 +10,15 @@ use std::sync::Arc;
 use oneiric::clock::Clock;
 
 use crate::entry::{self, Completeness, Piece, PieceKind, Vocabulary};
-use crate::interpreter::{Interpreter, Limits, Statement, Trouble, TroubleKind};
+use crate::interpreter::{Echo, Interpreter, Limits, Statement, Trouble, TroubleKind};
 use crate::interrupt::Interrupts;
 use crate::nearest::nearest;
 use crate::output::Output;
-use crate::program::{CommandKind, Finished, Journal, Magic, Program};
+use crate::pager::Pager;
+use crate::program::{CommandKind, Finished, Journal, Program};
 use crate::reader::{Read, Reader};
 use crate::system::{self, Plan};
-
-/// Magics of every shell.
-pub(crate) const MAGICS: [Magic; 2] = [
-    Magic { name: "help_shell", arguments: "[name]", doc: "Explain the shell, or one function, magic or command" },
-    Magic { name: "who", arguments: "", doc: "List the variables that this session has made" },
-];
+pub(crate) use magics::MAGICS;
 
 /// How a shell ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +47,9 @@ pub struct Shell {
     interpreter: Interpreter,
     output: Output,
     interrupts: Interrupts,
+    clock: Arc<dyn Clock>,
+    /// Entries of this session, and those of earlier ones when a person types; the newest last.
+    past: Vec<String>,
     /// Whether system commands read what the shell reads.
     shares_input: bool,
 }
@@ -79,8 +80,10 @@ impl Shell {
         output: Output,
         interrupts: Interrupts,
     ) -> Self {
-        let interpreter = Interpreter::new(program.functions(), limits, clock);
-        Self { program, journal, interpreter, output, interrupts, shares_input: true }
+        let interpreter =
+            Interpreter::new(program.functions(), limits, Arc::clone(&clock)).with_objects(program.objects());
+        output.heed(&interrupts);
+        Self { program, journal, interpreter, output, interrupts, clock, past: Vec::new(), shares_input: true }
     }
 
     /// Runs a text as a script: what fails ends it.
@@ -128,8 +131,11 @@ impl Shell {
     }
 
     /// Reads entries from a person at a terminal.
-    pub fn run_interactive(&mut self, reader: &mut Reader) -> Ending {
-        reader.attach(&self.program, &MAGICS, &self.interpreter);
+    ///
+    /// `pager` is the command line that shows what does not fit the screen; the built-in one does when there is none.
+    pub fn run_interactive(&mut self, reader: &mut Reader, pager: Option<String>) -> Ending {
+        self.past = reader.attach(&self.program, &MAGICS, &self.interpreter);
+        self.output.page_by(Pager { command: pager, interrupts: self.interrupts.clone() });
         loop {
             self.say_warnings();
             self.interrupts.clear();
@@ -155,6 +161,9 @@ impl Shell {
     fn entry(&mut self, text: &str, clear: bool) -> Result<Option<Finished>, i32> {
         if clear {
             self.interrupts.clear();
+        }
+        if !text.trim().is_empty() {
+            self.past.push(text.trim_end().to_owned());
         }
         let pieces = {
             let names = Names { program: &*self.program, variables: self.interpreter.variables() };
@@ -215,12 +224,12 @@ impl Shell {
         let mut exit = None;
         let next = self.record(&statement.text, kind, |shell| {
             match shell.interpreter.run(statement, &shell.output, shell.interrupts.flag()) {
-                Ok(shown) => {
-                    if let Some(text) = shown {
-                        shell.output.line(&text);
-                    }
+                Ok(None) => completed(),
+                Ok(Some(Echo::Text(text))) => {
+                    shell.output.page(&text);
                     completed()
                 }
+                Ok(Some(Echo::Live(live))) => shell.watch(&live),
                 Err(trouble) => match trouble.kind() {
                     TroubleKind::Exit(code) => {
                         exit = Some(code);
@@ -243,19 +252,18 @@ impl Shell {
         failure(trouble.summary())
     }
 
-    fn magic(&self, name: &str, arguments: &str) -> Finished {
+    fn magic(&mut self, name: &str, arguments: &str) -> Finished {
+        if name == "timeit" {
+            return self.timeit(arguments);
+        }
         let words = match entry::words(arguments) {
             Ok(words) => words,
             Err(why) => return self.complain(&format!("%{name}: {why}"), None),
         };
         match name {
             "help_shell" => return self.help(words.first().map(String::as_str)),
-            "who" => {
-                let names = self.interpreter.variables();
-                let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                self.output.line(&if names.is_empty() { "No variables yet.".to_owned() } else { names.join("  ") });
-                return completed();
-            }
+            "who" => return self.who(),
+            "history" => return self.history(&words),
             _ => {}
         }
         let magics = self.program.magics();
@@ -268,16 +276,19 @@ impl Shell {
             };
             return self.complain(&format!("no magic %{name}"), Some(&help));
         }
-        match self.program.magic(name, &words, &self.output) {
+        self.output.hold();
+        let done = self.program.magic(name, &words, &self.output);
+        self.output.release();
+        match done {
             Ok(()) => completed(),
             Err(fault) => self.complain(fault.message(), fault.advice()),
         }
     }
 
     fn help(&self, about: Option<&str>) -> Finished {
-        match help::text(&*self.program, self.interpreter.functions(), about, self.output.terminal()) {
+        match help::text(&*self.program, &self.interpreter, about, self.output.terminal()) {
             Ok(text) => {
-                self.output.line(&text);
+                self.output.page(&text);
                 completed()
             }
             Err(near) => {
@@ -292,9 +303,16 @@ impl Shell {
             Ok(words) => words,
             Err(why) => return self.complain(&why, None),
         };
+        if self.program.only_shows(&words) {
+            self.output.hold();
+        }
         let exit_code = self.program.command(&words, &self.output);
+        self.output.release();
         if exit_code == 0 {
             return completed();
+        }
+        if exit_code == 130 {
+            return Finished { exit_code, outcome: "interrupted", ..failure("interrupted".to_owned()) };
         }
         Finished { exit_code, ..failure(format!("exit code {exit_code}")) }
     }

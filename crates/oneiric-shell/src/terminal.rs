@@ -40,6 +40,13 @@ impl Terminal {
         }
     }
 
+    /// Rows that standard output has, when it is a terminal that tells.
+    #[must_use]
+    pub fn height(self) -> Option<u16> {
+        let told = self.width.and_then(|_| rustix::termios::tcgetwinsize(std::io::stdout()).ok());
+        told.map(|size| size.ws_row).filter(|&rows| rows > 0)
+    }
+
     /// `text` in bold red, as errors are shown.
     #[must_use]
     pub fn error(self, text: &str) -> String {

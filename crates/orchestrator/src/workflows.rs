@@ -6,6 +6,7 @@
 //! creates nothing. Ended workflows are kept for [`RETENTION`].
 
 pub mod fact;
+pub mod figures;
 pub mod file;
 pub mod journal;
 pub mod machine;

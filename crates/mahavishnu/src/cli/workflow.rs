@@ -281,6 +281,11 @@ fn show(world: &World, workflow: &Workflow, format: Format, output: &Output) -> 
     Ok(())
 }
 
+/// A workflow and its steps for people.
+pub(crate) fn show_table(world: &World, workflow: &Workflow, output: &Output) -> Result<()> {
+    show(world, workflow, Format::Table, output)
+}
+
 /// The steps of a workflow, all of them, also those that have not begun.
 pub(crate) fn machine(world: &World, workflow: &Workflow) -> Result<Machine> {
     let (plan, rows) = world.workflows().steps(workflow)?;

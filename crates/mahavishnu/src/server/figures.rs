@@ -17,6 +17,9 @@ use crate::world::World;
 /// Longest time a look at the parts may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(3);
 
+/// The span of the figures that are not those of now.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// Health and metrics of a desk.
 pub(super) struct Figures {
     desk: Arc<Desk>,
@@ -78,6 +81,8 @@ fn render(world: &World) -> Result<String> {
         #[allow(clippy::cast_precision_loss, reason = "counts of rows")]
         out.sample(name, &[("status", status.as_str())], count as f64);
     }
+    let now = world.clock.now();
+    crate::cli::metrics::expose(&world.workflows().figures(now.minus(DAY), now)?, &mut out);
     let depth = oneiric::spool::depth(&world.settings.home().spool());
     #[allow(clippy::cast_precision_loss, reason = "sizes of files")]
     for (name, help, value) in [

@@ -5,18 +5,23 @@ use std::time::Duration;
 
 use oneiric::clock::{Timestamp, clock_time};
 use oneiric::fault::Result;
-use oneiric_shell::interpreter::{Function, Reply, Shown};
+use oneiric_shell::interpreter::{Function, Live, Reply, Shown};
 use oneiric_shell::table::Table;
-use orchestrator::workflows::Which;
+use oneiric_shell::terminal::printable;
+use orchestrator::workflows::{Which, Workflow};
 use serde_json::{Value, json};
 
 use crate::buddy;
+use crate::drive;
 use crate::journal::SessionJournal;
 use crate::shell::drain;
 use crate::world::World;
 
 /// Workflows that a list shows.
 const ROWS: usize = 50;
+
+/// Active workflows that `sync()` looks at.
+const MAX_ACTIVE: usize = 10_000;
 
 /// Longest wait of `sync()` for this session's events, and again for those of others.
 const SYNC: Duration = Duration::from_secs(3);
@@ -27,19 +32,27 @@ pub(super) fn all(world: &Arc<World>, journal: &Arc<SessionJournal>) -> Vec<Func
         move |_: &_| work(&world, &journal)
     };
     let ps = bind(|world, _| workflows(world, Which::All, "No workflows yet."));
-    let top = bind(|world, _| workflows(world, Which::Active, "No active workflows."));
-    let sync = bind(|world, journal| Ok(deliver(world, journal)));
+    let top_world = Arc::clone(world);
+    let top = move |_: &_| {
+        let (own, seen) = (Arc::clone(&top_world), workflows(&top_world, Which::Active, "")?);
+        Ok(Reply { shown: Shown::Live(Live::new(move |terminal| super::live::top(&own, terminal))), ..seen })
+    };
+    let sync = bind(|world, journal| Ok(reconcile(world, deliver(world, journal))));
     let repos = bind(|world, _| repositories(world));
     let (errors_world, errors_journal) = (Arc::clone(world), Arc::clone(journal));
     let sessions_world = Arc::clone(world);
     vec![
         Function::new("ps", "Show workflows, newest first", ps),
-        Function::new("top", "Show active workflows with their progress", top),
+        Function::new("top", "Show active workflows with their progress; on a terminal until q", top),
         Function::new("errors", "Show the newest n errors: of workflows and of this session", move |arguments| {
             errors(&errors_world, &errors_journal, arguments.number("n", 1)?)
         })
         .optional("n", 10),
-        Function::new("sync", "Deliver waiting events to Session-Buddy now, also those of ended shells", sync),
+        Function::new(
+            "sync",
+            "Deliver waiting events to Session-Buddy now, also those of ended shells, and look after interrupted workflows",
+            sync,
+        ),
         Function::new("sessions", "Show the newest sessions that Session-Buddy keeps", move |arguments| {
             let component = arguments.text("component")?.unwrap_or("*").to_owned();
             Ok(session_rows(buddy::sessions(&sessions_world, arguments.number("limit", 1)?, &component)?))
@@ -55,7 +68,7 @@ fn table(rows: Vec<Value>, table: Table, none: &str) -> Reply {
     Reply { value: Value::Array(rows), shown }
 }
 
-fn workflows(world: &World, which: Which, none: &str) -> Result<Reply> {
+pub(super) fn workflows(world: &World, which: Which, none: &str) -> Result<Reply> {
     let found = world.workflows().list(which, ROWS)?;
     let shown = crate::cli::workflow::table(&found, world);
     let rows = found.iter().filter_map(|workflow| serde_json::to_value(workflow).ok()).collect();
@@ -114,7 +127,36 @@ fn deliver(world: &World, journal: &SessionJournal) -> Reply {
     Reply { value, shown: Shown::Text(text) }
 }
 
-fn session_rows(rows: Vec<Value>) -> Reply {
+/// Looks for workflows whose engine is gone. A running server takes them; without one they wait for a word.
+fn reconcile(world: &World, mut reply: Reply) -> Reply {
+    let Shown::Text(text) = &mut reply.shown else { return reply };
+    let active = match world.workflows().list(Which::Active, MAX_ACTIVE) {
+        Ok(active) => active,
+        Err(fault) => {
+            reply.value["interrupted"] = Value::Null;
+            text.push_str(&format!("\n✗ The workflows cannot be looked at: {fault}"));
+            return reply;
+        }
+    };
+    // Asking whether an engine lives also takes away the lock that a killed one left.
+    let interrupted: Vec<&Workflow> = active.iter().filter(|workflow| !drive::is_driven(world, workflow)).collect();
+    reply.value["active"] = json!(active.len());
+    reply.value["interrupted"] = json!(interrupted.iter().map(|workflow| &workflow.id).collect::<Vec<_>>());
+    if interrupted.is_empty() {
+        text.push_str(&format!("\n✓ {} active workflows, none of them interrupted.", active.len()));
+    } else if drive::server_runs(world) {
+        text.push_str(&format!("\n! {} workflows were interrupted; the server goes on with them.", interrupted.len()));
+    } else {
+        text.push_str(&format!("\n! {} workflows were interrupted and wait:", interrupted.len()));
+        for workflow in interrupted.iter().take(10) {
+            text.push_str(&format!("\n  workflow resume {}    {}", workflow.id, printable(&workflow.task)));
+        }
+        text.push_str("\n  `mcp start` starts a server, which goes on with all of them.");
+    }
+    reply
+}
+
+pub(super) fn session_rows(rows: Vec<Value>) -> Reply {
     table(rows.clone(), session_table(&rows), "No sessions yet.")
 }
 
@@ -142,7 +184,7 @@ pub(crate) fn session_table(rows: &[Value]) -> Table {
     shown
 }
 
-fn repositories(world: &World) -> Result<Reply> {
+pub(super) fn repositories(world: &World) -> Result<Reply> {
     let manifest = world.manifest()?;
     let rows: Vec<Value> = manifest.repos.iter().filter_map(|repo| serde_json::to_value(repo).ok()).collect();
     let shown = crate::cli::repos::table(&manifest.repos.iter().collect::<Vec<_>>());

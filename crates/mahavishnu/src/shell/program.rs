@@ -3,21 +3,24 @@
 use std::sync::Arc;
 
 use oneiric::fault::{Fault, Result};
-use oneiric_shell::interpreter::Function;
+use oneiric_shell::interpreter::{Function, Object};
 use oneiric_shell::output::Output;
 use oneiric_shell::program::{CommandDoc, Magic, Program};
 use oneiric_shell::table::Table;
 
-use super::functions;
+use super::{functions, objects};
 use crate::cli;
 use crate::journal::SessionJournal;
-use crate::shell::short;
 use crate::world::World;
 
 const MAGICS: [Magic; 3] = [
     Magic { name: "repos", arguments: "[tag]", doc: "List repositories, all or those with a tag" },
     Magic { name: "status", arguments: "", doc: "Show this session, the spool and Session-Buddy" },
-    Magic { name: "workflow", arguments: "ID", doc: "Show one workflow; the beginning of its id is enough" },
+    Magic {
+        name: "workflow",
+        arguments: "ID",
+        doc: "Show one workflow, its steps and the end of what they printed; the beginning of its id is enough",
+    },
 ];
 
 /// The program behind the shell.
@@ -62,19 +65,6 @@ impl ShellProgram {
         table.row(["Repositories", &repositories]);
         output.line(&table.render(output.terminal()));
     }
-
-    fn workflow(&self, id: &str, output: &Output) -> Result<()> {
-        let workflow = self.world.workflows().get(id)?;
-        let mut table = Table::new(["Workflow", short(&workflow.id)]);
-        let value = serde_json::to_value(&workflow).map_err(|error| Fault::internal(error.to_string()))?;
-        for name in
-            ["id", "task", "repo", "status", "created_at", "started_at", "ended_at", "progress", "exit_code", "error"]
-        {
-            table.row([name.to_owned(), oneiric_shell::table::cell_text(&value[name])]);
-        }
-        output.line(&table.render(output.terminal()));
-        Ok(())
-    }
 }
 
 impl Program for ShellProgram {
@@ -84,6 +74,25 @@ impl Program for ShellProgram {
 
     fn functions(&self) -> Vec<Function> {
         functions::all(&self.world, &self.journal)
+    }
+
+    fn objects(&self) -> Vec<Object> {
+        objects::all(&self.world, &self.journal)
+    }
+
+    fn only_shows(&self, words: &[String]) -> bool {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["workflow", "logs", rest @ ..] => !rest.iter().any(|word| matches!(*word, "-f" | "--follow")),
+            ["workflow", second, ..] => matches!(*second, "list" | "show" | "explain"),
+            [first, ..] => {
+                matches!(
+                    *first,
+                    "list-repos" | "list-roles" | "show-role" | "sessions" | "config" | "logs" | "metrics" | "help"
+                )
+            }
+            [] => false,
+        }
     }
 
     fn magics(&self) -> &[Magic] {
@@ -98,7 +107,7 @@ impl Program for ShellProgram {
                 self.status(output);
                 Ok(())
             }
-            ("workflow", [id]) => self.workflow(id, output),
+            ("workflow", [id]) => super::live::workflow(&self.world, &self.world.workflows().get(id)?, output),
             _ => {
                 let usage = MAGICS.iter().find(|magic| magic.name == name).map_or("", |magic| magic.arguments);
                 Err(Fault::user(format!("%{name} does not take {} arguments", arguments.len()))

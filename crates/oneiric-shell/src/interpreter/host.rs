@@ -11,9 +11,13 @@ use starlark::__derive_refs::param_spec::NativeCallableParamSpec;
 use starlark::environment::GlobalsBuilder;
 use starlark::eval::{Evaluator, ParametersSpec};
 use starlark::typing::Ty;
+use starlark::values::structs::AllocStruct;
 use starlark::values::{FrozenValue, Value};
 
+use super::objects::Object;
+use super::rewrite::{ALL, AT};
 use crate::table::Table;
+use crate::terminal::Terminal;
 
 /// A parameter of a [`Function`].
 #[derive(Clone, Debug)]
@@ -64,6 +68,50 @@ pub enum Shown {
     Text(String),
     /// As this table.
     Table(Table),
+    /// As a picture that is drawn again until it is over.
+    Live(Live),
+}
+
+/// One picture of what changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// Its lines, for the terminal that was given.
+    pub text: String,
+    /// Whether nothing changes any more.
+    pub over: bool,
+}
+
+type Draw = dyn Fn(Terminal) -> Result<Frame> + Send + Sync;
+
+/// What is drawn again and again on a terminal, and once elsewhere.
+#[derive(Clone)]
+pub struct Live(Arc<Draw>);
+
+impl Live {
+    /// Something that `draw` draws as it is now.
+    pub fn new(draw: impl Fn(Terminal) -> Result<Frame> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(draw))
+    }
+
+    /// It as it is now.
+    ///
+    /// # Errors
+    /// What the program says.
+    pub fn draw(&self, terminal: Terminal) -> Result<Frame> {
+        (self.0)(terminal)
+    }
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Live")
+    }
+}
+
+impl PartialEq for Live {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// What a [`Function`] returns: a value for code, and how people see it.
@@ -188,6 +236,9 @@ impl std::error::Error for ExitRequest {}
 /// What calls of the interpreter's thread need; each interpreter has a thread of its own.
 struct Host {
     functions: Arc<Vec<Function>>,
+    objects: Arc<Vec<Object>>,
+    /// What objects were during the statement that runs.
+    seen: Vec<(String, Reply)>,
     /// The reply that was given last, so that a value that is still the same is shown in the reply's own form.
     last: Option<Reply>,
 }
@@ -198,13 +249,18 @@ thread_local! {
 
 impl Default for Host {
     fn default() -> Self {
-        Self { functions: Arc::new(Vec::new()), last: None }
+        Self { functions: Arc::default(), objects: Arc::default(), seen: Vec::new(), last: None }
     }
 }
 
 /// The reply that a function gave last on this thread.
 pub(super) fn last_reply() -> Option<Reply> {
     HOST.with_borrow(|host| host.last.clone())
+}
+
+/// Forgets what objects were: a statement begins.
+pub(super) fn begin() {
+    HOST.with_borrow_mut(|host| host.seen.clear());
 }
 
 /// Call and purpose of a function that this thread's code knows.
@@ -216,8 +272,15 @@ pub(super) fn describe(name: &str) -> Option<String> {
 }
 
 /// Adds `functions` and `exit` to the names that code on this thread knows.
-pub(super) fn register(builder: &mut GlobalsBuilder, functions: &Arc<Vec<Function>>) {
-    HOST.with_borrow_mut(|host| host.functions = Arc::clone(functions));
+pub(super) fn register(builder: &mut GlobalsBuilder, functions: &Arc<Vec<Function>>, objects: &Arc<Vec<Object>>) {
+    HOST.with_borrow_mut(|host| {
+        host.functions = Arc::clone(functions);
+        host.objects = Arc::clone(objects);
+    });
+    for object in objects.iter() {
+        set(builder, &format!("{}{ALL}", object.name()), object_call);
+        set(builder, &format!("{}{AT}", object.name()), object_call);
+    }
     for function in functions.iter() {
         set(builder, function.name, call);
     }
@@ -267,6 +330,55 @@ fn call<'v>(
     let value = eval.heap().alloc(&reply.value);
     HOST.with_borrow_mut(|host| host.last = Some(reply));
     Ok(value)
+}
+
+/// `name__all()` and `name__at(key)`.
+fn object_call<'v>(
+    eval: &mut Evaluator<'v, '_, '_>,
+    parameters: &ParametersSpec<FrozenValue>,
+    args: &starlark::eval::Arguments<'v, '_>,
+) -> starlark::Result<Value<'v>> {
+    let signature = parameters.signature();
+    let name = signature.strip_suffix(ALL).or_else(|| signature.strip_suffix(AT)).unwrap_or_default();
+    let (positional, _) = unpack(args, eval)?;
+    let reply = object_value(name, positional.first()).map_err(starlark::Error::new_native)?;
+    let value = as_structs(eval, &reply.value);
+    HOST.with_borrow_mut(|host| host.last = Some(reply));
+    Ok(value)
+}
+
+fn object_value(name: &str, key: Option<&Json>) -> Result<Reply> {
+    let (objects, seen) = HOST.with_borrow(|host| {
+        let seen = host.seen.iter().find(|(known, _)| known == name).map(|(_, reply)| reply.clone());
+        (Arc::clone(&host.objects), seen)
+    });
+    let object = objects.iter().find(|object| object.name() == name);
+    let object = object.ok_or_else(|| Fault::internal(format!("no object {name}")))?;
+    let all = match seen {
+        Some(reply) => reply,
+        None => {
+            let reply = object.all()?;
+            HOST.with_borrow_mut(|host| host.seen.push((name.to_owned(), reply.clone())));
+            reply
+        }
+    };
+    match key {
+        None => Ok(all),
+        Some(key) => Ok(Reply { value: object.at(key, &all.value)?, shown: Shown::Value }),
+    }
+}
+
+/// Objects become structs, so that their fields are reached by a dot.
+fn as_structs<'v>(eval: &Evaluator<'v, '_, '_>, value: &Json) -> Value<'v> {
+    let heap = eval.heap();
+    match value {
+        Json::Object(fields) => heap.alloc(AllocStruct(fields.iter().map(|(name, value)| (name.as_str(), value)))),
+        Json::Array(rows) => {
+            let rows: Vec<Value<'v>> = rows.iter().map(|row| as_structs(eval, row)).collect();
+            heap.alloc(rows)
+        }
+        other => heap.alloc(other),
+    }
 }
 
 fn exit<'v>(

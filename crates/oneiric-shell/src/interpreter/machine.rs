@@ -14,8 +14,10 @@ use starlark_syntax::syntax::ast::StmtP;
 use starlark_syntax::syntax::top_level_stmts::top_level_stmts;
 
 use super::host::{self, Function};
-use super::show;
-use super::trouble::{self, Trouble};
+use super::objects::Object;
+use super::rewrite::rewrite;
+use super::show::{self, Echo};
+use super::trouble::{self, Origin, Trouble};
 use super::{Limits, Statement};
 use crate::output::Branch;
 
@@ -36,7 +38,7 @@ pub(super) enum Request {
         number: usize,
         branch: Branch,
         stop: Arc<AtomicBool>,
-        reply: Sender<Result<Option<String>, Trouble>>,
+        reply: Sender<Result<Option<Echo>, Trouble>>,
     },
 }
 
@@ -44,13 +46,15 @@ pub(super) struct Machine {
     globals: Globals,
     limits: Limits,
     names: Arc<Mutex<BTreeSet<String>>>,
-    /// Where each statement began in its entry, for errors in functions that were defined earlier.
-    places: Vec<(usize, usize)>,
+    objects: Arc<Vec<Object>>,
+    /// Where each statement came from, for errors in functions that were defined earlier.
+    places: Vec<Origin>,
 }
 
 impl Machine {
     pub(super) fn start(
         functions: Arc<Vec<Function>>,
+        objects: Arc<Vec<Object>>,
         limits: Limits,
         names: Arc<Mutex<BTreeSet<String>>>,
     ) -> io::Result<Sender<Request>> {
@@ -58,9 +62,10 @@ impl Machine {
         let requests = Arc::new(Mutex::new(requests));
         let spawn = |stack: usize| {
             let (functions, names, requests) = (Arc::clone(&functions), Arc::clone(&names), Arc::clone(&requests));
+            let objects = Arc::clone(&objects);
             std::thread::Builder::new().name("interpreter".into()).stack_size(stack).spawn(move || {
                 let requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
-                Self::new(&functions, limits, names).serve(&requests);
+                Self::new(&functions, objects, limits, names).serve(&requests);
             })
         };
         // A limit on address space (`ulimit -v`) may forbid the large stack.
@@ -68,7 +73,12 @@ impl Machine {
         Ok(sender)
     }
 
-    fn new(functions: &Arc<Vec<Function>>, limits: Limits, names: Arc<Mutex<BTreeSet<String>>>) -> Self {
+    fn new(
+        functions: &Arc<Vec<Function>>,
+        objects: Arc<Vec<Object>>,
+        limits: Limits,
+        names: Arc<Mutex<BTreeSet<String>>>,
+    ) -> Self {
         let mut builder = GlobalsBuilder::extended_by(&[
             LibraryExtension::StructType,
             LibraryExtension::SetType,
@@ -79,8 +89,8 @@ impl Machine {
             LibraryExtension::Pprint,
             LibraryExtension::Json,
         ]);
-        host::register(&mut builder, functions);
-        Self { globals: builder.build(), limits, names, places: Vec::new() }
+        host::register(&mut builder, functions, &objects);
+        Self { globals: builder.build(), limits, names, objects, places: Vec::new() }
     }
 
     fn serve(mut self, requests: &Receiver<Request>) {
@@ -108,11 +118,27 @@ impl Machine {
         number: usize,
         branch: &Branch,
         stop: &AtomicBool,
-    ) -> Result<Option<String>, Trouble> {
-        self.places.resize(number + 1, (0, 0));
-        self.places[number] = (statement.line, statement.column);
+    ) -> Result<Option<Echo>, Trouble> {
+        self.places.resize(number + 1, Origin::default());
+        self.places[number] = Origin { line: statement.line, column: statement.column, ..Origin::default() };
+        host::begin();
+        let parse = |text: String| AstModule::parse(&number.to_string(), text, &dialect());
+        let mut ast = parse(statement.text.clone())
+            .map_err(|error: starlark::Error| trouble::from_error(&error, number, &self.places))?;
+        // A name that the user has made is the user's.
+        let objects: Vec<&str> = self
+            .objects
+            .iter()
+            .map(Object::name)
+            .filter(|name| statement.text.contains(name) && module.get(name).is_none())
+            .collect();
+        if let Some((text, changes)) = (!objects.is_empty()).then(|| rewrite(&statement.text, &ast, &objects)).flatten()
+            && let Ok(rewritten) = parse(text)
+        {
+            ast = rewritten;
+            self.places[number].rewritten = Some((statement.text.clone(), changes));
+        }
         let failed = |error: starlark::Error| trouble::from_error(&error, number, &self.places);
-        let ast = AstModule::parse(&number.to_string(), statement.text.clone(), &dialect()).map_err(failed)?;
         let printer = Printer(branch);
         let mut evaluator = Evaluator::new(module);
         evaluator.set_print_handler(&printer);
@@ -158,7 +184,7 @@ fn dialect() -> Dialect {
 
 fn split(code: &str, line: usize, column: usize) -> Result<Vec<Statement>, Trouble> {
     let ast = AstModule::parse("0", code.to_owned(), &dialect())
-        .map_err(|error| trouble::from_error(&error, 0, &[(line, column)]))?;
+        .map_err(|error| trouble::from_error(&error, 0, &[Origin { line, column, ..Origin::default() }]))?;
     let statements = top_level_stmts(ast.statement());
     Ok(statements
         .into_iter()

@@ -5,9 +5,18 @@ use starlark::values::Value;
 use starlark::values::dict::DictRef;
 use starlark::values::list::ListRef;
 
-use super::host::{Reply, Shown};
+use super::host::{Live, Reply, Shown};
 use crate::table::Table;
 use crate::terminal::{Terminal, printable_lines};
+
+/// An entry's value as it is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Echo {
+    /// As text.
+    Text(String),
+    /// As something that is drawn again until it is over.
+    Live(Live),
+}
 
 /// Longest text of a value that is shown whole.
 const MAX_SHOWN: usize = 64 * 1024;
@@ -15,8 +24,20 @@ const MAX_SHOWN: usize = 64 * 1024;
 /// Rows of a list of dictionaries that become a table; a longer list is data rather than something to look at.
 const MAX_ROWS: usize = 1_000;
 
+/// Columns of such a table.
+const MAX_COLUMNS: usize = 32;
+
 /// The text of `value`, in the form of the program's last reply when it still is that reply.
-pub(super) fn echo(value: Value<'_>, last: Option<&Reply>, terminal: Terminal) -> String {
+pub(super) fn echo(value: Value<'_>, last: Option<&Reply>, terminal: Terminal) -> Echo {
+    if let Some(Reply { shown: Shown::Live(live), value: own }) = last
+        && value.to_json_value().is_ok_and(|json| json == *own)
+    {
+        return Echo::Live(live.clone());
+    }
+    Echo::Text(text(value, last, terminal))
+}
+
+fn text(value: Value<'_>, last: Option<&Reply>, terminal: Terminal) -> String {
     if let Some(reply) = last
         && reply.shown != Shown::Value
         && value.to_json_value().is_ok_and(|json| json == reply.value)
@@ -24,7 +45,7 @@ pub(super) fn echo(value: Value<'_>, last: Option<&Reply>, terminal: Terminal) -
         match &reply.shown {
             Shown::Text(text) => return text.clone(),
             Shown::Table(table) => return table.render(terminal),
-            Shown::Value => {}
+            Shown::Value | Shown::Live(_) => {}
         }
     }
     if let Some(table) = as_table(value) {
@@ -44,26 +65,38 @@ pub(super) fn echo(value: Value<'_>, last: Option<&Reply>, terminal: Terminal) -
     text
 }
 
-/// A list of dictionaries with text as keys is a table.
+/// A list of dictionaries with text as keys, or of structs, is a table; a struct is one with a row for each field.
 fn as_table(value: Value<'_>) -> Option<Table> {
+    if value.get_type() == "struct" {
+        let Json::Object(fields) = value.to_json_value().ok()? else { return None };
+        let mut table = Table::new(["Field", "Value"]);
+        for (name, value) in fields {
+            table.row([name, crate::table::cell_text(&value)]);
+        }
+        return (!table.is_empty()).then_some(table);
+    }
     let list = ListRef::from_value(value)?;
     if list.is_empty() || list.len() > MAX_ROWS {
         return None;
     }
-    let rows: Vec<DictRef<'_>> = list.iter().map(DictRef::from_value).collect::<Option<_>>()?;
-    let mut columns: Vec<&str> = Vec::new();
-    for row in &rows {
-        for key in row.keys() {
-            let key = key.unpack_str()?;
-            if !columns.contains(&key) {
-                columns.push(key);
-            }
-        }
-    }
-    if columns.is_empty() || columns.len() > 16 {
+    let named = |row: Value<'_>| match DictRef::from_value(row) {
+        Some(row) => row.keys().all(|key| key.unpack_str().is_some()),
+        None => row.get_type() == "struct",
+    };
+    if !list.iter().all(named) {
         return None;
     }
     let objects: Vec<Json> = list.iter().map(|row| row.to_json_value().ok()).collect::<Option<_>>()?;
+    let mut columns: Vec<&str> = Vec::new();
+    for key in objects.iter().filter_map(Json::as_object).flat_map(serde_json::Map::keys) {
+        if !columns.contains(&key.as_str()) {
+            columns.push(key);
+        }
+    }
+    if columns.is_empty() || columns.len() > MAX_COLUMNS {
+        return None;
+    }
     let columns: Vec<(&str, &str)> = columns.into_iter().map(|key| (key, key)).collect();
-    Some(Table::of_objects(&objects, &columns))
+    // The first columns say what a row is; what does not fit is reached by its name.
+    Some(Table::of_objects(&objects, &columns).optional((3..columns.len()).rev()))
 }

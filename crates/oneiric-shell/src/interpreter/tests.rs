@@ -43,7 +43,7 @@ impl Session {
             Function::new("broken", "Fails.", |_| Err(Fault::unavailable("the peer is down").hint("start it"))),
         ];
         Self {
-            interpreter: Interpreter::new(functions, limits, Arc::new(SystemClock)),
+            interpreter: Interpreter::new(functions, limits, Arc::new(SystemClock)).with_objects(objects()),
             output: Output::buffer(Terminal::PLAIN),
             interrupt: Arc::default(),
             _release: release,
@@ -54,7 +54,11 @@ impl Session {
     fn try_run(&mut self, code: &str) -> Result<Vec<String>, Trouble> {
         let mut shown = Vec::new();
         for statement in self.interpreter.split(code, 0, 0)? {
-            shown.extend(self.interpreter.run(&statement, &self.output, &self.interrupt)?);
+            match self.interpreter.run(&statement, &self.output, &self.interrupt)? {
+                Some(Echo::Text(text)) => shown.push(text),
+                Some(Echo::Live(live)) => shown.push(live.draw(Terminal::PLAIN).unwrap().text),
+                None => {}
+            }
         }
         Ok(shown)
     }
@@ -71,6 +75,59 @@ impl Session {
     fn trouble(&mut self, code: &str) -> Trouble {
         self.try_run(code).expect_err(code)
     }
+}
+
+fn objects() -> Vec<Object> {
+    let rows = json!([{"name": "a", "path": "/a", "deep": {"x": 1}}, {"name": "b", "path": "/b", "deep": null}]);
+    vec![
+        Object::new("app", "The program.", &["version"], || {
+            Ok(Reply { value: json!({"version": "1", "pid": 7}), shown: Shown::Value })
+        }),
+        Object::new("things", "Things.", &["name", "path"], move || {
+            Ok(Reply { value: rows.clone(), shown: Shown::Text("two things".into()) })
+        })
+        .found_by("name", |text, rows| {
+            let found = rows.iter().find(|row| row["name"] == text).cloned();
+            found.ok_or_else(|| Fault::not_found(format!("no thing {text}")))
+        }),
+    ]
+}
+
+#[test]
+fn objects_have_fields_and_entries_by_name_and_number() {
+    let mut session = Session::new();
+    session.check("app.version", &["\"1\""]);
+    session.check("app['pid']", &["7"]);
+    session.check("things['b'].path", &["\"/b\""]);
+    session.check("things [ 'b' ] .path + things[-1].name", &["\"/bb\""]);
+    session.check("things[0].deep.x", &["1"]);
+    session.check("things", &["two things"]);
+    session.check("[t.name for t in things if t.path == things['a'].path]", &["[\"a\"]"]);
+    session.check("len(things), things[0:1][0].name", &["(2, \"a\")"]);
+    session.check("def f(n):\n    return things[n].path\n", &[]);
+    session.check("f('a')", &["\"/a\""]);
+}
+
+#[test]
+fn what_is_not_in_an_object_is_told_at_the_place_that_was_typed() {
+    let mut session = Session::new();
+    assert_eq!(session.trouble("things['z']").message(), "no thing z");
+    assert!(session.trouble("things[5]").message().contains("there are 2"));
+    let trouble = session.trouble("x = things['a'].name + things['b'].pfad");
+    let place = trouble.place().unwrap();
+    assert_eq!(place.source, "x = things['a'].name + things['b'].pfad");
+    assert_eq!((place.column, place.offset), (24, 23), "{}", trouble.render(Terminal::PLAIN));
+    assert!(session.trouble("app.verson").message().contains("version"));
+}
+
+#[test]
+fn a_name_that_the_user_has_made_is_the_users() {
+    let mut session = Session::new();
+    session.check("[things for things in [1, 2]]", &["[1, 2]"]);
+    session.check("(lambda things: things)(3)", &["3"]);
+    session.check("things = [4]", &[]);
+    session.check("things[0]", &["4"]);
+    session.check("'things' + \"app\"", &["\"thingsapp\""]);
 }
 
 #[test]

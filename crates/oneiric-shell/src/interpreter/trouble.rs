@@ -5,6 +5,7 @@ use starlark::ErrorKind;
 use starlark::codemap::FileSpan;
 
 use super::host::ExitRequest;
+use super::rewrite::{Change, typed_column};
 use crate::entry::{MAX_BYTES, MAX_NESTING};
 use crate::terminal::{Terminal, printable, printable_lines};
 
@@ -105,6 +106,17 @@ impl Trouble {
     }
 }
 
+/// Where a statement came from.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origin {
+    /// Line of the entry where it began, from 0.
+    pub(super) line: usize,
+    /// Column in that line, from 0.
+    pub(super) column: usize,
+    /// Its text as typed and what was put in, when what ran is not what was typed.
+    pub(super) rewritten: Option<(String, Vec<Change>)>,
+}
+
 /// Refuses what would exhaust the parser.
 pub(super) fn check_size(code: &str) -> Result<(), Trouble> {
     if code.len() > MAX_BYTES {
@@ -118,7 +130,7 @@ pub(super) fn check_size(code: &str) -> Result<(), Trouble> {
 }
 
 /// Words for an error of the interpreter. `number` is the statement that ran; `places` says where each statement began.
-pub(super) fn from_error(error: &starlark::Error, number: usize, places: &[(usize, usize)]) -> Trouble {
+pub(super) fn from_error(error: &starlark::Error, number: usize, places: &[Origin]) -> Trouble {
     let message = first_line(&error.without_diagnostic().to_string());
     let mut trouble = match error.kind() {
         ErrorKind::Native(cause) => {
@@ -163,20 +175,27 @@ pub(super) fn from_error(error: &starlark::Error, number: usize, places: &[(usiz
     trouble
 }
 
-fn place(span: &FileSpan, places: &[(usize, usize)]) -> Place {
+fn place(span: &FileSpan, places: &[Origin]) -> Place {
     let resolved = span.resolve_span();
-    let (line, column) =
-        span.filename().parse::<usize>().ok().and_then(|number| places.get(number).copied()).unwrap_or((0, 0));
-    let length = if resolved.end.line == resolved.begin.line {
-        resolved.end.column.saturating_sub(resolved.begin.column)
-    } else {
-        usize::MAX
+    let unknown = Origin::default();
+    let origin = span.filename().parse::<usize>().ok().and_then(|number| places.get(number)).unwrap_or(&unknown);
+    let line = resolved.begin.line;
+    let typed = |column| match &origin.rewritten {
+        Some((_, changes)) => typed_column(changes, line, column),
+        None => column,
     };
+    let source = match &origin.rewritten {
+        Some((text, _)) => text.lines().nth(line).unwrap_or_default().to_owned(),
+        None => span.file.source_line(line).to_owned(),
+    };
+    let begin = typed(resolved.begin.column);
+    let one_line = resolved.end.line == line;
+    let length = if one_line { typed(resolved.end.column).saturating_sub(begin) } else { usize::MAX };
     Place {
-        line: line + resolved.begin.line + 1,
-        column: resolved.begin.column + 1 + if resolved.begin.line == 0 { column } else { 0 },
-        source: span.file.source_line(resolved.begin.line).to_owned(),
-        offset: resolved.begin.column,
+        line: origin.line + line + 1,
+        column: begin + 1 + if line == 0 { origin.column } else { 0 },
+        source,
+        offset: begin,
         length: length.max(1),
     }
 }

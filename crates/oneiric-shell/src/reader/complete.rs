@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use reedline::{Completer, CompletionResult, Span, Suggestion};
 
-use crate::interpreter::Interpreter;
+use crate::interpreter::{Interpreter, Object};
 use crate::program::{Magic, Program};
 
 /// Words of the language and its functions that are worth completing.
@@ -50,6 +50,7 @@ const LANGUAGE: [&str; 34] = [
 pub(super) struct Names {
     program: Arc<dyn Program>,
     functions: Vec<(String, String)>,
+    objects: Vec<Object>,
     magics: Vec<(String, String)>,
     variables: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -61,7 +62,8 @@ impl Names {
             functions.map(|function| (format!("{}(", function.name()), function.doc().to_owned())).collect();
         let magics = program.magics().iter().chain(magics);
         let magics = magics.map(|magic| (format!("%{}", magic.name), magic.doc.to_owned())).collect();
-        Self { program, functions, magics, variables: interpreter.shared_variables() }
+        let objects = interpreter.objects().to_vec();
+        Self { program, functions, objects, magics, variables: interpreter.shared_variables() }
     }
 
     /// What may stand at `pos`: the start of the word there, and the words with their explanations.
@@ -87,11 +89,15 @@ impl Names {
         if earlier.is_empty() && word.starts_with('%') {
             return (start, matching(word, self.magics.iter().cloned()));
         }
+        if let Some((from, found)) = self.in_object(piece) {
+            return (piece_start + lead + from, found);
+        }
         // Inside an expression only the last name counts: `len(re|`.
         let name_start = word.rfind(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-')).map_or(0, |at| at + 1);
         let name = &word[name_start..];
         let commands = self.program.commands().iter().map(|command| (command.name.clone(), command.doc.clone()));
         let mut known: Vec<(String, String)> = self.functions.clone();
+        known.extend(self.objects.iter().map(|object| (object.name().to_owned(), object.doc().to_owned())));
         if earlier.is_empty() && name_start == 0 {
             known.extend(commands);
             known.push(("exit".to_owned(), "End the session".to_owned()));
@@ -105,6 +111,29 @@ impl Names {
             known.extend(LANGUAGE.iter().map(|word| ((*word).to_owned(), String::new())));
         }
         (start + name_start, matching(name, known))
+    }
+
+    /// What may stand after `app.`, `repos['` and `repos['shop'].`: where it begins in `piece`, and the words.
+    fn in_object(&self, piece: &str) -> Option<(usize, Vec<(String, String)>)> {
+        let is_name = |c: char| c.is_alphanumeric() || c == '_';
+        let named = |text: &str| {
+            let start = text.rfind(|c: char| !is_name(c)).map_or(0, |at| at + 1);
+            self.objects.iter().find(|object| object.name() == &text[start..])
+        };
+        if let Some(dot) = piece.rfind('.').filter(|dot| piece[dot + 1..].chars().all(is_name)) {
+            let before = &piece[..dot];
+            let object = match before.strip_suffix(']') {
+                Some(index) => named(&index[..index.rfind('[')?]).filter(|object| object.is_list()),
+                None => named(before).filter(|object| !object.is_list()),
+            }?;
+            let fields = object.fields().iter().map(|field| ((*field).to_owned(), String::new()));
+            return Some((dot + 1, matching(&piece[dot + 1..], fields)));
+        }
+        let quote = piece.rfind(['\'', '"'])?;
+        let object = named(piece[..quote].strip_suffix('[')?)?;
+        let close = &piece[quote..=quote];
+        let keys = object.keys().into_iter().map(|key| (format!("{key}{close}]"), String::new()));
+        Some((quote + 1, matching(&piece[quote + 1..], keys)))
     }
 }
 
@@ -122,7 +151,7 @@ impl Completer for Names {
         let suggestions: Vec<Suggestion> = found
             .into_iter()
             .map(|(value, doc)| Suggestion {
-                append_whitespace: !value.ends_with(['(', '.', ' ', ':']),
+                append_whitespace: !value.ends_with(['(', '.', ' ', ':', ']']),
                 description: (!doc.is_empty()).then_some(doc),
                 value,
                 span: Span::new(start, pos),

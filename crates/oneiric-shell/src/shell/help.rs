@@ -1,6 +1,6 @@
 //! `?`: what exists, in words that fit the terminal.
 
-use crate::interpreter::Function;
+use crate::interpreter::Interpreter;
 use crate::nearest::nearest;
 use crate::program::Program;
 use crate::shell::MAGICS;
@@ -20,17 +20,17 @@ const LANGUAGE: [(&str, &str); 6] = [
 /// Help on everything or on one name. `Err` holds the nearest names.
 pub(super) fn text(
     program: &dyn Program,
-    functions: &[Function],
+    interpreter: &Interpreter,
     about: Option<&str>,
     terminal: Terminal,
 ) -> Result<String, Vec<String>> {
     match about {
-        None => Ok(overview(program, functions, terminal)),
-        Some(name) => one(program, functions, name.trim()),
+        None => Ok(overview(program, interpreter, terminal)),
+        Some(name) => one(program, interpreter, name.trim()),
     }
 }
 
-fn overview(program: &dyn Program, functions: &[Function], terminal: Terminal) -> String {
+fn overview(program: &dyn Program, interpreter: &Interpreter, terminal: Terminal) -> String {
     let mut sections = Vec::new();
     let mut section = |title: &str, rows: Vec<(String, String)>| {
         let mut table = Table::new([title, "What it does"]);
@@ -39,7 +39,12 @@ fn overview(program: &dyn Program, functions: &[Function], terminal: Terminal) -
         }
         sections.push(table.render(terminal));
     };
+    let functions = interpreter.functions();
     section("Function", functions.iter().map(|function| (function.signature(), function.doc().to_owned())).collect());
+    let objects = interpreter.objects();
+    if !objects.is_empty() {
+        section("Object", objects.iter().map(|object| (example(object), object.doc().to_owned())).collect());
+    }
     let magic = |magic: &crate::program::Magic| {
         (format!("%{} {}", magic.name, magic.arguments).trim_end().to_owned(), magic.doc.to_owned())
     };
@@ -51,10 +56,16 @@ fn overview(program: &dyn Program, functions: &[Function], terminal: Terminal) -
     sections.join("\n")
 }
 
-fn one(program: &dyn Program, functions: &[Function], name: &str) -> Result<String, Vec<String>> {
+fn one(program: &dyn Program, interpreter: &Interpreter, name: &str) -> Result<String, Vec<String>> {
     let bare = name.trim_end_matches("()");
-    if let Some(function) = functions.iter().find(|function| function.name() == bare) {
-        return Ok(format!("{}\n  {}", function.signature(), function.doc()));
+    let functions = interpreter.functions();
+    let function = functions.iter().find(|function| function.name() == bare);
+    let function = function.map(|function| format!("{}\n  {}", function.signature(), function.doc()));
+    let object = interpreter.objects().iter().find(|object| object.name() == name);
+    let object = object
+        .map(|object| format!("{}\n  {}\n  Fields: {}", example(object), object.doc(), object.fields().join(", ")));
+    if function.is_some() || object.is_some() {
+        return Ok([object, function].into_iter().flatten().collect::<Vec<_>>().join("\n"));
     }
     let magics = || program.magics().iter().chain(&MAGICS);
     if let Some(magic) = magics().find(|magic| magic.name == name.trim_start_matches('%')) {
@@ -67,8 +78,15 @@ fn one(program: &dyn Program, functions: &[Function], name: &str) -> Result<Stri
     let known: Vec<String> = functions
         .iter()
         .map(|function| function.name().to_owned())
+        .chain(interpreter.objects().iter().map(|object| object.name().to_owned()))
         .chain(magics().map(|magic| format!("%{}", magic.name)))
         .chain(program.commands().iter().map(|command| command.name.clone()))
         .collect();
     Err(nearest(name, known.iter().map(String::as_str)).into_iter().map(str::to_owned).collect())
+}
+
+/// How an object is written.
+fn example(object: &crate::interpreter::Object) -> String {
+    let field = object.fields().first().copied().unwrap_or("…");
+    if object.is_list() { format!("{}['…'].{field}", object.name()) } else { format!("{}.{field}", object.name()) }
 }

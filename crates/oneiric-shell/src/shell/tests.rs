@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::interpreter::{Function, Reply, Shown};
-use crate::program::CommandDoc;
+use crate::program::{CommandDoc, Magic};
 use crate::terminal::Terminal;
 
 struct Sample(Vec<CommandDoc>);

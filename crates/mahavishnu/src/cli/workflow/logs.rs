@@ -44,6 +44,9 @@ impl Logs {
             if !self.follow || workflow.status.is_final() || output.is_broken() {
                 break;
             }
+            if output.is_interrupted() {
+                return Ok(130);
+            }
             std::thread::sleep(LOOK);
         }
         if seen.is_empty() {
