@@ -30,6 +30,7 @@ mod searching;
 mod secrets;
 mod seed_lines;
 mod sessions;
+mod shell_input;
 mod start_and_stop;
 mod stdio;
 mod transfer;
