@@ -109,8 +109,8 @@ impl Pool {
                     Deed::Assign { worker, task } => {
                         let Some(order) = state.waiting.remove(&task) else { continue };
                         state.running.insert(task, (order.stop.clone(), order.reply.clone()));
-                        let sent = state.workers.get(&worker).map(|worker| worker.orders.send(order));
-                        if !matches!(sent, Some(Ok(()))) {
+                        let sent = state.workers.get(&worker).is_some_and(|worker| worker.orders.send(order).is_ok());
+                        if !sent {
                             words.push(Word::Lost { worker, why: "its thread has ended".into() });
                         }
                     }
