@@ -3,12 +3,14 @@
 use oneiric::fault::{Fault, Result};
 use oneiric::secret::Secret;
 use oneiric::settings::{Settings, check_secret_strength};
-use oneiric::token::{PROGRAMS, Scope, verify};
+use oneiric::token::{Scope, verify};
 
 use crate::world::World;
 
 /// Audience of tokens for this program.
 pub(crate) const AUDIENCE: &str = "mahavishnu";
+/// Programs that make tokens for each other: who may issue one, and whom one may be for.
+pub(crate) const PROGRAMS: [&str; 4] = ["session-buddy", "mahavishnu", "akosha", "crackerjack"];
 
 /// The secret that signs this program's tokens.
 ///

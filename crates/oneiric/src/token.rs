@@ -54,9 +54,6 @@ impl Algorithm {
     }
 }
 
-/// Programs that make tokens for each other: who may issue one, and whom one may be for.
-pub const PROGRAMS: [&str; 4] = ["session-buddy", "mahavishnu", "akosha", "crackerjack"];
-
 /// A right. Each includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -5,10 +5,10 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use oneiric::fault::{Fault, Result};
 use oneiric::settings::check_secret_strength;
-use oneiric::token::{Algorithm, Claims, PROGRAMS, Scope, mint_with};
+use oneiric::token::{Algorithm, Claims, Scope, mint_with};
 use oneiric_shell::output::Output;
 
-use crate::access;
+use crate::access::{self, PROGRAMS};
 use crate::buddy::{self, ISSUER};
 use crate::who;
 use crate::world::World;

@@ -6,10 +6,10 @@ use oneiric::clock::Clock;
 use oneiric::fault::Result;
 use oneiric::secret::Secret;
 use oneiric::settings::Settings;
-use oneiric::token::{PROGRAMS, verify};
+use oneiric::token::verify;
 use oneiric_server::http::{Caller, TokenJudge};
 
-use crate::access::AUDIENCE;
+use crate::access::{AUDIENCE, PROGRAMS};
 
 /// The secret, when callers need a token. A secret alone turns auth on.
 ///

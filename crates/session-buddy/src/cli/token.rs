@@ -12,12 +12,12 @@ use oneiric::fault::{Fault, Result};
 use oneiric::moment;
 use oneiric::process;
 use oneiric::settings::Surroundings;
-use oneiric::token::{PROGRAMS, Scope};
+use oneiric::token::Scope;
 use oneiric_server::http::{Ending, Visit};
 
 use super::ask::Context;
 use super::output;
-use crate::server::access::Access;
+use crate::server::access::{Access, PROGRAMS};
 use crate::server::launch;
 
 /// The longest life of a token.

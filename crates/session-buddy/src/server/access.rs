@@ -13,6 +13,9 @@ use oneiric_server::http::{Auth, Caller, TokenJudge};
 
 use crate::PRODUCT;
 
+/// Programs that make tokens for each other: who may issue one, and whom one may be for.
+pub const PROGRAMS: [&str; 4] = ["session-buddy", "mahavishnu", "akosha", "crackerjack"];
+
 /// Life of a token that a command makes for one call.
 const OWN_TOKEN: Duration = Duration::from_secs(60);
 
@@ -101,7 +104,7 @@ struct Judge {
 
 impl TokenJudge for Judge {
     fn judge(&self, token: &str) -> std::result::Result<Caller, String> {
-        token::verify(token, &self.secret, PRODUCT, &token::PROGRAMS, self.clock.now())
+        token::verify(token, &self.secret, PRODUCT, &PROGRAMS, self.clock.now())
             .map(|claims| Caller { subject: claims.sub, token_id: claims.jti, scopes: claims.scopes })
             .map_err(|error| error.to_string())
     }
