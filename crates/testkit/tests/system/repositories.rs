@@ -9,7 +9,7 @@ use testkit::git::{git, repository};
 fn repositories_are_found_added_shown_and_removed() {
     let home = TestHome::new();
     let shop = repository(&home, "src/shop");
-    repository(&home, "src/core");
+    let _ = repository(&home, "src/core");
     fs::create_dir_all(home.work().join("src/empty")).unwrap();
     std::os::unix::fs::symlink(home.work(), home.work().join("src/loop")).unwrap();
 
@@ -45,8 +45,8 @@ fn distance_and_trouble_of_repositories_are_told() {
     fs::write(origin.join("more"), "x").unwrap();
     git(&home, &origin, &["add", "."]);
     git(&home, &origin, &["commit", "-q", "-m", "second"]);
-    repository(&home, "gone");
-    repository(&home, "plain");
+    let _ = repository(&home, "gone");
+    let _ = repository(&home, "plain");
     for name in ["copy", "gone", "plain"] {
         home.mahavishnu(["repos", "add", name]).run().expect_success();
     }
@@ -92,8 +92,8 @@ fn what_is_no_repository_or_listed_already_is_refused_and_the_file_stays() {
 #[test]
 fn lists_of_other_tools_are_imported_with_the_lines_of_what_is_missing() {
     let home = TestHome::new();
-    repository(&home, "a");
-    repository(&home, "b");
+    let _ = repository(&home, "a");
+    let _ = repository(&home, "b");
     fs::write(home.work().join(".mrconfig"), "[a]\ncheckout = x\n[b]\ncheckout = x\n[missing]\ncheckout = x\n")
         .unwrap();
     let done = home.mahavishnu(["repos", "import", ".mrconfig", "--format", "json"]).run();

@@ -11,7 +11,7 @@ use testkit::{Running, TestHome};
 fn home() -> TestHome {
     let home = TestHome::new().with_var("MAHAVISHNU_PORT", "0").with_var("TZ", "UTC");
     for name in ["core", "app"] {
-        repository(&home, name);
+        let _ = repository(&home, name);
     }
     home.mahavishnu(["repos", "add", "core"]).run().expect_success();
     home.mahavishnu(["repos", "add", "app", "--depends-on", "core"]).run().expect_success();
