@@ -137,28 +137,33 @@ impl Http {
         })
     }
 
-    /// What a stream brings within `limit`, at most `most` bytes: engines keep such answers open while a run goes on.
+    /// What a stream brings within `limit`, at most `most` bytes, and whether it has ended: engines keep such answers open
+    /// while a run goes on.
     ///
     /// # Errors
     /// Unreachable, silent; by the status when it is not a good one.
-    pub fn listen(&self, path: &str, limit: Duration, most: u64) -> Result<Vec<u8>, Trouble> {
+    pub fn listen(&self, path: &str, limit: Duration, most: u64) -> Result<(Vec<u8>, bool), Trouble> {
         let mut response = self.send(path, Payload::None, &[], limit)?;
         let status = response.status().as_u16();
         if status == 204 {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), true));
         }
         let mut bytes = Vec::new();
         let mut reader = response.body_mut().with_config().reader().take(most);
         let mut buffer = vec![0_u8; 16 * 1024];
         // Its end is a time-out for as long as the run goes on.
-        while let Ok(count @ 1..) = reader.read(&mut buffer) {
-            bytes.extend_from_slice(&buffer[..count]);
-        }
+        let ended = loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => break (bytes.len() as u64) < most,
+                Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+                Err(_) => break false,
+            }
+        };
         if status == 200 {
-            return Ok(bytes);
+            return Ok((bytes, ended));
         }
         let body = serde_json::from_slice(&bytes).map_err(|_| short(&String::from_utf8_lossy(&bytes)));
-        self.good(Answer { status, body, retry_after: None }).map(|_| Vec::new())
+        self.good(Answer { status, body, retry_after: None }).map(|_| (Vec::new(), false))
     }
 
     fn send(

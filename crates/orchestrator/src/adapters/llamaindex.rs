@@ -121,17 +121,17 @@ impl Remote for LlamaIndex {
         // Sequence numbers begin at 0; -1 is all of them.
         let after = reading.position - 1;
         let path = format!("/events/{}?sse=true&after_sequence={after}", segment(run));
-        let bytes = self.http.listen(&path, LISTEN, MOST)?;
-        let (text, next, end) = events(&String::from_utf8_lossy(&bytes));
+        let (bytes, ended) = self.http.listen(&path, LISTEN, MOST)?;
+        let (text, next) = events(&String::from_utf8_lossy(&bytes));
         reading.position = next.map_or(reading.position, |next| next + 1);
-        reading.complete = end;
+        reading.complete = ended;
         Ok(text)
     }
 }
 
-/// Whole events of a stream: their lines, the number of the last one, and whether it is the end.
-fn events(stream: &str) -> (String, Option<i64>, bool) {
-    let (mut text, mut last, mut end) = (String::new(), None, false);
+/// Whole events of a stream: their lines, and the number of the last one.
+fn events(stream: &str) -> (String, Option<i64>) {
+    let (mut text, mut last) = (String::new(), None);
     // What follows the last empty line is cut off.
     let whole = stream.rfind("\n\n").map_or("", |at| &stream[..at]);
     for event in whole.split("\n\n") {
@@ -142,10 +142,9 @@ fn events(stream: &str) -> (String, Option<i64>, bool) {
         last = Some(number);
         let Ok(data) = serde_json::from_str::<Value>(data) else { continue };
         let kind = data["type"].as_str().unwrap_or("Event");
-        end |= kind.ends_with("StopEvent") || kind.ends_with("CancelledEvent") || kind.ends_with("FailedEvent");
         text.push_str(&format!("{kind} {}\n", data["value"]));
     }
-    (text, last, end)
+    (text, last)
 }
 
 /// What a handler's status means.
@@ -200,9 +199,9 @@ mod tests {
     fn events_that_were_cut_off_are_read_again() {
         let stream =
             "id: 0\ndata: {\"type\":\"Progress\",\"value\":{\"a\":1}}\n\n: heartbeat\n\nid: 1\ndata: {\"type\":\"Pro";
-        assert_eq!(events(stream), ("Progress {\"a\":1}\n".into(), Some(0), false));
+        assert_eq!(events(stream), ("Progress {\"a\":1}\n".into(), Some(0)));
         let end = "id: 7\ndata: {\"type\":\"StopEvent\",\"value\":{}}\n\n";
-        assert_eq!(events(end), ("StopEvent {}\n".into(), Some(7), true));
+        assert_eq!(events(end), ("StopEvent {}\n".into(), Some(7)));
         assert_eq!(events("").1, None);
     }
 }

@@ -185,20 +185,22 @@ impl Remote for Prefect {
             lines += 1;
             let key = id(line).unwrap_or_default();
             if !reading.seen.contains(&key) {
+                let message = line["message"].as_str().unwrap_or_default().trim_end();
                 let level = match line["level"].as_i64().unwrap_or(20) {
                     40.. => "ERROR ",
                     30.. => "WARNING ",
                     _ => "",
                 };
+                // A flow's process writes this last; what it wrote before may arrive later than the state.
+                reading.complete |= message.starts_with("Finished in state") && line["task_run_id"].is_null();
                 text.push_str(level);
-                text.push_str(line["message"].as_str().unwrap_or_default().trim_end());
+                text.push_str(message);
                 text.push('\n');
             }
             near.insert(key);
         }
         reading.position = from + lines;
         reading.seen = near;
-        reading.complete = text.is_empty();
         Ok(text)
     }
 }

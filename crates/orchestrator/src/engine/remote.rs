@@ -18,8 +18,9 @@ use crate::workflows::plan::Work;
 const NAP: Duration = Duration::from_millis(250);
 /// Pieces of a log that are read between two looks, and after the end.
 const PIECES: usize = 10;
-/// Readings without news after the end: logs arrive a little later than states.
-const LAST: usize = 3;
+/// How long a log is waited for after the end, which it may arrive later than; and when it may have no end.
+const LAST: Duration = Duration::from_secs(5);
+const LAST_OF_KILLED: Duration = Duration::from_secs(1);
 /// Bytes of a result that are kept.
 const RESULT: usize = 16 * 1024;
 
@@ -175,15 +176,17 @@ impl Errand<'_> {
     }
 
     fn end(mut self, ending: Ending) -> Ending {
-        // Who does not answer is not asked for logs again and again.
-        let known = matches!(ending.outcome, Outcome::Succeeded | Outcome::Failed | Outcome::Cancelled);
-        for turn in 0..if known { LAST } else { 1 } {
-            if turn > 0 {
-                std::thread::sleep(NAP);
-            }
-            if !self.read(PIECES) && turn > 0 || self.run.is_none() {
+        let until = self.now()
+            + match ending.outcome {
+                Outcome::Succeeded | Outcome::Failed => LAST,
+                Outcome::Cancelled | Outcome::Crashed | Outcome::TimedOut => LAST_OF_KILLED,
+            };
+        while self.run.is_some() {
+            self.read(PIECES);
+            if self.reading.complete || self.now() >= until {
                 break;
             }
+            std::thread::sleep(NAP);
         }
         let (bytes, _, trouble) = self.keeper.close();
         let note = match (ending.note, trouble) {
