@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use oneiric::clock::Clock;
 use oneiric::fault::{Fault, Result};
 use oneiric::settings::Settings;
 use orchestrator::adapters::{AdapterSettings, Adapters, Kind, State};
@@ -14,8 +15,8 @@ use crate::world::World;
 pub(crate) const PROBE: Duration = Duration::from_secs(2);
 
 /// All engines of the settings. Nothing is connected yet.
-pub(crate) fn adapters(settings: &Settings) -> Adapters {
-    Adapters::new(settings.home().clone(), Kind::ALL.map(|kind| of(settings, kind)).into())
+pub(crate) fn adapters(settings: &Settings, clock: Arc<dyn Clock>) -> Adapters {
+    Adapters::new(settings.home().clone(), Kind::ALL.map(|kind| of(settings, kind)).into(), clock)
 }
 
 fn of(settings: &Settings, kind: Kind) -> AdapterSettings {
@@ -48,7 +49,7 @@ pub(crate) fn check(world: &World, adapter: &str, target: &str) -> Result<Kind> 
     let adapters = world.adapters();
     let (settings, remote) = adapters.enabled(adapter)?;
     let kind = settings.kind;
-    if let State::Unreachable(trouble, since) = adapters.state(adapter, PROBE, world.clock.as_ref())? {
+    if let State::Unreachable(trouble, since) = adapters.state(adapter, PROBE)? {
         return Err(Fault::from(trouble).hint(format!(
             "unreachable since {}; start it, or set adapters.{kind}_url ({})",
             since.local(),

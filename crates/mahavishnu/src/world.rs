@@ -63,7 +63,7 @@ impl World {
 
     /// The engines that work can be handed to. Making them connects nothing.
     pub(crate) fn adapters(&self) -> Arc<Adapters> {
-        Arc::clone(self.adapters.get_or_init(|| Arc::new(engines::adapters(&self.settings))))
+        Arc::clone(self.adapters.get_or_init(|| Arc::new(engines::adapters(&self.settings, Arc::clone(&self.clock)))))
     }
 
     /// Opens the pools: this process serves them from now on.

@@ -6,7 +6,9 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::wait::monotonic;
 
 /// How the engine behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub enum Manners {
 /// A run that it has.
 #[derive(Clone, Debug)]
 struct Run {
-    began: Instant,
+    began: Duration,
     cancelled: bool,
 }
 
@@ -166,7 +168,7 @@ fn say(
             if state.runs.contains_key(&id) {
                 return json(409, serde_json::json!({ "detail": "already running" }));
             }
-            state.runs.insert(id.clone(), Run { began: Instant::now(), cancelled: false });
+            state.runs.insert(id.clone(), Run { began: monotonic(), cancelled: false });
             if *manners == Manners::SilentOnce && !std::mem::replace(&mut state.silent, true) {
                 return None;
             }
@@ -185,7 +187,7 @@ fn say(
                 Manners::SaysRunning => json(202, handler(id, "running")),
                 _ if run.cancelled => json(500, handler(id, "cancelled")),
                 Manners::StopsWhenAsked => json(202, handler(id, "running")),
-                Manners::EndsAfter(time) if run.began.elapsed() < *time => json(202, handler(id, "running")),
+                Manners::EndsAfter(time) if monotonic() < run.began + *time => json(202, handler(id, "running")),
                 Manners::EndsAfter(_) | Manners::Busy(_) | Manners::SilentOnce => json(200, handler(id, "completed")),
             }
         }

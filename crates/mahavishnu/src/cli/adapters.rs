@@ -41,16 +41,16 @@ impl AdaptersCommand {
     pub(super) fn run(&self, world: &World, output: &Output) -> Result<i32> {
         let adapters = world.adapters();
         match &self.command {
-            Command::List { format } => list(world, &adapters, *format, output).map(|()| 0),
-            Command::Verify { name, format } => verify(world, &adapters, name.as_deref(), *format, output),
+            Command::List { format } => list(&adapters, *format, output).map(|()| 0),
+            Command::Verify { name, format } => verify(&adapters, name.as_deref(), *format, output),
         }
     }
 }
 
-fn list(world: &World, adapters: &Adapters, format: Format, output: &Output) -> Result<()> {
+fn list(adapters: &Adapters, format: Format, output: &Output) -> Result<()> {
     let mut table = Table::new(["Adapter", "State", "Address", "Version", "Why"]);
     let mut rows = Vec::new();
-    for ((_, state), settings) in adapters.states(PROBE, world.clock.as_ref()).iter().zip(adapters.settings()) {
+    for ((_, state), settings) in adapters.states(PROBE).iter().zip(adapters.settings()) {
         let (version, why) = match state {
             State::Active(found) => (found.version.clone(), found.notes.join("; ")),
             State::Disabled => (String::new(), format!("adapters.{}_enabled = false", settings.kind)),
@@ -80,7 +80,7 @@ fn facts(settings: &AdapterSettings, state: &State) -> Value {
     facts
 }
 
-fn verify(world: &World, adapters: &Adapters, name: Option<&str>, format: Format, output: &Output) -> Result<i32> {
+fn verify(adapters: &Adapters, name: Option<&str>, format: Format, output: &Output) -> Result<i32> {
     let asked: Vec<&AdapterSettings> = match name {
         Some(name) => vec![adapters.get(name)?.0],
         None => adapters.settings().filter(|settings| settings.enabled).collect(),
@@ -92,7 +92,7 @@ fn verify(world: &World, adapters: &Adapters, name: Option<&str>, format: Format
     let (mut rows, mut code) = (Vec::new(), 0);
     for settings in asked {
         let kind = settings.kind;
-        let state = adapters.state(kind.as_str(), PROBE, world.clock.as_ref())?;
+        let state = adapters.state(kind.as_str(), PROBE)?;
         let mut facts = facts(settings, &state);
         facts["enabled"] = settings.enabled.into();
         let targets = match &state {

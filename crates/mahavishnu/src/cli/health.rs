@@ -151,7 +151,7 @@ fn workflows(world: &World) -> Part {
 /// The engines that work can be handed to, asked now.
 pub(super) fn adapters(world: &World) -> Part {
     const NAME: &str = "Adapters";
-    let states = world.adapters().states(engines::PROBE, world.clock.as_ref());
+    let states = world.adapters().states(engines::PROBE);
     let said = |(kind, state): &(Kind, State)| match state {
         State::Unreachable(trouble, since) => {
             format!("{kind} (unreachable: {}, since {})", trouble.text(), since.local())

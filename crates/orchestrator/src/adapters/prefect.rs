@@ -1,9 +1,10 @@
 //! Prefect, by its REST interface: deployments are run, states are polled. A run's state is only ever what a poll gave.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use oneiric::clock::Clock;
 use serde_json::{Map, Value, json};
 
 use super::form::segment;
@@ -20,17 +21,20 @@ const OVERLAP: i64 = 50;
 /// How long it is taken as known whether somebody takes runs of a deployment.
 const READY: Duration = Duration::from_secs(15);
 
+/// By deployment, whether somebody takes its runs, and when that was asked by a monotonic clock.
+type Ready = HashMap<String, (bool, Duration)>;
+
 /// A Prefect server, or Prefect Cloud.
 pub struct Prefect {
     http: Http,
-    /// By deployment, whether somebody takes its runs, and since when that is known.
-    ready: Mutex<HashMap<String, (bool, Instant)>>,
+    ready: Mutex<Ready>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Prefect {
     /// The server of these settings. The address may end with `/api` or not.
     #[must_use]
-    pub fn new(settings: &AdapterSettings) -> Self {
+    pub fn new(settings: &AdapterSettings, clock: Arc<dyn Clock>) -> Self {
         let url = settings.url.trim_end_matches('/');
         let below = url.ends_with("/api") || url.contains("/api/");
         let base = if below { url.to_owned() } else { format!("{url}/api") };
@@ -39,7 +43,7 @@ impl Prefect {
             Some(secret) if secret.expose().contains(':') => Credentials::Basic(secret.clone()),
             Some(secret) => Credentials::Bearer(secret.clone()),
         };
-        Self { http: Http::new("Prefect", &base, credentials, LIMIT), ready: Mutex::default() }
+        Self { http: Http::new("Prefect", &base, credentials, LIMIT), ready: Mutex::default(), clock }
     }
 
     fn post(&self, path: &str, body: &Value) -> Result<Value, Trouble> {
@@ -66,10 +70,9 @@ impl Prefect {
 
     /// Whether somebody takes runs of this deployment; true when that is not known.
     fn is_ready(&self, deployment: &str) -> bool {
-        let known = |ready: &HashMap<String, (bool, Instant)>| ready.get(deployment).copied();
-        let cached = known(&self.ready.lock().unwrap_or_else(PoisonError::into_inner));
-        if let Some((ready, at)) = cached
-            && at.elapsed() < READY
+        let known = self.ready.lock().unwrap_or_else(PoisonError::into_inner).get(deployment).copied();
+        if let Some((ready, at)) = known
+            && self.clock.monotonic() < at + READY
         {
             return ready;
         }
@@ -79,7 +82,7 @@ impl Prefect {
         if all.len() > 10_000 {
             all.clear();
         }
-        all.insert(deployment.to_owned(), (ready, Instant::now()));
+        all.insert(deployment.to_owned(), (ready, self.clock.monotonic()));
         ready
     }
 }

@@ -35,27 +35,31 @@ struct Entry {
     remote: Arc<dyn Remote>,
 }
 
+/// When all were asked by a monotonic clock, and what they said.
+type Answers = (Duration, Vec<(Kind, State)>);
+
 /// All engines that work may be handed to.
 pub struct Adapters {
     entries: Vec<Entry>,
     home: Home,
     /// What all of them said last, and when by a monotonic clock.
-    asked: Mutex<Option<(Duration, Vec<(Kind, State)>)>>,
+    asked: Mutex<Option<Answers>>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Adapters {
     /// The engines of these settings. Nothing is connected yet.
     #[must_use]
-    pub fn new(home: Home, all: Vec<AdapterSettings>) -> Self {
+    pub fn new(home: Home, all: Vec<AdapterSettings>, clock: Arc<dyn Clock>) -> Self {
         let entry = |settings: AdapterSettings| {
             let remote: Arc<dyn Remote> = match settings.kind {
-                Kind::Prefect => Arc::new(Prefect::new(&settings)),
+                Kind::Prefect => Arc::new(Prefect::new(&settings, Arc::clone(&clock))),
                 Kind::Agno => Arc::new(Agno::new(&settings)),
                 Kind::LlamaIndex => Arc::new(LlamaIndex::new(&settings)),
             };
             Entry { settings, remote }
         };
-        Self { entries: all.into_iter().map(entry).collect(), home, asked: Mutex::default() }
+        Self { entries: all.into_iter().map(entry).collect(), home, asked: Mutex::default(), clock }
     }
 
     /// The settings of each.
@@ -115,19 +119,19 @@ impl Adapters {
     /// Asks all enabled engines at once whether they are there; each question waits for so long. What was answered within the
     /// last [`FRESH`] is not asked again, since a server is asked for its health by many.
     #[must_use]
-    pub fn states(&self, limit: Duration, clock: &dyn Clock) -> Vec<(Kind, State)> {
+    pub fn states(&self, limit: Duration) -> Vec<(Kind, State)> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, states)) = &*asked
-            && clock.monotonic() < *at + FRESH
+            && self.clock.monotonic() < *at + FRESH
         {
             return states.clone();
         }
-        let states = self.ask_all(limit, clock);
-        *asked = Some((clock.monotonic(), states.clone()));
+        let states = self.ask_all(limit);
+        *asked = Some((self.clock.monotonic(), states.clone()));
         states
     }
 
-    fn ask_all(&self, limit: Duration, clock: &dyn Clock) -> Vec<(Kind, State)> {
+    fn ask_all(&self, limit: Duration) -> Vec<(Kind, State)> {
         std::thread::scope(|scope| {
             let asked: Vec<_> = self
                 .entries
@@ -140,7 +144,7 @@ impl Adapters {
             let state = |(kind, asked): (Kind, Option<std::thread::ScopedJoinHandle<Result<Found, Trouble>>>)| {
                 let Some(asked) = asked else { return (kind, State::Disabled) };
                 let failed = || Err(Trouble::Broken("asking it failed".to_owned()));
-                (kind, self.remember(kind, asked.join().unwrap_or_else(|_| failed()), clock))
+                (kind, self.remember(kind, asked.join().unwrap_or_else(|_| failed())))
             };
             asked.into_iter().map(state).collect()
         })
@@ -150,13 +154,13 @@ impl Adapters {
     ///
     /// # Errors
     /// Not found.
-    pub fn state(&self, name: &str, limit: Duration, clock: &dyn Clock) -> Result<State> {
+    pub fn state(&self, name: &str, limit: Duration) -> Result<State> {
         let (settings, remote) = self.get(name)?;
-        Ok(self.remember(settings.kind, remote.verify(limit), clock))
+        Ok(self.remember(settings.kind, remote.verify(limit)))
     }
 
     /// Since when an engine is away is kept in the home, so that every process tells the same.
-    fn remember(&self, kind: Kind, found: Result<Found, Trouble>, clock: &dyn Clock) -> State {
+    fn remember(&self, kind: Kind, found: Result<Found, Trouble>) -> State {
         let path = self.away(kind);
         match found {
             Ok(found) => {
@@ -166,7 +170,7 @@ impl Adapters {
             Err(trouble) => {
                 let before = std::fs::read_to_string(&path).ok();
                 let since = before.and_then(|text| Timestamp::parse(text.trim())).unwrap_or_else(|| {
-                    let now = clock.now();
+                    let now = self.clock.now();
                     // Where it cannot be kept, it is known since now.
                     let _ = self.home.ensure(&self.home.root().join("adapters")).and_then(|()| {
                         let file = private_file().write(true).create(true).truncate(true).open(&path);
