@@ -33,6 +33,7 @@ mod sessions;
 mod shell_input;
 mod start_and_stop;
 mod stdio;
+mod sweeps;
 mod transfer;
 mod visitors;
 mod without_server;

@@ -1,0 +1,238 @@
+//! Sweeps over the real program: killed at any moment, interrupted, on a full disk, many at once.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use testkit::disk::{SmallDisk, inside_mount_namespace};
+use testkit::{Chance, Running, TestHome, eventually, soon};
+
+/// Longest time of one command here.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A manifest of `count` repositories below the home.
+fn repositories(home: &TestHome, count: usize) {
+    fs::create_dir_all(home.work().join("settings")).unwrap();
+    let mut manifest = "repos:\n".to_owned();
+    for number in 0..count {
+        let path = home.root().join(format!("repos/r{number}"));
+        fs::create_dir_all(&path).unwrap();
+        manifest.push_str(&format!("- {{name: r{number}, path: {}, role: lib}}\n", path.display()));
+    }
+    fs::write(home.work().join("settings/repos.yaml"), manifest).unwrap();
+}
+
+/// Mahavishnu's server in the foreground of a test.
+fn server(home: &TestHome) -> Running {
+    let mut server = home.mahavishnu(["mcp", "start", "--port", "0", "--transport", "http"]).spawn();
+    while !server.next_line(Duration::from_secs(30)).expect("the server runs").contains("Ready to accept") {}
+    server
+}
+
+fn show(home: &TestHome, id: &str) -> Value {
+    home.mahavishnu(["workflow", "show", id, "--format", "json"]).run().expect_success().json()
+}
+
+/// The id that a detached sweep printed.
+fn detached(home: &TestHome, args: &[&str]) -> String {
+    let words = ["sweep", "--detach", "--format", "json"].iter().chain(args);
+    let done = home.mahavishnu(words.copied()).run();
+    done.expect_success();
+    done.json()["workflow_id"].as_str().unwrap().to_owned()
+}
+
+/// Whether a process has this text in its arguments.
+fn runs(text: &str) -> bool {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok()).any(|line| {
+        String::from_utf8_lossy(&line).replace('\0', " ").contains(text)
+    })
+}
+
+fn lines(path: &Path) -> Vec<String> {
+    fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_server_killed_again_and_again_loses_no_step_and_repeats_none_that_was_recorded() {
+    let home = TestHome::new();
+    repositories(&home, 40);
+    let mut chance = Chance::printed("sweeps::a_server_killed_again_and_again");
+    let log = home.root().join("log");
+    // What a step did stands in the log with its attempt; a short wait makes that a kill hits some of them.
+    let script = format!("echo $MAHAVISHNU_REPO $MAHAVISHNU_ATTEMPT >> {}; sleep 0.02", log.display());
+    let mut current = server(&home);
+    let id = detached(&home, &["--on-unknown", "retry", "--no-lock", "--", &script]);
+    let mut kills = 0;
+    while kills < 12 {
+        std::thread::sleep(Duration::from_millis(chance.below(150)));
+        current.kill();
+        kills += 1;
+        current = server(&home);
+        if show(&home, &id)["status"] == "completed" {
+            break;
+        }
+    }
+    let workflow = eventually(LIMIT, "the sweep ends", || {
+        let workflow = show(&home, &id);
+        (workflow["status"] == "completed").then_some(workflow)
+    });
+    let mut seen: Vec<String> = lines(&log);
+    seen.sort();
+    let before = seen.len();
+    seen.dedup();
+    assert_eq!(before, seen.len(), "an attempt ran twice");
+    for step in workflow["steps"].as_array().unwrap() {
+        let (repo, attempts) = (step["repo"].as_str().unwrap(), step["attempt"].as_u64().unwrap());
+        assert_eq!(step["state"], "completed");
+        let ran: Vec<&String> = seen.iter().filter(|line| line.split(' ').next() == Some(repo)).collect();
+        assert!(ran.contains(&&format!("{repo} {attempts}")), "the attempt that counts did not run: {ran:?}");
+    }
+    let explained = home.mahavishnu(["workflow", "explain", &id]).run().expect_success().stdout.clone();
+    let ended: Vec<&str> = explained.lines().filter(|line| line.ends_with(" ended well")).collect();
+    assert_eq!(ended.len(), 40, "each step ended well once: {explained}");
+    println!("{kills} kills, {} attempts of 40 steps", before);
+}
+
+#[test]
+fn a_second_interrupt_does_not_wait_and_the_first_stops_everything() {
+    let home = TestHome::new();
+    repositories(&home, 2);
+    let sweep = |script: &str| {
+        let running = home.mahavishnu(["sweep", "--grace", "1s", "--", "sh", "-c", script]).spawn();
+        soon("steps run", || runs(script));
+        running
+    };
+    let mut polite = sweep("sleep 9871");
+    polite.signal(Signal::INT);
+    assert_eq!(polite.wait(LIMIT).code(), Some(130));
+    assert!(!runs("sleep 9871"), "cancelled means stopped");
+    let mut ended = sweep("sleep 9872");
+    ended.signal(Signal::TERM);
+    assert_eq!(ended.wait(LIMIT).code(), Some(130));
+    assert!(!runs("sleep 9872"));
+    let mut stubborn = sweep("trap '' TERM; while :; do sleep 0.05; done; : 9873");
+    stubborn.signal(Signal::INT);
+    soon("it says so", || !stubborn.has_ended());
+    stubborn.signal(Signal::INT);
+    let status = stubborn.wait(LIMIT);
+    assert!(!status.success());
+    soon("nothing is left", || !runs(": 9873"));
+}
+
+#[test]
+fn sweeps_at_the_same_time_keep_out_of_each_others_repositories() {
+    let home = TestHome::new();
+    repositories(&home, 3);
+    let script = "mkdir busy || exit 9; sleep 0.05; rmdir busy";
+    let sweeps: Vec<Running> = (0..8).map(|_| home.mahavishnu(["sweep", "--", script]).spawn()).collect();
+    for mut sweep in sweeps {
+        let status = sweep.wait(LIMIT);
+        let (out, err) = sweep.rest();
+        assert!(status.success(), "{status}\n{out}{err}");
+    }
+}
+
+#[test]
+fn a_detached_sweep_goes_on_without_its_command_and_its_output_can_be_followed() {
+    let home = TestHome::new();
+    repositories(&home, 2);
+    let id = detached(&home, &["--", "echo begun; sleep 0.5; echo done in $MAHAVISHNU_REPO"]);
+    let followed = home.mahavishnu(["workflow", "logs", &id, "--follow"]).limit(LIMIT).run();
+    followed.expect_success();
+    for repo in ["r0", "r1"] {
+        assert!(followed.stdout.contains(&format!("done in {repo}")), "{followed}");
+    }
+    assert_eq!(show(&home, &id)["status"], "completed");
+}
+
+#[test]
+fn ten_processes_with_one_key_make_one_workflow() {
+    let home = TestHome::new();
+    repositories(&home, 1);
+    let log = home.root().join("log");
+    let script = format!("echo ran >> {}", log.display());
+    let args = ["sweep", "--key", "once", "--format", "json", "--", &script];
+    let asked: Vec<Running> = (0..10).map(|_| home.mahavishnu(args).spawn()).collect();
+    let mut ids = Vec::new();
+    for mut asked in asked {
+        assert!(asked.wait(LIMIT).success());
+        let (out, _) = asked.rest();
+        ids.push(serde_json::from_str::<Value>(&out).unwrap()["workflow_id"].as_str().unwrap().to_owned());
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    assert_eq!(lines(&log), ["ran"]);
+    let other = home.mahavishnu(["sweep", "--key", "once", "--", "true"]).run();
+    other.expect_code(5).expect_one_clear_line(&["key 'once' belongs to workflow"]);
+}
+
+#[test]
+fn what_steps_print_is_bounded_and_holds_no_secret() {
+    let home = TestHome::new();
+    repositories(&home, 1);
+    const SECRET: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+    let script = "cat \"$SECRET_FILE\"; yes 0123456789 | head -c 200000000; echo; printf '\\377\\376 last\\n'";
+    let file = home.root().join("secret");
+    fs::write(&file, format!("token {SECRET}\n")).unwrap();
+    let done = home
+        .mahavishnu(["sweep", "--format", "json", "--", script])
+        .var("SECRET_FILE", file.to_string_lossy())
+        .limit(LIMIT)
+        .run();
+    done.expect_success();
+    let step = &done.json()["steps"][0];
+    assert!(step["output_bytes"].as_u64().unwrap() > 200_000_000, "{step}");
+    let id = done.json()["workflow_id"].as_str().unwrap().to_owned();
+    let logs = home.mahavishnu(["workflow", "logs", &id]).run();
+    assert!(logs.stdout.contains("bytes are left out here") && logs.stdout.contains(" last"));
+    assert!(logs.stdout.len() < 1_500_000, "{} bytes", logs.stdout.len());
+    fs::remove_file(&file).unwrap();
+    let kept = testkit::scan::files_with(&home.mahavishnu_home(), SECRET);
+    assert!(kept.is_empty(), "{kept:?}");
+    let refused = home.mahavishnu(["sweep", "--", "echo", SECRET]).run();
+    refused.expect_code(2);
+    assert!(!refused.everything().contains(SECRET));
+}
+
+#[test]
+fn a_full_disk_stops_nothing_for_good() {
+    if !inside_mount_namespace("sweeps::a_full_disk_stops_nothing_for_good") {
+        return;
+    }
+    let home = TestHome::new();
+    repositories(&home, 4);
+    fs::create_dir_all(home.mahavishnu_home()).unwrap();
+    let disk = SmallDisk::mount(&home.mahavishnu_home(), 8 * 1024);
+    home.mahavishnu(["sweep", "--", "true"]).run().expect_success();
+    let gate = home.root().join("gate");
+    let script = format!("while ! test -e {}; do sleep 0.02; done; echo through", gate.display());
+    let mut sweep = home.mahavishnu(["sweep", "--format", "json", "--", &script]).spawn();
+    soon("steps run", || runs(&script));
+    let ballast = disk.fill();
+    fs::write(&gate, "").unwrap();
+    // Whatever the engine could not write is tried again; the test only gives it time to fail first.
+    std::thread::sleep(Duration::from_millis(700));
+    drop(ballast);
+    let status = sweep.wait(LIMIT);
+    let (out, err) = sweep.rest();
+    assert!(status.success(), "{status}\n{out}{err}");
+    let whole: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(whole["status"], "completed", "{out}");
+}
+
+#[test]
+fn damaged_and_foreign_databases_are_told_in_one_line() {
+    let home = TestHome::new();
+    repositories(&home, 1);
+    let file = home.mahavishnu_home().join("mahavishnu.db");
+    home.mahavishnu(["sweep", "--", "true"]).run().expect_success();
+    fs::write(&file, vec![b'x'; 8192]).unwrap();
+    for args in [vec!["workflow", "list"], vec!["sweep", "--", "true"]] {
+        let done = home.mahavishnu(args).run();
+        done.expect_code(6).expect_no_internals();
+        assert!(done.stderr.contains("mahavishnu.db is damaged or no database"), "{done}");
+    }
+}
