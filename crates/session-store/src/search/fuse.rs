@@ -5,24 +5,16 @@
 //! meaning is asked for, the nearness of its meaning times all that the query's words could tell. A session is worth
 //! its own words plus its best passage, and its best nearness.
 //!
-//! A question's words are spread over a few neighbouring events more often than they stand in one, and passage and session
-//! have the same weight because they answer the same words. Nearness is weighed by the words' information, so that it
-//! decides where words say little and cannot outvote words that are rare. No weight depends on which other candidates
-//! there are. All weights are one but that of nearness ([`NEARNESS`]).
+//! All weights are one. Why so: a question's words are spread over a few neighbouring events more often than they stand in one, and passage
+//! and session have the same weight because they answer the same words. Nearness is weighed by the words' information,
+//! so that it decides where words say little and cannot outvote words that are rare. No weight depends on which other
+//! candidates there are.
 
 use crate::search::query::Query;
 use crate::search::rank::{B, K1, clause_share};
 
 /// Events of a passage: one and those before it in its session.
 pub const PASSAGE: usize = 4;
-
-/// What a full nearness weighs beside all that the query's words could tell.
-///
-/// More than one, because an answer is seldom worded as its question, so its cosine stays well below one: 1.4 brings a
-/// cosine of 0.7 to what the words give a text that holds them all. This one number was chosen by measurement: of nine
-/// variants of the sum, each of five folds that leave one conversation of the data out put this one first by hit@1, four
-/// of them by MRR too; at 0.7 and 1.0 the first place is right less often. docs/performance.md has the figures.
-const NEARNESS: f64 = 1.4;
 
 /// What each term of a query tells.
 #[derive(Clone, Debug)]
@@ -68,7 +60,7 @@ impl Weights {
     /// What nearness adds to the words.
     #[must_use]
     pub fn meaning(&self, cosine: f32) -> f64 {
-        NEARNESS * self.information * f64::from(cosine.max(0.0))
+        self.information * f64::from(cosine.max(0.0))
     }
 }
 
@@ -95,22 +87,11 @@ mod tests {
     }
 
     #[test]
-    fn a_good_nearness_counts_about_what_the_words_could_tell_and_never_against_a_text() {
+    fn nearness_counts_as_much_as_the_words_could_tell_and_never_against_a_text() {
         let query = Query::parse("alpha beta").unwrap();
         let weights = Weights::new(&query, 100.0, &[2.0, 2.0]);
-        let share = |cosine| weights.meaning(cosine) / weights.information;
-        assert!((share(0.7) - 0.98).abs() < 1e-6, "{}", share(0.7));
-        assert!((share(1.0) - 1.4).abs() < 1e-6, "{}", share(1.0));
-        assert_eq!(share(-0.5), 0.0);
-    }
-
-    #[test]
-    fn a_full_nearness_alone_does_not_outvote_a_text_that_says_it_all_and_is_near_too() {
-        let query = Query::parse("alpha beta").unwrap();
-        let weights = Weights::new(&query, 100.0, &[2.0, 2.0]);
-        let said = weights.answer(&[1.0, 1.0], 10.0, 10.0);
-        assert!(said + weights.meaning(0.4) > weights.meaning(1.0));
-        assert!(weights.meaning(0.9) > weights.answer(&[1.0, 0.0], 10.0, 10.0), "near beats one word of two");
+        assert!((weights.meaning(1.0) - weights.information).abs() < 1e-9);
+        assert_eq!(weights.meaning(-0.5), 0.0);
     }
 
     #[test]
