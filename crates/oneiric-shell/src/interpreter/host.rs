@@ -234,6 +234,7 @@ impl fmt::Display for ExitRequest {
 impl std::error::Error for ExitRequest {}
 
 /// What calls of the interpreter's thread need; each interpreter has a thread of its own.
+#[derive(Default)]
 struct Host {
     functions: Arc<Vec<Function>>,
     objects: Arc<Vec<Object>>,
@@ -245,12 +246,6 @@ struct Host {
 
 thread_local! {
     static HOST: RefCell<Host> = RefCell::default();
-}
-
-impl Default for Host {
-    fn default() -> Self {
-        Self { functions: Arc::default(), objects: Arc::default(), seen: Vec::new(), last: None }
-    }
 }
 
 /// The reply that a function gave last on this thread.
