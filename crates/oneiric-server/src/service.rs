@@ -24,6 +24,9 @@ use crate::stdin::{Pieces, client_may_be_there, pieces};
 /// Longest time that the end may take.
 const END_LIMIT: Duration = Duration::from_secs(8);
 
+/// Longest time that calls still under way keep the process after its end.
+const LAST_READS: Duration = Duration::from_secs(2);
+
 /// Which door a server opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -117,7 +120,8 @@ pub fn run(service: Service, program: impl FnOnce() -> Arc<dyn Program>, lifecyc
         let parent = Parent::now();
         Server { service, program: program(), lifecycle, parent }.run().await
     });
-    runtime.shutdown_timeout(Duration::from_millis(500));
+    // What still reads keeps the database open; the last to close it leaves no log behind.
+    runtime.shutdown_timeout(LAST_READS);
     ended
 }
 

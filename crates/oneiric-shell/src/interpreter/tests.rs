@@ -100,10 +100,10 @@ fn objects_have_fields_and_entries_by_name_and_number() {
     session.check("app['pid']", &["7"]);
     session.check("things['b'].path", &["\"/b\""]);
     session.check("things [ 'b' ] .path + things[-1].name", &["\"/bb\""]);
-    session.check("things[0].deep.x", &["1"]);
+    session.check("things[0].deep['x']", &["1"]);
     session.check("things", &["two things"]);
     session.check("[t.name for t in things if t.path == things['a'].path]", &["[\"a\"]"]);
-    session.check("len(things), things[0:1][0].name", &["(2, \"a\")"]);
+    session.check("(len(things), things[0:1][0].name)", &["(2, \"a\")"]);
     session.check("def f(n):\n    return things[n].path\n", &[]);
     session.check("f('a')", &["\"/a\""]);
 }

@@ -360,7 +360,8 @@ fn a_repository_that_is_deleted_meanwhile_is_a_failure_that_says_so() {
     ));
     let workflow = world.end(&id);
     assert_eq!(world.states(&workflow), [StepState::Completed, StepState::Failed]);
-    assert!(workflow.error.unwrap().ends_with(&format!("{} is no folder", gone.display())));
+    let error = workflow.error.unwrap();
+    assert!(error.contains(&format!("the repository {} is not there any more", gone.display())), "{error}");
     engine.end(Duration::from_secs(5));
 }
 

@@ -413,7 +413,8 @@ mod tests {
         assert!(wrong("{}").contains("spawn"));
         assert!(wrong(r#"{"action":"fly"}"#).contains("fly"));
         assert!(wrong(r#"{"action":"spawn","name":"a","colour":"red"}"#).contains("colour"));
-        assert!(wrong(r#"{"action":"scale","pool":"a","max":-1}"#).contains("-1"));
+        let negative = wrong(r#"{"action":"scale","pool":"a","max":-1}"#);
+        assert!(negative.contains("the request to pools is wrong"), "{negative}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use oneiric::clock::{Clock, SystemClock};
 use oneiric::fault::{Fault, Result};
 use oneiric::paths::{self, Home, plain};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -180,12 +181,29 @@ pub(crate) fn open_or_create(path: &Path) -> Result<Connection> {
         })?;
     }
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(|error| fault(path, "write", &error))?;
+    write_ahead(&connection, path)?;
     let from = version(&connection, path)?;
     if from < MIGRATIONS.len() {
         migrate(&mut connection).map_err(|error| fault(path, "upgrade", &error))?;
     }
     Ok(connection)
+}
+
+/// Turns the write-ahead log on. SQLite does not wait for others while it does that, as it does elsewhere.
+fn write_ahead(connection: &Connection, path: &Path) -> Result<()> {
+    let limit = SystemClock.monotonic() + PATIENCE;
+    loop {
+        let turned = connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()));
+        match turned {
+            Ok(()) => return Ok(()),
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && SystemClock.monotonic() < limit =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => return Err(fault(path, "write", &error)),
+        }
+    }
 }
 
 fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {

@@ -122,6 +122,10 @@ fn belongs(path: &Path, log: &Path) -> std::io::Result<bool> {
     if path.exists() {
         File::open(path)?.take(65_536).read_to_end(&mut first)?;
     }
+    if !first.is_empty() && FirstPage::of(&first).is_none() {
+        // No database stands there: whoever mends it may need the log, and SQLite opens neither.
+        return Ok(true);
+    }
     let Some(frames) = Frames::read(log, FirstPage::of(&first).map(|page| page.bytes))? else {
         // SQLite would take nothing from it.
         return Ok(true);
