@@ -27,6 +27,8 @@ use crate::workflows::fact::{Ending, Outcome};
 
 /// Longest path of a socket that the kernel takes.
 const SOCKET: usize = 100;
+/// Runs a program and notes how it ended: the file first, then the program with its arguments.
+const NOTE: &str = r#"f=$1; shift; "$@"; s=$?; echo $s >"$f"; exit $s"#;
 /// How long tmux may take to know that a program has ended.
 const LEARN: Duration = Duration::from_secs(2);
 /// Silence after which tmux has passed on all that it had.
@@ -101,9 +103,11 @@ pub fn run_in_tmux(
 ) -> Ending {
     let begun = clock.monotonic();
     let pipe = tmux.socket.with_extension(format!("{session}.out"));
+    let status = tmux.socket.with_extension(format!("{session}.status"));
+    let _ = std::fs::remove_file(&status);
     let started = open_fifo(&pipe)
         .map_err(|error| format!("no pipe for its output: {}", plain(&error)))
-        .and_then(|reader| Ok((begin(tmux, session, (columns, rows), job, &pipe)?, reader)));
+        .and_then(|reader| Ok((begin(tmux, session, (columns, rows), job, (&pipe, &status))?, reader)));
     let (pid, reader) = match started {
         Ok(started) => started,
         Err(note) => {
@@ -116,12 +120,13 @@ pub fn run_in_tmux(
     let mut pane =
         Pane { job, pid, reader: Some(reader), connected: false, keeper, plain: PlainText::default(), clock };
     let why = pane.watch(stop, begun);
-    let end = learn(tmux, session, clock);
+    let end = learn(tmux, session, &status, clock);
     // What tmux has not passed on when its session ends is lost.
     pane.drain(QUIET);
     let _ = tmux.tell(&["kill-session", "-t", session]);
     pane.drain(DRAIN);
     let _ = std::fs::remove_file(&pipe);
+    let _ = std::fs::remove_file(&status);
     if why.is_some() {
         let _ = kill_process_group(pid, Signal::KILL);
         end_survivors(&job.mark, job.grace, clock);
@@ -142,7 +147,7 @@ fn begin(
     session: &str,
     (columns, rows): (u16, u16),
     job: &CommandJob,
-    pipe: &Path,
+    (pipe, status): (&Path, &Path),
 ) -> Result<Pid, String> {
     if !job.dir.is_dir() {
         return Err(format!("{} is no folder", job.dir.display()));
@@ -158,9 +163,8 @@ fn begin(
         pair.push(value);
         words.extend(["-e".into(), word(pair)]);
     }
-    // One word would be taken for a shell's command line.
-    words.push("env".into());
-    words.push("--".into());
+    words.extend(["sh", "-c", NOTE, "sh"].map(OsString::from));
+    words.push(status.into());
     words.extend(job.argv.iter().map(|argument| word(argument.into())));
     let keep = format!("exec cat >{}", quoted(&pipe.to_string_lossy()));
     let then = [
@@ -189,17 +193,21 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''").replace('#', "##"))
 }
 
-/// What tmux says about the end: exit code, or signal.
-fn learn(tmux: &Tmux, session: &str, clock: &dyn Clock) -> Result<(Option<i32>, Option<i32>), String> {
+/// How a program ended: what the shell around it noted, else what tmux says, as exit code or signal. tmux alone loses the
+/// end of a program now and then.
+fn learn(tmux: &Tmux, session: &str, status: &Path, clock: &dyn Clock) -> Result<(Option<i32>, Option<i32>), String> {
     let deadline = clock.monotonic() + LEARN;
-    let ask = ["display-message", "-p", "-t", session, "#{pane_dead}/#{pane_dead_status}/#{pane_dead_signal}"];
+    let ask = ["display-message", "-p", "-t", session, "#{pane_dead_status}/#{pane_dead_signal}"];
     loop {
+        let noted = std::fs::read_to_string(status).ok().and_then(|text| text.trim().parse::<i32>().ok());
+        if let Some(noted) = noted {
+            return Ok((Some(noted), None));
+        }
         let said = tmux.tell(&ask)?;
         let mut parts = said.split('/');
-        let dead = parts.next() == Some("1");
         let mut number = || parts.next().and_then(|part| part.parse::<i32>().ok());
         let (status, signal) = (number(), number());
-        if dead || status.is_some() || signal.is_some() || clock.monotonic() >= deadline {
+        if status.is_some() || signal.is_some() || clock.monotonic() >= deadline {
             return Ok((status, signal));
         }
         std::thread::sleep(Duration::from_millis(10));
