@@ -161,7 +161,6 @@ fn a_log_in_use_is_left_alone() {
     let python = "import sys, fcntl; f = open(sys.argv[1], 'r+b'); fcntl.lockf(f, fcntl.LOCK_SH, 1, 128); print('held', flush=True); sys.stdin.read()";
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("left.db");
-    fs::write(&path, b"no database").unwrap();
     fs::copy(beside(&live.path(), "-wal"), beside(&path, "-wal")).unwrap();
     fs::write(beside(&path, "-shm"), [0; 64]).unwrap();
     let mut holder = std::process::Command::new("python3")
