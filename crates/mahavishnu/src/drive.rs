@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use oneiric::fault::{Fault, Result};
+use oneiric::fault::{Fault, FaultKind, Result};
 use oneiric::paths::plain;
 use oneiric::run_file;
 use oneiric_shell::output::Output;
@@ -144,8 +144,25 @@ pub(crate) fn follow(world: &World, id: &str, progress: bool, output: &Output) -
     }
     let mut line = Progress { shown: progress && std::io::stderr().is_terminal(), output, last: String::new() };
     let mut cancelled = false;
+    let mut blind_since: Option<Duration> = None;
     let followed = loop {
-        workflow = table.get(id)?;
+        match table.get(id) {
+            Ok(found) => (workflow, blind_since) = (found, None),
+            // A full disk keeps even readers out. The work goes on meanwhile, and is written as soon as there is room.
+            Err(fault) if fault.kind() == FaultKind::Unavailable => {
+                let now = world.clock.monotonic();
+                if blind_since.is_none() {
+                    line.say(&format!("note: {}; trying again", fault.message()));
+                }
+                let since = *blind_since.get_or_insert(now);
+                if interrupts.load(Ordering::Relaxed) > 1 || (engine.is_none() && now > since + PATIENCE) {
+                    return Err(fault);
+                }
+                std::thread::sleep(LOOK);
+                continue;
+            }
+            Err(fault) => return Err(fault),
+        }
         line.show(&workflow);
         if workflow.status.is_final() {
             break Followed::Ended;
@@ -156,10 +173,11 @@ pub(crate) fn follow(world: &World, id: &str, progress: bool, output: &Output) -
         match interrupts.load(Ordering::Relaxed) {
             0 => {}
             1 if !cancelled => {
-                cancelled = true;
-                line.say("cancelling; Ctrl-C again does not wait");
                 let by = who::username(&world.surroundings);
-                let _ = table.ask(&workflow, &Request::Cancel { by }, world.clock.now());
+                if table.ask(&workflow, &Request::Cancel { by }, world.clock.now()).is_ok() {
+                    cancelled = true;
+                    line.say("cancelling; Ctrl-C again does not wait");
+                }
             }
             1 => {}
             _ => break Followed::Waits,
