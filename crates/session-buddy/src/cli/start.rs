@@ -39,7 +39,7 @@ pub(super) struct StartArgs {
     /// Ask callers for no token
     #[arg(long)]
     no_auth: bool,
-    /// Use no language model (this version never does)
+    /// Use no model; searches go by words alone
     #[arg(long)]
     no_intelligence: bool,
     /// Accepted; analytics need no preparation in this version
