@@ -36,7 +36,7 @@ use crate::rest::bulk::BODY_LIMIT;
 use crate::rest::{Api, Problem};
 
 /// Longest time a request may take.
-pub const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+pub const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 
 /// Everything a server shows over HTTP.
 #[derive(Clone)]

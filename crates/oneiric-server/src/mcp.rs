@@ -6,9 +6,12 @@ mod direct;
 mod endpoint;
 mod envelope;
 mod fixture;
+mod follow;
 mod handler;
+mod lasting;
 mod library;
 mod schema;
+mod seal;
 mod sessions;
 mod stdio;
 mod tool;
@@ -17,7 +20,9 @@ mod visit;
 pub(crate) use endpoint::json;
 pub use endpoint::{Endpoint, MAX_BODY_BYTES};
 pub use fixture::Fixture;
+pub(crate) use follow::call;
 pub use handler::{Handler, ServerCard};
+pub use lasting::{Lasting, Question, Reply, Stage, Standing, Works};
 pub use library::{
     Document, Library, PromptDescription, PromptParameter, Reading, ResourceLine, ResourcePage, Suggestions,
     TemplateDescription, Typing,
@@ -25,5 +30,5 @@ pub use library::{
 pub use schema::{input_schema, output_schema};
 pub use sessions::Served;
 pub use stdio::{MAX_LINE_BYTES, serve_stdio};
-pub use tool::{Arguments, Effect, Profile, ToolDescription, ToolError, ToolFuture, ToolSet};
+pub use tool::{Arguments, Effect, Profile, ToolDescription, ToolError, ToolFuture, ToolSet, blocking};
 pub use visit::{Arrival, Connection, Guest, Passer, Reception, Told};

@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 
 use crate::http::body::{ReadBody, discard, read_body};
 use crate::http::{Auth, Caller, Ending, Visit, address};
-use crate::mcp::{Arguments, MAX_BODY_BYTES, ServerCard, ToolDescription, ToolSet, json as json_response};
+use crate::mcp::{Arguments, MAX_BODY_BYTES, ServerCard, ToolDescription, ToolSet, call, json as json_response};
 
 pub use bulk::{Bulk, Show};
 pub use problem::Problem;
@@ -194,7 +194,8 @@ impl Api {
         let key = parts.headers.get("idempotency-key").and_then(|key| key.to_str().ok());
         let asker = Asker { subject: &caller.subject, idempotency_key: key, now: self.0.clock.now() };
         route.complete(&mut given, &asker);
-        let mut answer = self.0.tools.call(tool.name, Arguments::Parsed(given)).await.map_err(Problem::from)?;
+        let answer = call(self.0.tools.as_ref(), tool, Arguments::Parsed(given)).await;
+        let mut answer = answer.map_err(Problem::from)?;
         let next = answer.get("next_cursor").and_then(Value::as_str).map(|cursor| arguments::next(&parts.uri, cursor));
         if let (Some(next), Value::Object(map)) = (&next, &mut answer) {
             map.insert("next".into(), next.as_str().into());

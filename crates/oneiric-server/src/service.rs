@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use oneiric::clock::Clock;
 use oneiric::fault::{Fault, Result};
-use oneiric::id::EventId;
 use oneiric::paths::Home;
 use oneiric::process::ProcessIdentity;
 use oneiric::run_file::{self, RunFile, ServerInfo};
-use oneiric::secret::Secret;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::HealthSource;
@@ -289,10 +287,7 @@ impl Server {
             let handler = self.program.handler();
             match service.fixture {
                 false => Endpoint::new(handler, auth.clone(), closing.clone()),
-                true => {
-                    let fixture = Fixture::over(handler, fresh_secret(service.clock.as_ref()));
-                    Endpoint::new(fixture, auth.clone(), closing.clone())
-                }
+                true => Endpoint::new(Fixture::over(handler), auth.clone(), closing.clone()),
             }
         };
         let site = Site {
@@ -323,9 +318,4 @@ impl Server {
             }
         });
     }
-}
-
-/// A secret that lives as long as this process.
-fn fresh_secret(clock: &dyn Clock) -> Secret {
-    Secret::new([EventId::generate(clock.now()).to_string(), EventId::generate(clock.now()).to_string()].concat())
 }

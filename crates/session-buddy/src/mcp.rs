@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use oneiric::token::Scope;
 use oneiric_server::mcp::{
-    Arguments, Effect, Handler, Profile, ServerCard, ToolDescription, ToolError, ToolFuture, ToolSet,
+    Arguments, Effect, Handler, Profile, ServerCard, ToolDescription, ToolFuture, ToolSet, blocking,
 };
 
 use session_store::brief::Brief;
@@ -215,14 +215,7 @@ impl ToolSet for Tools {
                 "missing field `session_id`" => error.with("field", OWN).with("hint", NO_OWN),
                 _ => error,
             })?;
-            // The store blocks; the protocol must not wait behind it.
-            match tokio::task::spawn_blocking(move || desk.answer(request)).await {
-                Ok(answer) => answer,
-                Err(error) => {
-                    tracing::error!(%error, "a tool failed unexpectedly");
-                    Err(ToolError::new("internal", "the tool failed unexpectedly; the server's log says more"))
-                }
-            }
+            blocking(move || desk.answer(request)).await
         })
     }
 }

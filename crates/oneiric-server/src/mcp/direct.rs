@@ -44,7 +44,8 @@ pub(crate) async fn answer(
     if !regular {
         return None;
     }
-    let tool = tools.find(&call.name)?;
+    // Who waits for work may be told of it meanwhile.
+    let tool = tools.find(&call.name).filter(|tool| tool.lasting.is_none())?;
     let arguments = match call.arguments {
         Some(raw) if raw.get().starts_with('{') => Arguments::Raw(raw),
         Some(_) => return None,

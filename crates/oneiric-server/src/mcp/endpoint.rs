@@ -94,7 +94,9 @@ impl Endpoint {
         };
         let envelope = Envelope::read(&bytes);
         let call = envelope.as_ref().ok().and_then(Envelope::call);
-        let (caller, ending) = match self.auth.is_on().then(|| self.admit(visit, caller, call.as_ref())).transpose() {
+        let method = envelope.as_ref().ok().and_then(|envelope| envelope.method.as_deref());
+        let admitted = self.auth.is_on().then(|| self.admit(visit, caller, method, call.as_ref())).transpose();
+        let (caller, ending) = match admitted {
             Ok(admitted) => admitted.unwrap_or_default(),
             Err(refused) => return refused.into_response(),
         };
@@ -110,10 +112,13 @@ impl Endpoint {
             if let Some(answer) = answer {
                 return json(StatusCode::OK, answer);
             }
-            parts.extensions.insert(ending);
             if let Some(guest) = guest {
                 parts.extensions.insert(Pass(guest));
             }
+        }
+        parts.extensions.insert(ending);
+        if self.auth.is_on() {
+            parts.extensions.insert(caller);
         }
         let id = envelope.id.clone();
         let declared_json = parts.headers.get(header::CONTENT_TYPE).is_some_and(is_json);
@@ -155,16 +160,23 @@ impl Endpoint {
         &self,
         visit: Visit<'_>,
         caller: Option<Caller>,
+        method: Option<&str>,
         call: Option<&CallParams<'_>>,
     ) -> Result<(Caller, Ending), Refused> {
         let tool = call.and_then(|call| self.tools.find(&call.name));
         // Names that are none of ours are anybody's text, which has no place in an audit log.
-        let visit = Visit { what: tool.map_or("/mcp", |tool| tool.name), ..visit };
+        let (what, needed) = match (tool, method, self.tools.works()) {
+            (Some(tool), ..) => (tool.name, tool.scope),
+            (None, Some("tasks/update"), Some(works)) => ("tasks/update", works.answering()),
+            (None, Some("tasks/cancel"), Some(works)) => ("tasks/cancel", works.stopping()),
+            _ => ("/mcp", Scope::Read),
+        };
+        let visit = Visit { what, ..visit };
         let caller = match caller {
             Some(caller) => caller,
             None => self.auth.by_argument(visit, call.and_then(CallParams::token).as_deref())?,
         };
-        let ending = self.auth.permit(visit, &caller, tool.map_or(Scope::Read, |tool| tool.scope))?;
+        let ending = self.auth.permit(visit, &caller, needed)?;
         Ok((caller, ending))
     }
 }

@@ -15,13 +15,13 @@ mod papers;
 
 use std::sync::Arc;
 
-use oneiric::secret::Secret;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CompletionInfo, DiscoverResult,
-    ErrorData, GetPromptRequestParams, GetPromptResponse, InitializeRequestParams, InitializeResult, JsonObject,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ReadResourceRequestParams, ReadResourceResponse, Reference, ServerCapabilities, ServerConfig,
-    SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
+    CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams, CompleteResult, CompletionInfo,
+    DiscoverResult, ErrorData, GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult,
+    InitializeRequestParams, InitializeResult, JsonObject, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
+    Reference, ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
+    Tool, UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 use super::Handler;
+use super::seal::Seal;
 use super::sessions::Served;
 use super::tool::ToolSet;
 use super::visit::Reception;
@@ -44,15 +45,15 @@ enum Changed {
 #[derive(Clone)]
 pub struct Fixture {
     program: Handler,
-    secret: Secret,
+    seal: Seal,
     changes: broadcast::Sender<Changed>,
 }
 
 impl Fixture {
-    /// Adds to `program`; `secret` seals what a client has to give back unchanged.
+    /// Adds to `program`.
     #[must_use]
-    pub fn over(program: Handler, secret: Secret) -> Self {
-        Self { program, secret, changes: broadcast::channel(16).0 }
+    pub fn over(program: Handler) -> Self {
+        Self { program, seal: Seal::fresh(), changes: broadcast::channel(16).0 }
     }
 }
 
@@ -87,6 +88,7 @@ fn of_json<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, ErrorData>
 impl ServerHandler for Fixture {
     fn get_info(&self) -> ServerConfig {
         let mut info = self.program.get_info();
+        let extensions = info.capabilities.extensions.take();
         info.capabilities = ServerCapabilities::builder()
             .enable_logging()
             .enable_completions()
@@ -97,6 +99,7 @@ impl ServerHandler for Fixture {
             .enable_tools()
             .enable_tool_list_changed()
             .build();
+        info.capabilities.extensions = extensions;
         info
     }
 
@@ -152,7 +155,7 @@ impl ServerHandler for Fixture {
             }
             name if content::tools().iter().any(|(known, _)| *known == name) => content::call(&request, &context).await,
             name if asking::tools().iter().any(|(known, _)| *known == name) => {
-                asking::call(&self.secret, &request, &context).await
+                asking::call(&self.seal, &request, &context).await
             }
             _ => self.program.call_tool(request, context).await,
         }
@@ -222,6 +225,30 @@ impl ServerHandler for Fixture {
         let values = CompletionInfo::with_all_values(known.map(str::to_owned).collect())
             .map_err(|error| ErrorData::internal_error(error, None))?;
         Ok(CompleteResult::new(values))
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        self.program.get_task(request, context).await
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.program.update_task(request, context).await
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.program.cancel_task(request, context).await
     }
 
     async fn set_level(&self, _: SetLevelRequestParams, _: RequestContext<RoleServer>) -> Result<(), ErrorData> {

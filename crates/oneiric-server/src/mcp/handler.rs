@@ -1,29 +1,35 @@
 //! The protocol library's server interface over a [`ToolSet`] and a [`Library`].
 
+mod lasting;
 mod presence;
 mod reading;
+mod tasks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
+use oneiric::secret::Secret;
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
-    DiscoverResult, ErrorData, GetPromptRequestParams, GetPromptResponse, Implementation, InitializeRequestParams,
-    InitializeResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject,
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskMethod, CancelTaskParams,
+    CompleteRequestParams, CompleteResult, DiscoverResult, ErrorData, GetPromptRequestParams, GetPromptResponse,
+    GetTaskMethod, GetTaskParams, GetTaskResult, Implementation, InitializeRequestParams, InitializeResult, JsonObject,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject,
     PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
-    ServerConfig, Tool, ToolAnnotations,
+    ServerConfig, TASKS_EXTENSION_ID, Tool, ToolAnnotations, UpdateTaskMethod, UpdateTaskParams,
 };
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{RoleServer, ServerHandler};
 
 use super::library::Library;
 use super::schema::for_list;
+use super::seal::Seal;
 use super::sessions::Served;
-use super::tool::{Arguments, Effect, ToolDescription, ToolError, ToolSet, unknown_tool};
+use super::tool::{Arguments, Effect, ToolDescription, ToolSet, unknown_tool};
 use super::visit::{Connection, Guest, Pass, Reception, completed};
 use crate::http::Ending;
+use lasting::{Call, Unanswered};
 use presence::Presence;
 
 /// How a server presents itself to clients.
@@ -48,6 +54,7 @@ pub struct Handler {
     listed: Arc<[Tool]>,
     library: Option<Arc<dyn Library>>,
     presence: Presence,
+    seal: Seal,
 }
 
 impl Handler {
@@ -56,13 +63,19 @@ impl Handler {
     pub fn new(card: ServerCard, tools: Arc<dyn ToolSet>) -> Self {
         let profile = tools.profile();
         let listed = tools.tools().iter().filter(|tool| tool.profile <= profile).map(listed).collect();
-        Self { card: Arc::new(card), tools, listed, library: None, presence: Presence::default() }
+        Self { card: Arc::new(card), tools, listed, library: None, presence: Presence::default(), seal: Seal::fresh() }
     }
 
     /// Offers prompts and resources too.
     #[must_use]
     pub fn with_library(self, library: Arc<dyn Library>) -> Self {
         Self { library: Some(library), ..self }
+    }
+
+    /// Lets what clients are given to give back outlive this process, for as long as `secret` stays the same.
+    #[must_use]
+    pub fn sealing_with(self, secret: &Secret) -> Self {
+        Self { seal: Seal::of(secret), ..self }
     }
 
     /// Tells `reception` of clients that stay.
@@ -75,6 +88,25 @@ impl Handler {
     #[must_use]
     pub fn for_connection(&self, connection: Connection) -> Self {
         Self { presence: self.presence.over(connection), ..self.clone() }
+    }
+}
+
+impl Handler {
+    async fn made(
+        &self,
+        tool: &ToolDescription,
+        request: &CallToolRequestParams,
+        arguments: Arguments<'_>,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, Unanswered> {
+        let tools = self.tools.as_ref();
+        match (tool.lasting, tools.works()) {
+            (Some(lasting), Some(works)) => {
+                let call = Call { tools, works, tool, lasting, seal: &self.seal, context };
+                call.make(request, arguments.parse()?).await
+            }
+            _ => Ok(CallToolResult::structured(tools.call(tool.name, arguments).await?).into()),
+        }
     }
 }
 
@@ -130,10 +162,13 @@ fn passing(context: &RequestContext<RoleServer>) -> Option<Arc<dyn Guest>> {
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
         let tools = ServerCapabilities::builder().enable_tools();
-        let capabilities = match &self.library {
+        let mut capabilities = match &self.library {
             Some(_) => tools.enable_prompts().enable_resources().enable_completions().build(),
             None => tools.build(),
         };
+        if self.tools.works().is_some() {
+            capabilities.extensions.get_or_insert_default().insert(TASKS_EXTENSION_ID.into(), JsonObject::new());
+        }
         ServerConfig::new(capabilities)
             .with_protocol_version(ProtocolVersion::V_2025_11_25)
             .with_server_info(Implementation::new(self.card.name, self.card.version))
@@ -192,24 +227,59 @@ impl ServerHandler for Handler {
         if let Some(guest) = &guest {
             guest.called(tool.name);
         }
-        let arguments = Arguments::Parsed(request.arguments.unwrap_or_default());
+        let mut request = request;
+        let arguments = Arguments::Parsed(request.arguments.take().unwrap_or_default());
         let call = async {
             let arguments = match &guest {
                 Some(guest) => completed(guest.as_ref(), tool, arguments).await?,
                 None => arguments,
             };
-            self.tools.call(tool.name, arguments).await
+            self.made(tool, &request, arguments, &context).await
         };
         let answer = tokio::select! {
             answer = call => answer,
             () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled by the client", None)),
         };
         if let Some(ending) = parts(&context).and_then(|parts| parts.extensions.get::<Ending>()) {
-            ending.tell(answer.as_ref().err().map(ToolError::code));
+            ending.tell(answer.as_ref().err().map(Unanswered::code));
         }
-        let mut result = result_of(answer);
-        result.meta = guest.and_then(|guest| guest.meta()).map(MetaObject);
-        Ok(result.into())
+        let mut response = match answer {
+            Ok(response) => response,
+            Err(Unanswered::Tool(error)) => CallToolResult::structured_error(error.to_value()).into(),
+            Err(Unanswered::Request(error)) => return Err(error),
+        };
+        if let CallToolResponse::Complete(result) = &mut response {
+            result.meta = guest.and_then(|guest| guest.meta()).map(MetaObject);
+        }
+        Ok(response)
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        let works = self.tools.works().ok_or_else(ErrorData::method_not_found::<GetTaskMethod>)?;
+        tasks::get(works, &request.task_id, &context).await
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let works = self.tools.works().ok_or_else(ErrorData::method_not_found::<UpdateTaskMethod>)?;
+        let told = tasks::update(works, &request.task_id, request.input_responses, &context).await;
+        ended(&context, told)
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let works = self.tools.works().ok_or_else(ErrorData::method_not_found::<CancelTaskMethod>)?;
+        ended(&context, tasks::cancel(works, &request.task_id, &context).await)
     }
 
     async fn list_prompts(
@@ -265,9 +335,10 @@ impl ServerHandler for Handler {
     }
 }
 
-fn result_of(answer: Result<serde_json::Value, super::ToolError>) -> CallToolResult {
-    match answer {
-        Ok(value) => CallToolResult::structured(value),
-        Err(error) => CallToolResult::structured_error(error.to_value()),
+/// Tells the audit log how an act upon a task ended.
+fn ended(context: &RequestContext<RoleServer>, told: Result<(), ErrorData>) -> Result<(), ErrorData> {
+    if let Some(ending) = parts(context).and_then(|parts| parts.extensions.get::<Ending>()) {
+        ending.tell(told.as_ref().err().map(|_| "refused"));
     }
+    told
 }

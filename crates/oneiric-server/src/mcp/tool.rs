@@ -13,6 +13,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::follow::{WAIT, wait_schema};
+use super::lasting::{Lasting, Works};
 use super::schema::{input_schema, output_schema};
 
 /// What a tool does to the world, as far as a client should know before it calls it.
@@ -70,6 +72,8 @@ pub struct ToolDescription {
     pub profile: Profile,
     /// The right that a token must carry to call it.
     pub scope: Scope,
+    /// What it has to do with work that outlives the call.
+    pub lasting: Option<Lasting>,
 }
 
 impl ToolDescription {
@@ -81,7 +85,7 @@ impl ToolDescription {
             Effect::Reads => Scope::Read,
             Effect::AddsOnce | Effect::Adds => Scope::Write,
         };
-        Self { name, description, input, output, effect, profile: Profile::Standard, scope }
+        Self { name, description, input, output, effect, profile: Profile::Standard, scope, lasting: None }
     }
 
     /// The same, listed from `profile` on. Whether it is listed or not, it can be called.
@@ -97,6 +101,17 @@ impl ToolDescription {
             names.retain(|name| name != argument);
         }
         self
+    }
+
+    /// The same, about work that outlives the call. Whoever may wait for its end says so by an argument.
+    #[must_use]
+    pub fn lasting(mut self, lasting: Lasting) -> Self {
+        if lasting != Lasting::Ends
+            && let Some(Value::Object(properties)) = Arc::make_mut(&mut self.input).get_mut("properties")
+        {
+            properties.insert(WAIT.into(), wait_schema());
+        }
+        Self { lasting: Some(lasting), ..self }
     }
 
     /// The same, for callers whose token carries `scope`.
@@ -204,6 +219,19 @@ impl From<Fault> for ToolError {
 /// A call under way.
 pub type ToolFuture<'a> = Pin<Box<dyn Future<Output = Result<Value, ToolError>> + Send + 'a>>;
 
+/// Does what may block (a database, a process) where that is allowed; the protocol must not wait behind it.
+///
+/// # Errors
+/// As `work`; code `internal` when it broke off, of which the log says more.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ToolError> + Send + 'static,
+) -> Result<T, ToolError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a tool failed unexpectedly");
+        Err(ToolError::new("internal", "the tool failed unexpectedly; the server's log says more"))
+    })
+}
+
 /// The tools of a program.
 ///
 /// The set is fixed for the life of the process; `call` gets only names that are in `tools`.
@@ -214,6 +242,11 @@ pub trait ToolSet: Send + Sync + 'static {
     /// Which of them clients get to see.
     fn profile(&self) -> Profile {
         Profile::Full
+    }
+
+    /// The work that tools begin and follow, if there is any.
+    fn works(&self) -> Option<&dyn Works> {
+        None
     }
 
     /// Runs a tool. The result is a JSON object.

@@ -23,7 +23,7 @@ const TOKEN: &str = "token";
 pub(super) fn parameters<'a>(route: &Route, tool: &'a ToolDescription) -> Vec<Parameter<'a>> {
     let mut all = Vec::new();
     for (name, schema) in properties(tool) {
-        if name == TOKEN || route.in_path().any(|inside| inside == name) {
+        if name == TOKEN || route.says(name) {
             continue;
         }
         match schema.get("properties").and_then(Value::as_object) {
@@ -52,6 +52,9 @@ pub(super) fn gather<'a>(
     let mut given = body;
     if given.contains_key(TOKEN) {
         return Err(Problem::parameter(TOKEN, "send it as Authorization: Bearer <token>"));
+    }
+    if let Some((name, _)) = route.fixed.iter().find(|(name, _)| given.contains_key(*name)) {
+        return Err(Problem::parameter(name, "the route says it already"));
     }
     query(route, tool, uri, &mut given)?;
     for (name, value) in path {

@@ -85,7 +85,7 @@ fn operation(route: &Route, tool: &ToolDescription) -> Value {
         }
         Verb::Post => {
             let members: Map<String, Value> = properties(tool)
-                .filter(|(name, _)| *name != "token" && !route.in_path().any(|inside| inside == *name))
+                .filter(|(name, _)| *name != "token" && !route.says(name))
                 .map(|(name, schema)| (name.clone(), with_default(route, name, schema)))
                 .collect();
             let needed: Vec<&String> = members.keys().filter(|name| required(name)).collect();

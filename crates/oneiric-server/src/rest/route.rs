@@ -70,6 +70,8 @@ pub struct Route {
     pub summary: &'static str,
     /// Arguments (text) that hold unless the caller gives others.
     pub defaults: &'static [(&'static str, &'static str)],
+    /// Arguments (text) that the route itself says. The caller cannot give them.
+    pub fixed: &'static [(&'static str, &'static str)],
     /// Arguments that the caller may leave out because `fill` gives them.
     pub filled: &'static [&'static str],
     /// Gives what is left out.
@@ -103,6 +105,7 @@ impl Route {
             id,
             summary,
             defaults: &[],
+            fixed: &[],
             filled: &[],
             fill: None,
             makes: None,
@@ -118,7 +121,7 @@ impl Route {
     }
 
     pub(super) fn complete(&self, given: &mut Map<String, Value>, asker: &Asker<'_>) {
-        for (name, value) in self.defaults {
+        for (name, value) in self.fixed.iter().chain(self.defaults) {
             given.entry(*name).or_insert_with(|| (*value).into());
         }
         if let Some(fill) = self.fill {
@@ -130,6 +133,11 @@ impl Route {
     pub(super) fn location(&self, answer: &Value) -> Option<String> {
         let (member, below) = self.makes?;
         Some(format!("{}{below}{}", super::BASE, answer.get(member)?.as_str()?))
+    }
+
+    /// Whether the caller cannot give this argument beside the path: it stands in it, or is what the route is about.
+    pub(super) fn says(&self, name: &str) -> bool {
+        self.in_path().any(|inside| inside == name) || self.fixed.iter().any(|(fixed, _)| *fixed == name)
     }
 
     /// Names in the path.

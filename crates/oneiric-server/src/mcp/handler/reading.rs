@@ -101,7 +101,7 @@ pub(super) async fn complete(
 }
 
 /// A tool's error as one of the protocol, which has no other place for it here.
-fn refusal(error: &ToolError) -> ErrorData {
+pub(super) fn refusal(error: &ToolError) -> ErrorData {
     let code = match error.code() {
         "not_found" | "invalid_arguments" | "invalid_request" => ErrorCode::INVALID_PARAMS,
         _ => ErrorCode::INTERNAL_ERROR,
@@ -110,6 +110,6 @@ fn refusal(error: &ToolError) -> ErrorData {
 }
 
 /// What a client sent, short enough to be said back.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().take(256).collect()
 }
