@@ -14,6 +14,10 @@ use crate::{Result, workspace};
 /// First line of every page.
 const NOTE: &str = "<!-- Written by `cargo xtask docs`; change the program, not this page. -->\n\n";
 
+/// The words that start each program's server.
+const SERVERS: [(&str, &[&str]); 2] =
+    [("session-buddy", &["start", "--mode=standard"]), ("mahavishnu", &["mcp", "start"])];
+
 /// A reference page.
 #[derive(Debug, PartialEq, Eq)]
 struct Page {

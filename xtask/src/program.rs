@@ -119,7 +119,7 @@ impl Drop for Sandbox {
     }
 }
 
-/// A running Session-Buddy; dropping it ends it.
+/// A running server; dropping it ends it.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: String,
@@ -128,20 +128,29 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one on a free port and waits for its first `/health`.
+    /// Starts a Session-Buddy on a free port and waits for its first `/health`.
     pub(crate) fn start(built: &Built, sandbox: &Sandbox) -> Result<Self> {
         Self::start_with(built, sandbox, &[])
     }
 
     /// The same with some settings in its environment.
     pub(crate) fn start_with(built: &Built, sandbox: &Sandbox, settings: &[(&str, &str)]) -> Result<Self> {
+        Self::start_program(built, sandbox, "session-buddy", &["start", "--mode=standard"], settings)
+    }
+
+    /// The same of any program, by the words that start its server.
+    pub(crate) fn start_program(
+        built: &Built,
+        sandbox: &Sandbox,
+        program: &str,
+        words: &[&str],
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
         let port = free_port()?;
         let address = format!("127.0.0.1:{port}");
         let log = fs::File::create(sandbox.root().join("server.err"))?;
-        let mut command = sandbox.command(built, "session-buddy");
-        command
-            .args(["start", "--mode=standard", "--transport", "http", "--port", &port.to_string()])
-            .envs(settings.iter().copied());
+        let mut command = sandbox.command(built, program);
+        command.args(words).args(["--transport", "http", "--port", &port.to_string()]).envs(settings.iter().copied());
         command.stdout(Stdio::null()).stderr(log);
         let begin = SystemClock.monotonic();
         let mut server = Self { child: command.spawn()?, address, started_in: Duration::ZERO };

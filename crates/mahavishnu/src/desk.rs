@@ -5,7 +5,7 @@ use std::sync::Arc;
 use oneiric_server::mcp::{Arguments, ToolError};
 use serde_json::{Map, Value};
 
-use crate::mcp::{pools, repos, workflows};
+use crate::mcp::{pools, repos, schedules, workflows};
 use crate::sweeps::SweepRequest;
 use crate::world::World;
 
@@ -13,15 +13,22 @@ use crate::world::World;
 #[derive(Debug)]
 pub(crate) enum Request {
     ListRepos(repos::ListRepos),
+    RepoStatus(repos::RepoStatus),
     ListRoles(repos::ListRoles),
     Sweep(Box<SweepRequest>),
+    RunPlan(workflows::RunPlan),
     ListWorkflows(workflows::ListWorkflows),
     GetWorkflow(workflows::GetWorkflow),
     WorkflowLogs(workflows::WorkflowLogs),
     CancelWorkflow(workflows::CancelWorkflow),
     RetryWorkflow(workflows::RetryWorkflow),
     DecideWorkflow(workflows::DecideWorkflow),
+    ListSchedules(schedules::ListSchedules),
+    Schedule(Box<schedules::ScheduleCall>),
+    ListPools(pools::ListPools),
     Pool(pools::PoolCall),
+    ListWorktrees(repos::ListWorktrees),
+    ReclaimWorktrees(repos::ReclaimWorktrees),
     ListSessions(repos::ListSessions),
     HealthCheck(repos::HealthCheck),
 }
@@ -38,14 +45,21 @@ impl Request {
         let plain = Arguments::Parsed(map);
         Ok(match name {
             "list_repos" => Self::ListRepos(plain.parse()?),
+            "repo_status" => Self::RepoStatus(plain.parse()?),
             "list_roles" => Self::ListRoles(plain.parse()?),
             "sweep" => Self::Sweep(plain.parse()?),
+            "run_plan" => Self::RunPlan(plain.parse()?),
             "list_workflows" => Self::ListWorkflows(plain.parse()?),
             "get_workflow" => Self::GetWorkflow(plain.parse()?),
             "workflow_logs" => Self::WorkflowLogs(plain.parse()?),
             "cancel_workflow" => Self::CancelWorkflow(plain.parse()?),
             "retry_workflow" => Self::RetryWorkflow(plain.parse()?),
             "decide_workflow" => Self::DecideWorkflow(plain.parse()?),
+            "list_schedules" => Self::ListSchedules(plain.parse()?),
+            "schedule" => Self::Schedule(plain.parse()?),
+            "list_worktrees" => Self::ListWorktrees(plain.parse()?),
+            "reclaim_worktrees" => Self::ReclaimWorktrees(plain.parse()?),
+            "list_pools" => Self::ListPools(plain.parse()?),
             "pool" => Self::Pool(plain.parse()?),
             "list_sessions" => Self::ListSessions(plain.parse()?),
             "health_check" => Self::HealthCheck(plain.parse()?),
@@ -77,14 +91,21 @@ impl Desk {
         let world = &*self.world;
         match request {
             Request::ListRepos(request) => request.run(world),
+            Request::RepoStatus(request) => request.run(world),
             Request::ListRoles(request) => request.run(world),
             Request::Sweep(request) => request.run(world),
+            Request::RunPlan(request) => request.run(world),
             Request::ListWorkflows(request) => request.run(world),
             Request::GetWorkflow(request) => request.run(world),
             Request::WorkflowLogs(request) => request.run(world),
             Request::CancelWorkflow(request) => request.run(world),
             Request::RetryWorkflow(request) => request.run(world),
             Request::DecideWorkflow(request) => request.run(world),
+            Request::ListSchedules(request) => request.run(world),
+            Request::Schedule(request) => request.run(world),
+            Request::ListWorktrees(request) => request.run(world),
+            Request::ReclaimWorktrees(request) => request.run(world),
+            Request::ListPools(request) => request.run(world),
             Request::Pool(request) => request.run(world),
             Request::ListSessions(request) => request.run(world),
             Request::HealthCheck(_) => serde_json::to_value(repos::health(world))

@@ -11,12 +11,14 @@ mod log;
 mod mcp;
 mod page;
 mod pools;
+mod rest;
 mod schedules;
 mod server;
 mod settings;
 mod shell;
 mod sweeps;
 mod who;
+mod works;
 mod world;
 
 use std::process::ExitCode;

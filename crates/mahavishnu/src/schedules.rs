@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use oneiric::clock::Timestamp;
 use oneiric::fault::{Fault, Result};
-use orchestrator::schedules::{Schedule, Schedules};
+use oneiric::zone::Zone;
+use orchestrator::schedules::{Misfire, NewSchedule, Schedule, Schedules};
 use orchestrator::workflows::file::PlanFile;
 use orchestrator::workflows::plan::Plan;
 use serde::{Deserialize, Serialize};
@@ -49,6 +51,40 @@ impl Recurring {
 /// The schedules of this home.
 pub(crate) fn schedules(world: &World) -> Schedules {
     Schedules::at(world.workflows().path())
+}
+
+/// A schedule that somebody wants.
+pub(crate) struct Wanted {
+    pub(crate) name: String,
+    pub(crate) cron: String,
+    /// `local` for that of this machine.
+    pub(crate) zone: String,
+    pub(crate) misfire: Misfire,
+    pub(crate) work: Recurring,
+}
+
+/// Adds a schedule. What cannot run today is refused today.
+///
+/// # Errors
+/// As those of sweeps and plans, and of [`Schedules::add`].
+pub(crate) fn add(world: &World, wanted: Wanted, asked_by: String) -> Result<Schedule> {
+    let Wanted { name, cron, zone, misfire, work } = wanted;
+    if work.sweep.as_ref().is_some_and(|sweep| sweep.key.is_some()) {
+        return Err(Fault::user("a schedule gives its runs keys of its own").hint("leave the key away"));
+    }
+    let (first, title) = work.plan(world)?;
+    drive::refuse_secrets(world, &first)?;
+    let zone = match zone.as_str() {
+        "local" => Zone::local_name(world.surroundings.vars.get("TZ").map(String::as_str)),
+        _ => zone,
+    };
+    let work = serde_json::to_value(&work).map_err(|error| Fault::internal(error.to_string()))?;
+    schedules(world).add(&NewSchedule { name, cron, zone, misfire, work, title, asked_by }, world.clock.now())
+}
+
+/// A moment as the schedule's zone shows it.
+pub(crate) fn local(at: Timestamp, schedule: &Schedule) -> String {
+    Zone::parse(&schedule.zone).map_or_else(|_| at.to_string(), |zone| zone.shown(at))
 }
 
 /// What a server does with a schedule that is due.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use oneiric::audit::AuditLog;
 use oneiric::fault::Result;
+use oneiric::secret::Secret;
 use oneiric_server::health::HealthSource;
 use oneiric_server::http::Auth;
 use oneiric_server::lifecycle::Lifecycle;
@@ -21,7 +22,7 @@ use orchestrator::schedules::{Clockwork, Schedule};
 use self::figures::Figures;
 use crate::desk::Desk;
 use crate::drive::{self, PRODUCT};
-use crate::mcp::Tools;
+use crate::mcp::{CARD, Tools};
 use crate::world::World;
 
 /// How long steps may still run when the server ends. What is cut off is unknown to the next one.
@@ -78,6 +79,7 @@ pub(crate) fn run(world: Arc<World>, wishes: Wishes) -> Result<()> {
         desk: Arc::new(Desk::new(Arc::clone(&world))),
         world,
         profile,
+        secret,
         engine: Mutex::default(),
         clockwork: Mutex::default(),
     };
@@ -88,17 +90,24 @@ struct Server {
     world: Arc<World>,
     desk: Arc<Desk>,
     profile: Profile,
+    /// Signs tokens, when callers need one.
+    secret: Option<Secret>,
     engine: Mutex<Option<Engine>>,
     clockwork: Mutex<Option<Clockwork>>,
 }
 
 impl Program for Server {
     fn handler(&self) -> Handler {
-        Tools::handler(Arc::clone(&self.desk), self.profile)
+        let handler = Tools::handler(Arc::clone(&self.desk), self.profile);
+        match &self.secret {
+            Some(secret) => handler.sealing_with(secret),
+            None => handler,
+        }
     }
 
-    fn api(&self, _: &Auth) -> Option<Api> {
-        None
+    fn api(&self, auth: &Auth) -> Option<Api> {
+        let tools = Arc::new(Tools::new(Arc::clone(&self.desk), self.profile));
+        Some(Api::new(CARD, tools, crate::rest::ROUTES, auth.clone(), Arc::clone(&self.world.clock)))
     }
 
     fn health(&self) -> Arc<dyn HealthSource> {

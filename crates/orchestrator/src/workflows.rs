@@ -276,6 +276,23 @@ impl Workflows {
         Ok(found.unwrap_or_default())
     }
 
+    /// When something happened to a workflow last.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn changed_at(&self, workflow: &Workflow) -> Result<Timestamp> {
+        let found = self.read(|sql| {
+            sql.query_row(
+                "SELECT at FROM facts WHERE workflow = ?1 ORDER BY n DESC LIMIT 1",
+                [workflow.number],
+                |row| time(row, 0),
+            )
+            .optional()
+        })?;
+        let last = found.flatten().flatten();
+        Ok(last.or(workflow.ended_at).or(workflow.started_at).unwrap_or(workflow.created_at))
+    }
+
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<Option<T>> {
         let Some(connection) = schema::open_existing(&self.path)? else { return Ok(None) };
         work(&connection).map(Some).map_err(|error| schema::fault(&self.path, "read", &error))

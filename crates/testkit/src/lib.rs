@@ -16,6 +16,7 @@ pub mod git;
 pub mod home;
 pub mod http;
 pub mod hub;
+pub mod mahavishnu;
 pub mod mcp;
 pub mod model;
 pub mod network;
@@ -30,6 +31,7 @@ pub mod wait;
 
 pub use chance::Chance;
 pub use home::TestHome;
+pub use mahavishnu::Orchestrator;
 pub use program::{Finished, Program};
 pub use running::Running;
 pub use server::Server;

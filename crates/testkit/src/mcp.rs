@@ -36,12 +36,16 @@ impl Revision {
 
 /// A request. Over HTTP, clients of revision 2026-07-28 get sessions by their names, so this one says none.
 #[must_use]
-pub fn request(revision: Revision, id: u64, method: &str, mut params: Value) -> Value {
+pub fn request(revision: Revision, id: u64, method: &str, params: Value) -> Value {
+    request_as(revision, json!({}), id, method, params)
+}
+
+/// A request of a client with these capabilities, which it says with each request since revision 2026-07-28.
+#[must_use]
+pub fn request_as(revision: Revision, capabilities: Value, id: u64, method: &str, mut params: Value) -> Value {
     if revision == Revision::V2026_07_28 {
-        params["_meta"] = json!({
-            "io.modelcontextprotocol/protocolVersion": revision.text(),
-            "io.modelcontextprotocol/clientCapabilities": {},
-        });
+        params["_meta"]["io.modelcontextprotocol/protocolVersion"] = revision.text().into();
+        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = capabilities;
     }
     json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
 }
@@ -77,8 +81,10 @@ pub fn headers(revision: Revision, message: &Value) -> Vec<(String, String)> {
     if revision == Revision::V2026_07_28 {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         headers.push(("Mcp-Method".into(), text(&message["method"])));
-        if message["method"] == "tools/call" {
-            headers.push(("Mcp-Name".into(), text(&message["params"]["name"])));
+        for name in ["name", "taskId"] {
+            if message["params"][name].is_string() {
+                headers.push(("Mcp-Name".into(), text(&message["params"][name])));
+            }
         }
     }
     headers

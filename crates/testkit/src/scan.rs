@@ -1,4 +1,4 @@
-//! Looking through every byte below a folder.
+//! Looking through every byte below a folder, and through the processes of this machine.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -23,6 +23,15 @@ pub fn tree(root: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// Whether a process has this text in its arguments.
+#[must_use]
+pub fn runs(text: &str) -> bool {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
+        .any(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(text))
 }
 
 /// Files below `root` that hold `needle`, each with what stands around it; a name that holds it counts too.

@@ -4,28 +4,31 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::{cell, code};
+use super::{SERVERS, cell, code};
 use crate::Result;
 use crate::json::{items, text};
 use crate::program::{Built, Sandbox, Server};
 
 /// The page.
 pub(crate) fn page(built: &Built, sandbox: &Sandbox) -> Result<String> {
-    let server = Server::start(built, sandbox)?;
-    let answer = server.connect()?.get("/api/v1/openapi.json")?;
-    server.stop()?;
-    if answer.status != 200 {
-        return Err(format!("/api/v1/openapi.json answers {}", answer.status).into());
+    let mut page = String::from(
+        "# HTTP API\n\nRoutes below `/api/v1`. `GET /api/v1/openapi.json` describes them in full (OpenAPI 3.1); \
+         [http-api.md](../http-api.md) shows how they are used.\n",
+    );
+    for (program, words) in SERVERS {
+        let server = Server::start_program(built, sandbox, program, words, &[])?;
+        let answer = server.connect()?.get("/api/v1/openapi.json")?;
+        server.stop()?;
+        if answer.status != 200 {
+            return Err(format!("/api/v1/openapi.json of {program} answers {}", answer.status).into());
+        }
+        routes(program, &serde_json::from_str(&answer.body)?, &mut page)?;
     }
-    routes(&serde_json::from_str(&answer.body)?)
+    Ok(page)
 }
 
-fn routes(document: &Value) -> Result<String> {
-    let mut page = String::from(
-        "# HTTP API\n\nRoutes of `session-buddy` below `/api/v1`. `GET /api/v1/openapi.json` describes them in full (OpenAPI 3.1); \
-         [http-api.md](../http-api.md) shows how they are used.\n\n\
-         | Route | What | Scope | Parameters |\n|---|---|---|---|\n",
-    );
+fn routes(program: &str, document: &Value, page: &mut String) -> Result {
+    writeln!(page, "\n## {program}\n\n| Route | What | Scope | Parameters |\n|---|---|---|---|")?;
     for (path, methods) in document["paths"].as_object().into_iter().flatten() {
         for (method, operation) in methods.as_object().into_iter().flatten() {
             let route = code(&format!("{} {path}", method.to_uppercase()));
@@ -33,7 +36,7 @@ fn routes(document: &Value) -> Result<String> {
             writeln!(page, "| {route} | {what} | {} | {} |", text(&operation["x-scope"]), parameters(operation))?;
         }
     }
-    Ok(page)
+    Ok(())
 }
 
 /// Names of query parameters and of the body's members, those that are needed in bold.

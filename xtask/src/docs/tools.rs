@@ -7,29 +7,35 @@ use std::process::{ChildStdin, ChildStdout, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{cell, code};
+use super::{SERVERS, cell, code};
 use crate::Result;
 use crate::json::{items, shown, text};
 use crate::program::{Built, Sandbox};
 
 /// The page.
 pub(crate) fn page(built: &Built, sandbox: &Sandbox) -> Result<String> {
-    let tools = list(built, sandbox)?;
     let mut page = String::from(
-        "# MCP tools\n\nTools of `session-buddy`, over HTTP (`/mcp`) and standard input, in revisions 2025-11-25 and 2026-07-28.\n",
+        "# MCP tools\n\nTools of both programs, over HTTP (`/mcp`) and standard input, in revisions 2025-11-25 and 2026-07-28. \
+         Clients see those of `mcp.tool_profile` in the list; all can be called.\n",
     );
-    for tool in items(&tools["tools"]) {
-        describe(tool, &mut page)?;
+    for (program, words) in SERVERS {
+        writeln!(page, "\n## {program}")?;
+        for tool in items(&list(built, sandbox, program, words)?["tools"]) {
+            describe(tool, &mut page)?;
+        }
     }
     Ok(page)
 }
 
 /// Starts a server on standard input and asks for its tools.
-fn list(built: &Built, sandbox: &Sandbox) -> Result<Value> {
+fn list(built: &Built, sandbox: &Sandbox, program: &str, words: &[&str]) -> Result<Value> {
     let log = sandbox.root().join("tools.err");
-    let mut command = sandbox.command(built, "session-buddy");
+    let mut command = sandbox.command(built, program);
+    let all = format!("{}_MCP__TOOL_PROFILE", program.replace('-', "_").to_uppercase());
     command
-        .args(["start", "--mode=standard", "--transport", "stdio"])
+        .args(words)
+        .args(["--transport", "stdio"])
+        .env(all, "full")
         .stdin(Stdio::piped())
         .stderr(File::create(&log)?);
     let mut child = command.spawn()?;
@@ -72,7 +78,7 @@ fn answer(output: &mut BufReader<ChildStdout>, id: u64) -> Result<Value> {
 }
 
 fn describe(tool: &Value, page: &mut String) -> Result {
-    writeln!(page, "\n## {}\n\n{}\n", text(&tool["name"]), text(&tool["description"]))?;
+    writeln!(page, "\n### {}\n\n{}\n", text(&tool["name"]), text(&tool["description"]))?;
     let hints = &tool["annotations"];
     let known = [
         ("readOnlyHint", "reads only"),

@@ -9,6 +9,8 @@ use oneiric_shell::output::Output;
 use oneiric_shell::table::Table;
 use orchestrator::repos::{Manifest, Repository};
 
+pub(crate) use self::status::asking;
+
 use super::format::Format;
 use super::{Caller, Token};
 use crate::world::World;

@@ -36,6 +36,17 @@ enum Action {
     Cancel,
 }
 
+/// Arguments of `list_pools`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListPools {}
+
+impl ListPools {
+    pub(crate) fn run(self, world: &World) -> Result<Value, ToolError> {
+        PoolCall { action: Action::List, rest: Map::new() }.run(world)
+    }
+}
+
 /// Answer of `pool`
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PoolAnswer {

@@ -1,12 +1,13 @@
 //! Tools about workflows.
 
-use std::time::Duration;
+use std::path::PathBuf;
 
 use oneiric::fault::Fault;
 use oneiric_server::mcp::ToolError;
 use orchestrator::engine::output_path;
 use orchestrator::run::read_output;
 use orchestrator::workflows::fact::{Decision, StepState};
+use orchestrator::workflows::file::PlanFile;
 use orchestrator::workflows::{NewWorkflow, Request, Which, Workflow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,26 +23,89 @@ use crate::world::World;
 const MAX_ROWS: u32 = 1_000;
 /// Most bytes of printed text in an answer.
 const MAX_TEXT: usize = 64 * 1024;
-/// Longest wait for an end, in seconds.
-const MAX_WAIT: f64 = 50.0;
-/// Time between two looks.
-const LOOK: Duration = Duration::from_millis(20);
+/// Most bytes of a plan.
+const MAX_PLAN: usize = 1024 * 1024;
 
-/// Answer of `sweep`.
+/// Answer of tools that begin, steer or end a workflow.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Begun {
+pub(crate) struct Course {
     pub(crate) workflow_id: String,
+    pub(crate) status: String,
+    pub(crate) steps: u32,
+    pub(crate) completed: u32,
+    pub(crate) failed: u32,
+    pub(crate) waiting_for_someone: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
     /// Whether the key was known
-    pub(crate) existing: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) existing: Option<bool>,
+}
+
+impl Course {
+    /// How a workflow stands.
+    pub(crate) fn of(workflow: &Workflow) -> Self {
+        Self {
+            workflow_id: workflow.id.clone(),
+            status: workflow.status.to_string(),
+            steps: workflow.steps,
+            completed: workflow.completed,
+            failed: workflow.failed,
+            waiting_for_someone: workflow.waiting_for_someone,
+            error: workflow.error.clone(),
+            existing: None,
+        }
+    }
+}
+
+fn told(course: &Course) -> Result<Value, ToolError> {
+    serde_json::to_value(course).map_err(|error| Fault::internal(error.to_string()).into())
+}
+
+fn begun(world: &World, new: &NewWorkflow, title: &str) -> Result<Value, ToolError> {
+    let submitted = drive::submit_as(world, new, title)?;
+    let course = Course::of(&world.workflows().get(&submitted.id)?);
+    told(&Course { existing: Some(submitted.existing), ..course })
 }
 
 impl SweepRequest {
     pub(crate) fn run(self, world: &World) -> Result<Value, ToolError> {
         let plan = self.plan(world)?;
         let asked_by = who::username(&world.surroundings);
-        let new = NewWorkflow { plan, key: self.key, asked_by, schedule: None };
-        let submitted = drive::submit(world, &new)?;
-        Ok(json!({ "workflow_id": submitted.id, "existing": submitted.existing }))
+        let title = plan.title();
+        begun(world, &NewWorkflow { plan, key: self.key, asked_by, schedule: None }, &title)
+    }
+}
+
+/// Arguments of `run_plan`: one of file and plan.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunPlan {
+    /// Path of a plan (YAML) on the server's machine
+    #[serde(default)]
+    file: Option<PathBuf>,
+    /// Or its text: name, repos {tag, role, names}, tasks [{name, run | approve, after, once, retries, timeout}]
+    #[serde(default)]
+    plan: Option<String>,
+    /// Asking twice with one key makes one workflow
+    #[serde(default)]
+    key: Option<String>,
+}
+
+impl RunPlan {
+    pub(crate) fn run(self, world: &World) -> Result<Value, ToolError> {
+        let cwd = &world.surroundings.cwd;
+        let file = match (&self.file, &self.plan) {
+            (Some(file), None) => PlanFile::read(&cwd.join(file))?,
+            (None, Some(text)) if text.len() > MAX_PLAN => {
+                return Err(Fault::user(format!("the plan has more than {MAX_PLAN} bytes")).into());
+            }
+            (None, Some(text)) => PlanFile::parse(text, &cwd.join("plan"))?,
+            _ => return Err(Fault::user("a plan comes by 'file' or by 'plan'").hint("give one of them").into()),
+        };
+        let plan = file.plan(&world.manifest()?)?;
+        let asked_by = who::username(&world.surroundings);
+        begun(world, &NewWorkflow { plan, key: self.key, asked_by, schedule: None }, &file.title())
     }
 }
 
@@ -90,9 +154,6 @@ impl ListWorkflows {
 pub(crate) struct GetWorkflow {
     /// Id or unambiguous prefix
     workflow_id: String,
-    /// Seconds to wait for its end, at most 50
-    #[serde(default)]
-    wait: Option<f64>,
 }
 
 /// Answer of `get_workflow`.
@@ -106,11 +167,7 @@ pub(crate) struct WorkflowShape {
 
 impl GetWorkflow {
     pub(crate) fn run(self, world: &World) -> Result<Value, ToolError> {
-        let wait = self.wait.unwrap_or(0.0);
-        if !wait.is_finite() || !(0.0..=MAX_WAIT).contains(&wait) {
-            return Err(ToolError::new("invalid_arguments", format!("wait is 0 to {MAX_WAIT}")).with("field", "wait"));
-        }
-        let workflow = until(world, &self.workflow_id, wait, |workflow| workflow.status.is_final() || workflow.stuck)?;
+        let workflow = world.workflows().get(&self.workflow_id)?;
         shape(world, &workflow)
     }
 }
@@ -177,19 +234,12 @@ pub(crate) struct CancelWorkflow {
     workflow_id: String,
 }
 
-/// Answer of tools that steer a workflow.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Told {
-    pub(crate) workflow_id: String,
-    pub(crate) status: String,
-}
-
 impl CancelWorkflow {
     pub(crate) fn run(self, world: &World) -> Result<Value, ToolError> {
         let workflow = world.workflows().get(&self.workflow_id)?;
         let by = who::username(&world.surroundings);
         world.workflows().ask(&workflow, &Request::Cancel { by }, world.clock.now())?;
-        told(&until(world, &workflow.id, MAX_WAIT, |workflow| workflow.status.is_final())?)
+        told(&Course::of(&workflow))
     }
 }
 
@@ -205,7 +255,7 @@ impl RetryWorkflow {
     pub(crate) fn run(self, world: &World) -> Result<Value, ToolError> {
         let workflow = world.workflows().get(&self.workflow_id)?;
         world.workflows().retry(&workflow, world.clock.now())?;
-        told(&world.workflows().get(&workflow.id)?)
+        told(&Course::of(&world.workflows().get(&workflow.id)?))
     }
 }
 
@@ -246,12 +296,8 @@ impl DecideWorkflow {
         };
         let number = world.workflows().ask(&workflow, &request, world.clock.now())?;
         drive::await_answer(world, number)?;
-        told(&world.workflows().get(&workflow.id)?)
+        told(&Course::of(&world.workflows().get(&workflow.id)?))
     }
-}
-
-fn told(workflow: &Workflow) -> Result<Value, ToolError> {
-    Ok(json!({ "workflow_id": workflow.id, "status": workflow.status }))
 }
 
 fn shape(world: &World, workflow: &Workflow) -> Result<Value, ToolError> {
@@ -264,16 +310,4 @@ fn shape(world: &World, workflow: &Workflow) -> Result<Value, ToolError> {
     value["waits_for_you"] = steps.iter().filter(waiting).map(|row| row["step"].clone()).collect::<Vec<_>>().into();
     value["steps"] = steps.into();
     Ok(value)
-}
-
-/// The workflow once `is`, or after so many seconds.
-fn until(world: &World, id: &str, seconds: f64, is: impl Fn(&Workflow) -> bool) -> Result<Workflow, ToolError> {
-    let limit = world.clock.monotonic() + Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    loop {
-        let workflow = world.workflows().get(id)?;
-        if is(&workflow) || world.clock.monotonic() >= limit {
-            return Ok(workflow);
-        }
-        std::thread::sleep(LOOK);
-    }
 }

@@ -66,6 +66,19 @@ pub struct RepoStatus {
     pub note: Option<String>,
 }
 
+impl RepoStatus {
+    /// Whether there is nothing to do about it: no changes, in step with what it follows, nothing under way or wrong.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.standing == Standing::Clean
+            && self.ahead.unwrap_or(0) == 0
+            && self.behind.unwrap_or(0) == 0
+            && self.stashes == 0
+            && self.under_way.is_none()
+            && self.note.is_none()
+    }
+}
+
 /// A commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Commit {

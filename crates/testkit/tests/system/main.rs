@@ -34,6 +34,8 @@ mod shell_input;
 mod start_and_stop;
 mod stdio;
 mod sweeps;
+mod tasks;
+mod tasks_legacy;
 mod transfer;
 mod visitors;
 mod without_server;

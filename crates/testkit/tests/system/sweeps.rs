@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 use testkit::disk::{SmallDisk, inside_mount_namespace};
+use testkit::scan::runs;
 use testkit::{Chance, Running, TestHome, eventually, soon};
 
 /// Longest time of one command here.
@@ -41,14 +42,6 @@ fn detached(home: &TestHome, args: &[&str]) -> String {
     let done = home.mahavishnu(words.copied()).run();
     done.expect_success();
     done.json()["workflow_id"].as_str().unwrap().to_owned()
-}
-
-/// Whether a process has this text in its arguments.
-fn runs(text: &str) -> bool {
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    entries
-        .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
-        .any(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(text))
 }
 
 fn lines(path: &Path) -> Vec<String> {

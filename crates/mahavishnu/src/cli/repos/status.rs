@@ -38,11 +38,7 @@ impl Status {
     pub(super) fn run(&self, world: &World, output: &Output) -> Result<i32> {
         let manifest = world.manifest()?;
         let repos = manifest.select(self.tag.as_deref(), self.role.as_deref())?;
-        let asking = Asking {
-            limit: self.timeout,
-            fetch: self.fetch.then(|| self.timeout.saturating_mul(6)),
-            parallel: std::thread::available_parallelism().map_or(2, usize::from) * if self.fetch { 8 } else { 2 },
-        };
+        let asking = asking(self.timeout, self.fetch);
         let shown = std::io::stderr().is_terminal();
         let begun = world.clock.monotonic();
         let tell = |done: usize| {
@@ -57,7 +53,7 @@ impl Status {
         let wrong = found.iter().any(|repo| !matches!(repo.standing, Standing::Clean | Standing::Changed));
         let asked = found.len();
         if self.changed {
-            found.retain(|repo| !is_quiet(repo));
+            found.retain(|repo| !repo.is_quiet());
         }
         let none = match asked {
             0 => orchestrator::repos::Manifest::how_to_begin(&world.places()),
@@ -68,13 +64,13 @@ impl Status {
     }
 }
 
-fn is_quiet(repo: &RepoStatus) -> bool {
-    repo.standing == Standing::Clean
-        && repo.ahead.unwrap_or(0) == 0
-        && repo.behind.unwrap_or(0) == 0
-        && repo.stashes == 0
-        && repo.under_way.is_none()
-        && repo.note.is_none()
+/// How many repositories are asked at once, and for how long each: asking a remote is mostly waiting.
+pub(crate) fn asking(limit: Duration, fetch: bool) -> Asking {
+    Asking {
+        limit,
+        fetch: fetch.then(|| limit.saturating_mul(6)),
+        parallel: std::thread::available_parallelism().map_or(2, usize::from) * if fetch { 8 } else { 2 },
+    }
 }
 
 fn table(found: &[RepoStatus], now: Timestamp) -> Table {

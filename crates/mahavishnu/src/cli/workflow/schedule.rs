@@ -3,18 +3,16 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use oneiric::clock::Timestamp;
 use oneiric::fault::{Fault, Result};
-use oneiric::zone::Zone;
 use oneiric_shell::output::Output;
 use oneiric_shell::table::Table;
-use orchestrator::schedules::{LATE, Misfire, NewSchedule, Schedule};
+use orchestrator::schedules::{LATE, Misfire, Schedule};
 use serde_json::json;
 
 use super::super::format::Format;
 use super::super::sweep::Sweep;
 use crate::drive;
-use crate::schedules::{Recurring, schedules};
+use crate::schedules::{self, Recurring, Wanted, local, schedules};
 use crate::who;
 use crate::world::World;
 
@@ -116,25 +114,9 @@ impl ScheduleAction {
                     MisfireName::Latest => Misfire::Latest,
                     MisfireName::All => Misfire::All,
                 };
-                let recurring = recurring(world, plan.as_deref(), sweep)?;
-                // What cannot run today is refused today.
-                let (first, title) = recurring.plan(world)?;
-                drive::refuse_secrets(world, &first)?;
-                let zone = match tz.as_str() {
-                    "local" => Zone::local_name(world.surroundings.vars.get("TZ").map(String::as_str)),
-                    other => other.to_owned(),
-                };
-                let work = serde_json::to_value(&recurring).map_err(|error| Fault::internal(error.to_string()))?;
-                let new = NewSchedule {
-                    name: name.clone(),
-                    cron: cron.clone(),
-                    zone,
-                    misfire,
-                    work,
-                    title,
-                    asked_by: who::username(&world.surroundings),
-                };
-                let schedule = table.add(&new, now)?;
+                let work = recurring(world, plan.as_deref(), sweep)?;
+                let wanted = Wanted { name: name.clone(), cron: cron.clone(), zone: tz.clone(), misfire, work };
+                let schedule = schedules::add(world, wanted, who::username(&world.surroundings))?;
                 let next = schedule.next.map(|next| local(next, &schedule)).unwrap_or_default();
                 output.line(&format!("Schedule {name} is next due {next} ({}).", schedule.zone));
                 if !drive::server_runs(world) {
@@ -201,15 +183,7 @@ fn recurring(world: &World, plan: Option<&std::path::Path>, words: &[String]) ->
             .hint("write it as sweep takes it: … -- --tag rust -- cargo test")
     })?;
     let request = parsed.sweep.request()?;
-    if request.key.is_some() {
-        return Err(Fault::user("a schedule gives its runs keys of its own").hint("leave --key away"));
-    }
     Ok(Recurring { sweep: Some(request), plan: None, dir })
-}
-
-/// A moment as the schedule's zone shows it.
-fn local(at: Timestamp, schedule: &Schedule) -> String {
-    Zone::parse(&schedule.zone).map_or_else(|_| at.to_string(), |zone| zone.shown(at))
 }
 
 fn list(rows: &[Schedule]) -> Table {
