@@ -1,5 +1,6 @@
 //! A step's process: started in a group of its own, its output kept within bounds, ended for certain when it must end.
 
+mod conclusion;
 mod descendants;
 mod output;
 mod process;

@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
+use super::conclusion::{End, Why};
 use super::descendants::{MARK, end_survivors};
 use super::output::OutputKeeper;
 use super::stop::Stop;
@@ -151,13 +152,6 @@ fn held(text: &str) -> io::Result<std::fs::File> {
     Ok(file)
 }
 
-/// Why a process is being ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Why {
-    Stopped,
-    OutOfTime,
-}
-
 struct Running<'a> {
     job: &'a CommandJob,
     child: Child,
@@ -255,34 +249,14 @@ impl Running<'_> {
             end_survivors(&self.job.mark, self.job.grace, self.clock);
         }
         self.drain();
-        let (bytes, last, trouble) = self.keeper.close();
-        let (code, mut outcome, mut note) = match status {
-            Ok(status) => match (status.code(), status.signal()) {
-                (Some(0), _) => (Some(0), Outcome::Succeeded, None),
-                (Some(code), _) => {
-                    let said = last.map(|last| format!(": {last}")).unwrap_or_default();
-                    (Some(code), Outcome::Failed, Some(format!("exit code {code}{said}")))
-                }
-                (None, signal) => {
-                    let signal = signal.unwrap_or_default();
-                    (Some(128 + signal), Outcome::Failed, Some(format!("ended by signal {signal}")))
-                }
+        let end = match status {
+            Ok(status) => match status.code() {
+                Some(code) => End::Code(code),
+                None => End::Signal(status.signal().unwrap_or_default()),
             },
-            Err(error) => (None, Outcome::Crashed, Some(format!("its end cannot be learned: {}", plain(&error)))),
+            Err(error) => End::Unknown(format!("its end cannot be learned: {}", plain(&error))),
         };
-        match why {
-            Some(Why::Stopped) => (outcome, note) = (Outcome::Cancelled, Some("stopped".to_owned())),
-            Some(Why::OutOfTime) => {
-                let limit = self.job.limit.unwrap_or_default().as_secs_f64();
-                (outcome, note) = (Outcome::TimedOut, Some(format!("took longer than {limit} s")));
-            }
-            None => {}
-        }
-        let note = match (note, trouble) {
-            (Some(note), Some(trouble)) => Some(format!("{note}; {trouble}")),
-            (note, trouble) => note.or(trouble),
-        };
-        Ending { outcome, exit_code: code, note, output_bytes: bytes, result: None }
+        end.conclude(why, self.job.limit, self.keeper)
     }
 
     /// Takes what is still in the pipe, and a little longer what those say who hold it open.

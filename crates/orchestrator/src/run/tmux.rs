@@ -18,6 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
+use super::conclusion::{End, Why};
 use super::descendants::{MARK, end_survivors};
 use super::output::OutputKeeper;
 use super::process::CommandJob;
@@ -131,7 +132,7 @@ pub fn run_in_tmux(
         let _ = kill_process_group(pid, Signal::KILL);
         end_survivors(&job.mark, job.grace, clock);
     }
-    pane.conclude(why, end)
+    end.conclude(why, job.limit, pane.keeper)
 }
 
 /// The pipe is opened for reading before anyone writes to it, without waiting for that.
@@ -195,29 +196,29 @@ fn quoted(text: &str) -> String {
 
 /// How a program ended: what the shell around it noted, else what tmux says, as exit code or signal. tmux alone loses the
 /// end of a program now and then.
-fn learn(tmux: &Tmux, session: &str, status: &Path, clock: &dyn Clock) -> Result<(Option<i32>, Option<i32>), String> {
+fn learn(tmux: &Tmux, session: &str, status: &Path, clock: &dyn Clock) -> End {
     let deadline = clock.monotonic() + LEARN;
     let ask = ["display-message", "-p", "-t", session, "#{pane_dead_status}/#{pane_dead_signal}"];
     loop {
         let noted = std::fs::read_to_string(status).ok().and_then(|text| text.trim().parse::<i32>().ok());
         if let Some(noted) = noted {
-            return Ok((Some(noted), None));
+            return End::Code(noted);
         }
-        let said = tmux.tell(&ask)?;
+        let said = match tmux.tell(&ask) {
+            Ok(said) => said,
+            Err(error) => return End::Unknown(format!("its end cannot be learned: {error}")),
+        };
         let mut parts = said.split('/');
         let mut number = || parts.next().and_then(|part| part.parse::<i32>().ok());
         let (status, signal) = (number(), number());
-        if status.is_some() || signal.is_some() || clock.monotonic() >= deadline {
-            return Ok((status, signal));
+        match (status, signal) {
+            (_, Some(signal)) if signal > 0 => return End::Signal(signal),
+            (Some(code), _) => return End::Code(code),
+            _ if clock.monotonic() >= deadline => return End::Unknown("tmux does not tell how it ended".to_owned()),
+            _ => {}
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Why {
-    Stopped,
-    OutOfTime,
 }
 
 struct Pane<'a> {
@@ -327,34 +328,5 @@ impl Pane<'_> {
                 break;
             }
         }
-    }
-
-    fn conclude(self, why: Option<Why>, end: Result<(Option<i32>, Option<i32>), String>) -> Ending {
-        let (bytes, last, trouble) = self.keeper.close();
-        let (code, mut outcome, mut note) = match end {
-            Ok((_, Some(signal))) if signal > 0 => {
-                (Some(128 + signal), Outcome::Failed, Some(format!("ended by signal {signal}")))
-            }
-            Ok((Some(0), _)) => (Some(0), Outcome::Succeeded, None),
-            Ok((Some(code), _)) => {
-                let said = last.map(|last| format!(": {last}")).unwrap_or_default();
-                (Some(code), Outcome::Failed, Some(format!("exit code {code}{said}")))
-            }
-            Ok((None, _)) => (None, Outcome::Crashed, Some("tmux does not tell how it ended".to_owned())),
-            Err(error) => (None, Outcome::Crashed, Some(format!("its end cannot be learned: {error}"))),
-        };
-        match why {
-            Some(Why::Stopped) => (outcome, note) = (Outcome::Cancelled, Some("stopped".to_owned())),
-            Some(Why::OutOfTime) => {
-                let limit = self.job.limit.unwrap_or_default().as_secs_f64();
-                (outcome, note) = (Outcome::TimedOut, Some(format!("took longer than {limit} s")));
-            }
-            None => {}
-        }
-        let note = match (note, trouble) {
-            (Some(note), Some(trouble)) => Some(format!("{note}; {trouble}")),
-            (note, trouble) => note.or(trouble),
-        };
-        Ending { outcome, exit_code: code, note, output_bytes: bytes, result: None }
     }
 }
