@@ -4,6 +4,7 @@
 
 pub mod agno;
 mod form;
+pub(crate) mod hints;
 pub mod http;
 pub mod llamaindex;
 pub mod prefect;
@@ -20,6 +21,7 @@ use oneiric::secret::Secret;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub use self::hints::{Hints, Subscription};
 pub use self::registry::{Adapters, FRESH, State};
 use crate::workflows::fact::Outcome;
 
@@ -266,6 +268,11 @@ pub trait Remote: Send + Sync {
     /// # Errors
     /// [`Trouble`].
     fn read(&self, run: &str, reading: &mut Reading) -> Result<String, Trouble>;
+
+    /// Its word that runs are worth a look, when it gives any.
+    fn hints(&self) -> Option<&Hints> {
+        None
+    }
 }
 
 /// Parameters as JSON texts name them.

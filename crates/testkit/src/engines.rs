@@ -1,13 +1,17 @@
 //! An engine that work is handed to, faithful in its answers and bad in its manners: a workflow server as LlamaIndex's.
 
+pub mod prefect;
+mod request;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use self::request::read_request;
 use crate::wait::monotonic;
 
 /// How the engine behaves.
@@ -120,23 +124,10 @@ impl Drop for Engine {
 }
 
 fn answer(stream: TcpStream, state: &Mutex<State>, manners: &Manners) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
+    let request = read_request(&stream)?;
     let mut out = stream;
-    let (mut request, mut length) = (String::new(), 0);
-    reader.read_line(&mut request)?;
-    loop {
-        let mut header = String::new();
-        if reader.read_line(&mut header)? <= 2 {
-            break;
-        }
-        if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap_or(0);
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-    let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let path = request.path;
+    let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let said = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         state.asked.push(path.clone());

@@ -20,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 9] = [
 ];
 
 /// Heavy dependencies and their homes.
-const HOMES: [(&str, &[&str]); 8] = [
+const HOMES: [(&str, &[&str]); 9] = [
     ("rusqlite", &["session-store", "orchestrator"]),
     ("rmcp", &["oneiric-server", "session-buddy", "mahavishnu"]),
     ("axum", &["oneiric-server", "session-buddy", "mahavishnu"]),
@@ -29,6 +29,7 @@ const HOMES: [(&str, &[&str]); 8] = [
     ("reedline", &["oneiric-shell"]),
     ("ureq", &["oneiric-client", "orchestrator", "semantic"]),
     ("jsonwebtoken", &["oneiric"]),
+    ("tungstenite", &["orchestrator"]),
 ];
 
 /// What domains never see.

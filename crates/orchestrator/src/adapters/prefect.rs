@@ -1,4 +1,7 @@
-//! Prefect, by its REST interface: deployments are run, states are polled. A run's state is only ever what a poll gave.
+//! Prefect, by its REST interface: deployments are run, states are polled. A run's state is only ever what a poll gave; the
+//! server's events say when a poll is worth while.
+
+mod events;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +10,9 @@ use std::time::Duration;
 use oneiric::clock::Clock;
 use serde_json::{Map, Value, json};
 
+use self::events::Events;
 use super::form::segment;
+use super::hints::Hints;
 use super::http::{Answer, Credentials, Http, Payload};
 use super::{AdapterSettings, Found, Order, Reading, Remote, Seen, Target, Trouble, names, short, sign_of};
 use crate::workflows::fact::Outcome;
@@ -27,6 +32,7 @@ type Ready = HashMap<String, (bool, Duration)>;
 /// A Prefect server, or Prefect Cloud.
 pub struct Prefect {
     http: Http,
+    hints: Hints,
     ready: Mutex<Ready>,
     clock: Arc<dyn Clock>,
 }
@@ -43,7 +49,13 @@ impl Prefect {
             Some(secret) if secret.expose().contains(':') => Credentials::Basic(secret.clone()),
             Some(secret) => Credentials::Bearer(secret.clone()),
         };
-        Self { http: Http::new("Prefect", &base, credentials, LIMIT), ready: Mutex::default(), clock }
+        let events = Events { base: base.clone(), auth: settings.auth.clone(), clock: Arc::clone(&clock) };
+        Self {
+            http: Http::new("Prefect", &base, credentials, LIMIT),
+            hints: Hints::new("Prefect", Box::new(events), Arc::clone(&clock)),
+            ready: Mutex::default(),
+            clock,
+        }
     }
 
     fn post(&self, path: &str, body: &Value) -> Result<Value, Trouble> {
@@ -205,6 +217,10 @@ impl Remote for Prefect {
         reading.position = from + lines;
         reading.seen = near;
         Ok(text)
+    }
+
+    fn hints(&self) -> Option<&Hints> {
+        Some(&self.hints)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oneiric::clock::{Clock, Timestamp};
 use oneiric::fault::{Fault, Result};
-use oneiric::paths::{Home, private_file};
+use oneiric::paths::{Home, write_atomically};
 
 use super::agno::Agno;
 use super::llamaindex::LlamaIndex;
@@ -18,6 +18,11 @@ use super::{AdapterSettings, Found, Kind, Remote, Trouble};
 pub const FRESH: Duration = Duration::from_secs(5);
 /// How long beginning is tried while nobody answers.
 const BEGINNING: Duration = Duration::from_secs(30);
+
+/// Time without a question after which an engine may have been there meanwhile.
+const UNKNOWN: Duration = Duration::from_secs(3600);
+/// Longest time between two looks at a run whose engine hints at changes.
+const RARE: Duration = Duration::from_secs(30);
 
 /// Whether an engine is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +112,7 @@ impl Adapters {
                 Kind::LlamaIndex => "LlamaIndex",
             },
             poll: settings.poll,
+            rare: rare(settings),
             liveness: settings.liveness,
             doubt: settings.doubt,
             patience: settings.patience,
@@ -168,18 +174,12 @@ impl Adapters {
                 State::Active(found)
             }
             Err(trouble) => {
-                let before = std::fs::read_to_string(&path).ok();
-                let since = before.and_then(|text| Timestamp::parse(text.trim())).unwrap_or_else(|| {
-                    let now = self.clock.now();
-                    // Where it cannot be kept, it is known since now.
-                    let _ = self.home.ensure(&self.home.root().join("adapters")).and_then(|()| {
-                        let file = private_file().write(true).create(true).truncate(true).open(&path);
-                        let written =
-                            file.and_then(|mut file| std::io::Write::write_all(&mut file, now.to_string().as_bytes()));
-                        written.map_err(|error| Fault::unavailable(error.to_string()))
-                    });
-                    now
-                });
+                let now = self.clock.now();
+                let since = since(std::fs::read_to_string(&path).ok().as_deref(), now);
+                // Where it cannot be kept, it is known since now.
+                let folder = self.home.root().join("adapters");
+                let _ =
+                    self.home.ensure(&folder).map(|()| write_atomically(&path, format!("{since} {now}\n").as_bytes()));
                 State::Unreachable(trouble, since)
             }
         }
@@ -188,6 +188,23 @@ impl Adapters {
     fn away(&self, kind: Kind) -> PathBuf {
         self.home.root().join("adapters").join(format!("{kind}.away"))
     }
+}
+
+/// Since when an engine is away, by what was kept of it: since when, and when it was asked last. After a long time in which
+/// nobody asked nobody can say that it was away all along.
+fn since(kept: Option<&str>, now: Timestamp) -> Timestamp {
+    let mut times = kept.unwrap_or_default().split_whitespace().filter_map(Timestamp::parse);
+    match (times.next(), times.next()) {
+        (Some(since), Some(last)) if since <= now && now.since(last) < UNKNOWN => since,
+        _ => now,
+    }
+}
+
+/// How long a run may go without a look while its engine hints at changes: a hint may be lost, and silence is measured by
+/// looks.
+fn rare(settings: &AdapterSettings) -> Duration {
+    let silence = settings.liveness.into_iter().chain([settings.doubt]).min().unwrap_or(settings.doubt);
+    (settings.poll * 10).min(RARE).min(silence / 4).max(settings.poll)
 }
 
 impl State {
@@ -199,5 +216,24 @@ impl State {
             Self::Disabled => "disabled",
             Self::Unreachable(..) => "unreachable",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_is_away_since_it_was_first_found_so_and_only_as_far_as_that_is_known() {
+        let at = |text: &str| Timestamp::parse(text).unwrap();
+        let now = at("2026-11-28T12:00:00Z");
+        let kept = |first: &str, last: &str| since(Some(&format!("{first} {last}\n")), now);
+        assert_eq!(kept("2026-11-28T09:00:00Z", "2026-11-28T11:59:00Z"), at("2026-11-28T09:00:00Z"));
+        // Nobody asked for two hours: it may have been there.
+        assert_eq!(kept("2026-11-28T09:00:00Z", "2026-11-28T10:00:00Z"), now);
+        // This machine's clock went back.
+        assert_eq!(kept("2026-11-28T13:00:00Z", "2026-11-28T13:01:00Z"), now);
+        assert_eq!(since(None, now), now);
+        assert_eq!(since(Some("garbage"), now), now);
     }
 }

@@ -29,6 +29,8 @@ pub struct Rules {
     pub name: &'static str,
     /// Longest time between two looks.
     pub poll: Duration,
+    /// The same while the engine gives hints of changes.
+    pub rare: Duration,
     /// How long it may be silent while it says that it runs.
     pub liveness: Option<Duration>,
     /// The same, when there is reason to doubt it.
@@ -89,6 +91,12 @@ pub struct Watch {
     stopping: Option<Stopping>,
     next_at: Duration,
     pace: Duration,
+    /// Whether hints would come.
+    listening: bool,
+    /// When it was last looked at, what was seen, and how long after that a hint is heeded.
+    looked: (Duration, Option<Seen>, Duration),
+    /// Whether the next look is for a hint.
+    hinted: bool,
     /// Since when no sensible answer came, how often, and what came instead.
     bad: Option<(Duration, u32, String)>,
     sign: Option<u64>,
@@ -114,6 +122,9 @@ impl Watch {
             stopping: None,
             next_at: now,
             pace: FIRST,
+            listening: false,
+            looked: (now, None, FIRST),
+            hinted: false,
             bad: None,
             sign: None,
             alive_at: now,
@@ -208,7 +219,15 @@ impl Watch {
         self.bad = None;
         self.missing = if seen == Seen::Missing { self.missing + 1 } else { 0 };
         self.next_at = now + self.pace;
-        self.pace = (self.pace * 2).min(self.rules.poll);
+        self.pace = (self.pace * 2).min(self.longest());
+        let same = self.looked.1.as_ref() == Some(&seen);
+        // Hints that tell of no change are heeded more and more rarely, so that a flood of them costs what polling does.
+        let gap = match (same, std::mem::take(&mut self.hinted)) {
+            (false, _) => FIRST,
+            (true, true) => (self.looked.2 * 2).min(self.rules.poll),
+            (true, false) => self.looked.2,
+        };
+        self.looked = (now, Some(seen.clone()), gap);
         match seen {
             Seen::Ended { outcome, note, result } => self.conclude(outcome, note, result),
             Seen::Missing if self.missing >= MISSING => {
@@ -236,6 +255,28 @@ impl Watch {
                 self.next_at = now + FIRST;
             }
         }
+    }
+
+    /// The engine hints that something has changed. An engine that is away is not asked more often for that.
+    pub fn hinted(&mut self, now: Duration) {
+        if self.has_run && self.bad.is_none() {
+            self.next_at = self.next_at.min(now.max(self.looked.0 + self.looked.2));
+            self.hinted = true;
+            self.pace = self.pace.min(self.rules.poll);
+        }
+    }
+
+    /// Whether a hint would come if something changed now. Without, it is looked at as often as ever.
+    pub fn listening(&mut self, listening: bool, now: Duration) {
+        self.listening = listening;
+        if !listening && self.bad.is_none() {
+            self.next_at = self.next_at.min(now + self.rules.poll);
+            self.pace = self.pace.min(self.rules.poll);
+        }
+    }
+
+    const fn longest(&self) -> Duration {
+        if self.listening { self.rules.rare } else { self.rules.poll }
     }
 
     /// It has written something.

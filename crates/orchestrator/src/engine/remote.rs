@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::runner::{Job, Runner};
 use crate::adapters::watch::{Move, Watch};
-use crate::adapters::{Adapters, Order, Reading, Remote, Trouble};
+use crate::adapters::{Adapters, Order, Reading, Remote, Subscription, Trouble};
 use crate::run::{OutputKeeper, Stop};
 use crate::workflows::fact::{Ending, Outcome};
 use crate::workflows::plan::Work;
@@ -42,9 +42,14 @@ struct Errand<'a> {
     watch: Watch,
     keeper: OutputKeeper<'a>,
     reading: Reading,
-    /// When its log was last read.
+    /// When its log was last read, how long until it is read again, and the shortest and longest time between two readings.
     read_at: Option<Duration>,
     pace: Duration,
+    paces: (Duration, Duration),
+    /// Hints about it.
+    hints: Option<Subscription>,
+    /// Whether the last look was answered.
+    well: bool,
     clock: &'a dyn Clock,
 }
 
@@ -69,17 +74,24 @@ impl Runner for AdapterRunner {
         let order =
             Order { key: &key, workflow: &job.workflow, repo: &job.repo, dir: job.dir.as_deref(), target, parameters };
         let rules = Adapters::rules(settings, job.policy.limit(), job.policy.grace());
-        let errand = Errand {
+        let paces = (rules.poll, rules.rare);
+        let mut errand = Errand {
             remote: remote.as_ref(),
             order,
-            run: job.run.clone(),
+            run: None,
             watch: Watch::new(rules, job.run.is_some(), self.clock.monotonic()),
             keeper: OutputKeeper::new(job.output.clone(), &self.redactor),
             reading: Reading::default(),
             read_at: None,
-            pace: settings.poll,
+            pace: paces.0,
+            paces,
+            hints: None,
+            well: false,
             clock: self.clock.as_ref(),
         };
+        if let Some(run) = &job.run {
+            errand.name(run);
+        }
         let mut ending = errand.go(stop, bound);
         ending.note = ending.note.map(|note| self.redactor.text(&note).into_owned());
         if let Some(result) = &mut ending.result {
@@ -116,6 +128,7 @@ impl Errand<'_> {
                 }
                 Move::Look => {
                     let answer = self.with_run(|remote, run| remote.look(run));
+                    self.well = answer.is_ok();
                     self.watch.seen(answer, self.now());
                     self.read_now_and_then();
                 }
@@ -123,9 +136,7 @@ impl Errand<'_> {
                     let answer = self.with_run(|remote, run| remote.cancel(run));
                     self.watch.cancelled(answer, self.now());
                 }
-                // A raised sign would end every wait at once.
-                Move::Wait(wait) if stop.is_raised() => std::thread::sleep(wait.min(NAP)),
-                Move::Wait(wait) => drop(stop.wait(wait)),
+                Move::Wait(wait) => self.wait(wait, stop),
                 Move::End(ending) => return self.end(ending),
             }
         }
@@ -139,8 +150,34 @@ impl Errand<'_> {
     fn take(&mut self, begun: Result<String, Trouble>, bound: &dyn Fn(&str)) -> Result<(), Trouble> {
         let run = begun?;
         bound(&run);
-        self.run = Some(run);
+        self.name(&run);
         Ok(())
+    }
+
+    fn name(&mut self, run: &str) {
+        self.run = Some(run.to_owned());
+        self.hints = self.remote.hints().and_then(|hints| hints.subscribe(run));
+    }
+
+    /// Waits for the sign or a hint, at most so long.
+    fn wait(&mut self, limit: Duration, stop: &Stop) {
+        // A raised sign would end every wait at once.
+        let (sign, limit) = if stop.is_raised() { (None, limit.min(NAP)) } else { (Some(stop), limit) };
+        match (&self.hints, sign) {
+            (Some(hints), sign) => {
+                if hints.wait(sign, limit) {
+                    self.watch.hinted(self.clock.monotonic());
+                }
+                let listening = hints.is_up();
+                self.watch.listening(listening, self.clock.monotonic());
+                // Hints say nothing of its log, which others may follow.
+                if listening && self.well {
+                    self.read_now_and_then();
+                }
+            }
+            (None, Some(sign)) => drop(sign.wait(limit)),
+            (None, None) => std::thread::sleep(limit),
+        }
     }
 
     fn with_run<T>(&self, ask: impl Fn(&dyn Remote, &str) -> Result<T, Trouble>) -> Result<T, Trouble> {
@@ -154,9 +191,13 @@ impl Errand<'_> {
             return;
         }
         self.read_at = Some(now);
-        if self.read(PIECES) {
+        let (shortest, longest) = self.paces;
+        let any = self.read(PIECES);
+        if any {
             self.watch.heard(now);
         }
+        let hints = self.hints.as_ref().is_some_and(Subscription::is_up);
+        self.pace = if any || !hints { shortest } else { (self.pace * 2).min(longest) };
     }
 
     /// Reads what the run has written; gives whether there was anything. A log that cannot be read stops nothing.
@@ -221,3 +262,6 @@ impl Runner for Runners {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

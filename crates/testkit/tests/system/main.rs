@@ -19,6 +19,7 @@ mod meaning;
 mod models;
 mod operation;
 mod pools;
+mod prefect;
 mod projects;
 mod remember;
 mod repositories;

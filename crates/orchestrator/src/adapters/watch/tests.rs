@@ -146,6 +146,7 @@ fn rules(limit: Option<Duration>) -> Rules {
     Rules {
         name: "Engine",
         poll: secs(2),
+        rare: secs(20),
         liveness: Some(secs(600)),
         doubt: secs(120),
         patience: secs(300),
@@ -167,6 +168,14 @@ fn live(seed: u64) {
     let ending = loop {
         assert!(now < begun + secs(3600), "it never ends: {watch:?} {:?}", engine.truth);
         engine.live(now);
+        // Hints come as they like, true ones and others; they change nothing but when it is asked.
+        if engine.dice.hits(10) {
+            let listening = engine.dice.hits(70);
+            watch.listening(listening, now);
+        }
+        if engine.dice.hits(20) {
+            watch.hinted(now);
+        }
         let stop = stop_at.is_some_and(|at| now >= begun + at);
         asked += 1;
         match watch.next(now, stop) {
@@ -302,4 +311,80 @@ fn an_end_that_comes_while_it_is_stopped_is_told_as_it_is() {
     watch.cancelled(Err(Trouble::Refused("it has ended".into())), secs(0));
     watch.seen(Ok(Seen::Ended { outcome: Outcome::Succeeded, note: None, result: None }), secs(1));
     assert!(matches!(watch.next(secs(1), true), Move::End(Ending { outcome: Outcome::Succeeded, .. })));
+}
+
+/// Looks at a run that changes at `changes` and nowhere else, until after the last change; hints come when `hint` says so.
+/// Gives how many looks there were, and how long after each change it was known.
+fn observe(watch: &mut Watch, changes: &[u64], hint: impl Fn(&mut Watch, Duration)) -> (usize, Vec<Duration>) {
+    let (mut now, mut looks, mut known) = (Duration::ZERO, 0, Vec::new());
+    let end = secs(*changes.last().unwrap());
+    let state = |now: Duration| changes.iter().filter(|at| now >= secs(**at)).count();
+    while known.len() < changes.len() {
+        hint(watch, now);
+        match watch.next(now, false) {
+            Move::Look => {
+                looks += 1;
+                let at = state(now);
+                if at > known.len() {
+                    known.push(now - secs(changes[at - 1]));
+                }
+                watch.seen(Ok(Seen::Working { sign: at as u64, doubt: None }), now);
+            }
+            Move::Wait(wait) => now += wait.min(Duration::from_millis(50)),
+            other => panic!("{other:?}"),
+        }
+        assert!(now < end + secs(60), "{known:?}");
+    }
+    (looks, known)
+}
+
+#[test]
+fn with_hints_a_run_is_looked_at_less_often_and_its_changes_are_known_sooner() {
+    let changes = [100, 300, 500];
+    let unlimited = Rules { liveness: None, ..rules(None) };
+    let mut alone = Watch::new(unlimited.clone(), true, secs(0));
+    let (without, late) = observe(&mut alone, &changes, |_, _| {});
+    let mut hinted = Watch::new(unlimited, true, secs(0));
+    let (with, soon) = observe(&mut hinted, &changes, |watch, now| {
+        watch.listening(true, now);
+        if changes.iter().any(|at| now == secs(*at)) {
+            watch.hinted(now);
+        }
+    });
+    assert!(with * 5 < without, "{with} looks with hints, {without} without");
+    assert!(soon.iter().all(|late| *late <= FIRST), "{soon:?}");
+    assert!(late.iter().all(|late| *late <= secs(2)) && late.iter().any(|late| *late > FIRST), "{late:?}");
+}
+
+#[test]
+fn hints_that_are_lost_or_end_or_come_in_floods_cost_nothing_but_time() {
+    let changes = [100, 300, 500];
+    let unlimited = Rules { liveness: None, ..rules(None) };
+    // Promised and never given.
+    let mut silent = Watch::new(unlimited.clone(), true, secs(0));
+    let (_, known) = observe(&mut silent, &changes, |watch, now| watch.listening(true, now));
+    assert!(known.iter().all(|late| *late <= secs(20)), "{known:?}");
+    // Given up in the midst: from then on as if there had never been any.
+    let mut ended = Watch::new(unlimited.clone(), true, secs(0));
+    let (_, known) = observe(&mut ended, &changes, |watch, now| watch.listening(now < secs(299), now));
+    assert!(known[1..].iter().all(|late| *late <= secs(2)), "{known:?}");
+    // Twenty in a second.
+    let mut alone = Watch::new(unlimited.clone(), true, secs(0));
+    let (without, _) = observe(&mut alone, &changes, |_, _| {});
+    let mut flooded = Watch::new(unlimited, true, secs(0));
+    let (with, _) = observe(&mut flooded, &changes, |watch, now| {
+        watch.listening(true, now);
+        watch.hinted(now);
+    });
+    assert!(with < without + 40, "{with} looks in a flood of hints, {without} without");
+}
+
+#[test]
+fn a_hint_does_not_hurry_an_engine_that_asks_for_patience() {
+    let mut watch = Watch::new(rules(None), true, secs(0));
+    watch.seen(Err(Trouble::Busy("503".into(), Some(secs(60)))), secs(0));
+    watch.hinted(secs(1));
+    watch.listening(false, secs(1));
+    assert!(matches!(watch.next(secs(59), false), Move::Wait(_)));
+    assert_eq!(watch.next(secs(60), false), Move::Look);
 }
