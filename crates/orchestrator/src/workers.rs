@@ -1,6 +1,7 @@
 //! Workers: what a task of a pool is given to. A worker is a seat at which one task is done after the other, by the command
 //! of its [`Profile`]: a shell, a shell on a terminal, or the program of an agent.
 
+mod agents;
 mod answer;
 mod profile;
 mod seat;

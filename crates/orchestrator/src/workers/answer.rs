@@ -30,9 +30,18 @@ pub struct AnswerSpec {
     /// Path of the answer; the last one that is found counts.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub text: String,
-    /// Path of a value that is true, or a text, when it failed.
+    /// Whether the answer comes in pieces, a record each; a record of another kind ends it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pieces: bool,
+    /// Path of a value that is true, or a text, or an object with a `message`, when it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// Only records in which this path has this value say that it failed; as `when` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_when: Option<String>,
+    /// Paths of why it failed, where `failed` does not tell; the first that is found counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reason: Vec<String>,
     /// Path of the cost so far, in US dollars; the last one counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<String>,
@@ -100,6 +109,8 @@ pub struct Meter<'s> {
     tail: Vec<u8>,
     found: bool,
     text: Option<String>,
+    /// Whether the last record was a piece of the answer.
+    open_text: bool,
     failed: Option<String>,
     usd: f64,
     tokens: u64,
@@ -118,6 +129,7 @@ impl<'s> Meter<'s> {
             tail: Vec::new(),
             found: false,
             text: None,
+            open_text: false,
             failed: None,
             usd: 0.0,
             tokens: 0,
@@ -192,27 +204,49 @@ impl<'s> Meter<'s> {
             self.usd = if usd.is_finite() { usd.max(0.0) } else { 0.0 };
             self.found = true;
         }
-        let fits = spec.when.as_ref().is_none_or(|when| {
-            when.split_once('=')
-                .is_some_and(|(path, value)| at(record, path).iter().any(|is| is.as_str() == Some(value)))
-        });
-        if !fits {
+        let fits = |when: &Option<String>| {
+            when.as_ref().is_none_or(|when| {
+                when.split_once('=')
+                    .is_some_and(|(path, value)| at(record, path).iter().any(|is| is.as_str() == Some(value)))
+            })
+        };
+        if fits(if spec.failed_when.is_some() { &spec.failed_when } else { &spec.when }) {
+            self.failure(record);
+        }
+        let goes_on = std::mem::take(&mut self.open_text) && spec.pieces;
+        if !fits(&spec.when) {
             return;
         }
         if let Some(found) = at(record, &spec.text).last() {
-            self.found = true;
-            self.text = Some(found.as_str().map_or_else(|| found.to_string(), str::to_owned));
+            (self.found, self.open_text) = (true, true);
+            let found = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+            match &mut self.text {
+                // An answer that is longer than is kept is cut at its beginning.
+                Some(text) if goes_on => {
+                    text.push_str(&found);
+                    if text.len() > 4 * MAX_ANSWER {
+                        *text = end(text, MAX_ANSWER).to_owned();
+                    }
+                }
+                text => *text = Some(found),
+            }
         }
+    }
+
+    fn failure(&mut self, record: &Value) {
+        let spec = self.spec;
         for failed in spec.failed.iter().flat_map(|path| at(record, path)) {
-            self.failed = match failed {
-                Value::Bool(true) => Some("it says that it failed".to_owned()),
-                Value::String(why) if !why.is_empty() => Some(why.clone()),
-                Value::Object(fields) => Some(match fields.get("message").and_then(Value::as_str) {
-                    Some(why) => why.to_owned(),
-                    None => "it says that it failed".to_owned(),
-                }),
+            let told = match failed {
+                Value::Bool(true) => None,
+                Value::String(why) if !why.is_empty() => Some(why.as_str()),
+                Value::Object(fields) => fields.get("message").and_then(Value::as_str),
                 _ => continue,
             };
+            let why = told.or_else(|| {
+                let texts = spec.reason.iter().flat_map(|path| at(record, path)).filter_map(Value::as_str);
+                texts.into_iter().find(|text| !text.is_empty())
+            });
+            self.failed = Some(why.unwrap_or("it says that it failed").to_owned());
             self.found = true;
         }
     }
@@ -315,16 +349,16 @@ mod tests {
     fn messages_of_agents_are_read_in_whatever_pieces_they_come() {
         let claude = concat!(
             "warning: something\n",
-            r#"{"type":"assistant","message":{"id":"m1","usage":{"input_tokens":5,"output_tokens":10}}}"#,
+            r#"{"type":"assistant","message":{"id":"m1","usage":{"input_tokens":5,"cache_read_input_tokens":0,"output_tokens":10}}}"#,
             "\n",
             r#"{"type":"assistant","message":{"id":"m1","usage":{"input_tokens":5,"output_tokens":12}}}"#,
             "\n",
-            r#"{"type":"result","is_error":false,"result":"Done: ü","total_cost_usd":0.25,"usage":{"input_tokens":5,"output_tokens":15}}"#,
+            r#"{"type":"result","is_error":false,"result":"Done: ü","total_cost_usd":0.25,"usage":{"input_tokens":5,"cache_read_input_tokens":1000,"output_tokens":15}}"#,
         );
         for size in [1, 7, 64, 4096] {
             let answer = read("claude", claude.as_bytes(), size);
             assert_eq!(answer.text, "Done: ü");
-            assert_eq!((answer.spent.tokens, answer.failed), (20, None));
+            assert_eq!((answer.spent.tokens, answer.failed), (1020, None));
             assert!((answer.spent.usd - 0.25).abs() < 1e-9);
         }
         let codex = concat!(
@@ -339,13 +373,53 @@ mod tests {
         );
         let answer = read("codex", codex.as_bytes(), 9);
         assert_eq!((answer.text.as_str(), answer.spent.tokens), ("fixed", 120));
-        let gemini = "Loaded.\n{\n  \"response\": \"yes\",\n  \"stats\": {\"models\": {\"a\": {\"tokens\": {\"total\": 4}}, \"b\": {\"tokens\": {\"total\": 6}}}}\n}\n";
+        let gemini = concat!(
+            "Ripgrep is not available.\n",
+            r#"{"type":"message","role":"user","content":"tidy up"}"#,
+            "\n",
+            r#"{"type":"message","role":"assistant","content":"I look","delta":true}"#,
+            "\n",
+            r#"{"type":"tool_use","tool_name":"glob"}"#,
+            "\n",
+            r#"{"type":"message","role":"assistant","content":"All is ","delta":true}"#,
+            "\n",
+            r#"{"type":"message","role":"assistant","content":"tidy.","delta":true}"#,
+            "\n",
+            r#"{"type":"result","status":"success","stats":{"total_tokens":10}}"#,
+        );
         let answer = read("gemini", gemini.as_bytes(), 10);
+        assert_eq!((answer.text.as_str(), answer.spent.tokens, answer.failed), ("All is tidy.", 10, None));
+    }
+
+    #[test]
+    fn agents_that_fail_say_why_each_in_its_own_way() {
+        let claude = r#"{"type":"result","is_error":true,"result":"API Error: 400 no","usage":{"input_tokens":1}}"#;
+        let over = r#"{"type":"result","subtype":"error_max_budget_usd","is_error":true,"total_cost_usd":0.5}"#;
+        let codex = r#"{"type":"turn.failed","error":{"message":"refused"}}"#;
+        let gemini = r#"{"type":"result","status":"error","error":{"type":"unknown","message":"refused"}}"#;
+        let qwen = r#"{"type":"result","is_error":true,"error":{"message":"refused"}}"#;
+        let said = [("claude", claude), ("claude", over), ("codex", codex), ("gemini", gemini), ("qwen", qwen)];
+        let why = said.map(|(profile, text)| read(profile, text.as_bytes(), 64).failed.unwrap_or_default());
+        assert_eq!(why, ["API Error: 400 no", "error_max_budget_usd", "refused", "refused", "refused"]);
+        // What a tool of an agent came to grief with is no failure of the agent.
+        let tool = r#"{"type":"item.completed","item":{"type":"error","message":"x"},"error":{"message":"y"}}"#;
+        assert_eq!(read("codex", tool.as_bytes(), 64).failed, None);
+    }
+
+    #[test]
+    fn one_document_over_several_lines_is_read_with_what_was_printed_before_it() {
+        let spec = AnswerSpec {
+            json: true,
+            text: "response".into(),
+            tokens: vec!["stats.*.total".into()],
+            ..AnswerSpec::default()
+        };
+        let mut meter = Meter::new(&spec);
+        let printed =
+            "Loaded.\n{\n  \"response\": \"yes\",\n  \"stats\": {\"a\": {\"total\": 4}, \"b\": {\"total\": 6}}\n}\n";
+        printed.as_bytes().chunks(10).for_each(|piece| meter.take(piece));
+        let answer = meter.close(&Redactor::standard());
         assert_eq!((answer.text.as_str(), answer.spent.tokens), ("yes", 10));
-        let qwen = r#"[{"type":"system"},{"type":"result","is_error":true,"result":"no","usage":{"input_tokens":1,"output_tokens":2}}]"#;
-        let answer = read("qwen", qwen.as_bytes(), 10);
-        assert_eq!((answer.text.as_str(), answer.spent.tokens), ("no", 3));
-        assert!(answer.failed.is_some());
     }
 
     #[test]

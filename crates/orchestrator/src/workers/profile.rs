@@ -10,10 +10,12 @@ use oneiric::paths::Home;
 use oneiric::settings::read_trusted;
 use serde::{Deserialize, Serialize};
 
+use super::agents::agents;
 use super::answer::AnswerSpec;
 
-/// Where a prompt stands in a command line.
+/// Where a prompt stands in a command line, and where a budget does.
 const PROMPT: &str = "{prompt}";
+const USD: &str = "{usd}";
 /// Longest argument that the kernel takes.
 const MAX_ARGUMENT: usize = 128 * 1024 - 1;
 
@@ -38,6 +40,10 @@ pub struct Profile {
     pub command: Vec<String>,
     /// How the prompt reaches it.
     pub prompt: PromptBy,
+    /// Further arguments for a task that has a budget in US dollars, which stands for `{usd}`: for programs that keep to it
+    /// themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub budget: Vec<String>,
     /// Whether it runs on a terminal.
     pub terminal: bool,
     /// Variables beside the inherited ones.
@@ -57,13 +63,17 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// The command line for a prompt.
+    /// The command line for a prompt, with a budget in US dollars if there is one.
     ///
     /// # Errors
     /// When the prompt is too long for an argument or holds a NUL.
-    pub fn argv(&self, prompt: &str) -> Result<Vec<String>, String> {
+    pub fn argv(&self, prompt: &str, usd: Option<f64>) -> Result<Vec<String>, String> {
+        let mut command = self.command.clone();
+        if let Some(usd) = usd {
+            command.extend(self.budget.iter().map(|word| word.replace(USD, &usd.to_string())));
+        }
         if self.prompt == PromptBy::Stdin {
-            return Ok(self.command.clone());
+            return Ok(command);
         }
         if prompt.len() > MAX_ARGUMENT {
             return Err(format!("a prompt of {} bytes is too long for an argument", prompt.len()));
@@ -71,7 +81,7 @@ impl Profile {
         if prompt.contains('\0') {
             return Err("an argument cannot hold a NUL character".to_owned());
         }
-        let mut argv: Vec<String> = self.command.iter().map(|word| word.replace(PROMPT, prompt)).collect();
+        let mut argv: Vec<String> = command.iter().map(|word| word.replace(PROMPT, prompt)).collect();
         if !self.command.iter().any(|word| word.contains(PROMPT)) {
             argv.push(prompt.to_owned());
         }
@@ -122,65 +132,8 @@ impl Profiles {
             terminal: true,
             ..shell.clone()
         };
-        let usage = || vec!["usage.input_tokens".to_owned(), "usage.output_tokens".to_owned()];
-        let messages = AnswerSpec {
-            json: true,
-            when: Some("type=result".into()),
-            text: "result".into(),
-            failed: Some("is_error".into()),
-            cost: Some("total_cost_usd".into()),
-            tokens: usage(),
-            running_tokens: vec!["message.usage.input_tokens".into(), "message.usage.output_tokens".into()],
-            message: Some("message.id".into()),
-        };
-        let agent = |about: &str, command: &[&str], prompt: PromptBy, answer: AnswerSpec| Profile {
-            about: about.to_owned(),
-            command: command.iter().map(|word| (*word).to_owned()).collect(),
-            prompt,
-            answer,
-            timeout: Some(3600.0),
-            ..Profile::default()
-        };
-        let claude = ["claude", "-p", "--output-format", "stream-json", "--verbose"];
-        let codex = AnswerSpec {
-            json: true,
-            when: Some("item.type=agent_message".into()),
-            text: "item.text".into(),
-            tokens: usage(),
-            ..AnswerSpec::default()
-        };
-        let gemini = AnswerSpec {
-            json: true,
-            text: "response".into(),
-            failed: Some("error".into()),
-            tokens: vec!["stats.models.*.tokens.total".into()],
-            ..AnswerSpec::default()
-        };
-        let all = [
-            ("shell", shell),
-            ("terminal", terminal),
-            ("claude", agent("Claude Code, without questions", &claude, PromptBy::Stdin, messages.clone())),
-            ("codex", agent("Codex, without questions", &["codex", "exec", "--json", "-"], PromptBy::Stdin, codex)),
-            (
-                "gemini",
-                agent(
-                    "Gemini CLI, without questions",
-                    &["gemini", "--output-format", "json", "-p", PROMPT],
-                    PromptBy::Argument,
-                    gemini,
-                ),
-            ),
-            (
-                "qwen",
-                agent(
-                    "Qwen Code, without questions",
-                    &["qwen", "--output-format", "json", "-p", PROMPT],
-                    PromptBy::Argument,
-                    messages,
-                ),
-            ),
-        ];
-        Self { all: all.into_iter().map(|(name, profile)| (name.to_owned(), (profile, true))).collect() }
+        let all = [("shell", shell), ("terminal", terminal)].into_iter().chain(agents());
+        Self { all: all.map(|(name, profile)| (name.to_owned(), (profile, true))).collect() }
     }
 
     /// The file in which own profiles are written down.
@@ -209,7 +162,7 @@ impl Profiles {
             let what = error.without_snippet().to_string();
             let what = what.lines().next().unwrap_or("it is no YAML").to_owned();
             Fault::config(format!("{shown}:{line}: {what}"))
-                .hint("a profile takes about, command[], prompt, terminal, env, answer, max_usd, max_tokens, timeout")
+                .hint("a profile takes about, command[], prompt, budget[], terminal, env, answer, max_usd, max_tokens, timeout")
         })?;
         for (name, profile) in own.unwrap_or_default() {
             if profile.command.is_empty() {
@@ -248,9 +201,9 @@ mod tests {
         let mut profiles = Profiles::built_in();
         let text = "fixer:\n  command: [fixer, --ask, 'Q: {prompt}']\n  max_usd: 0.5\nclaude:\n  command: [my-claude]\n  prompt: stdin\n";
         profiles.add(text, "workers.yaml").unwrap();
-        assert_eq!(profiles.find("fixer").unwrap().argv("why?").unwrap(), ["fixer", "--ask", "Q: why?"]);
-        assert_eq!(profiles.find("claude").unwrap().argv("x").unwrap(), ["my-claude"]);
-        assert_eq!(profiles.find("shell").unwrap().argv("ls *").unwrap(), ["sh", "-c", "ls *"]);
+        assert_eq!(profiles.find("fixer").unwrap().argv("why?", None).unwrap(), ["fixer", "--ask", "Q: why?"]);
+        assert_eq!(profiles.find("claude").unwrap().argv("x", None).unwrap(), ["my-claude"]);
+        assert_eq!(profiles.find("shell").unwrap().argv("ls *", None).unwrap(), ["sh", "-c", "ls *"]);
         assert!(profiles.find("nobody").unwrap_err().advice().unwrap().contains("fixer"));
     }
 
@@ -267,9 +220,9 @@ mod tests {
     #[test]
     fn prompts_that_no_argument_can_hold_are_refused() {
         let profiles = Profiles::built_in();
-        assert!(profiles.find("shell").unwrap().argv(&"x".repeat(200_000)).is_err());
-        assert!(profiles.find("shell").unwrap().argv("a\0b").is_err());
-        assert!(profiles.find("claude").unwrap().argv(&"x".repeat(200_000)).is_ok());
+        assert!(profiles.find("shell").unwrap().argv(&"x".repeat(200_000), None).is_err());
+        assert!(profiles.find("shell").unwrap().argv("a\0b", None).is_err());
+        assert!(profiles.find("claude").unwrap().argv(&"x".repeat(200_000), None).is_ok());
     }
 
     #[test]

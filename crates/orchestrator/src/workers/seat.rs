@@ -162,7 +162,8 @@ impl Seat {
     /// Does a task to its end, until `stop` is raised, or until it has cost too much.
     #[must_use]
     pub fn perform(&self, errand: &Errand, stop: &Stop) -> Done {
-        let argv = match self.profile.argv(&errand.prompt) {
+        let usd = smaller(errand.max_usd, self.profile.max_usd);
+        let argv = match self.profile.argv(&errand.prompt, usd) {
             Ok(argv) => argv,
             Err(why) => return Done { ending: Ending::because(Outcome::Failed, why), answer: Answer::default() },
         };
@@ -188,7 +189,6 @@ impl Seat {
             }
             return conclude(ending, meter.close(redactor), None);
         }
-        let usd = smaller(errand.max_usd, self.profile.max_usd);
         let tokens = errand.max_tokens.into_iter().chain(self.profile.max_tokens).min();
         let broke = AtomicBool::new(false);
         let tap = |bytes: &[u8]| {
@@ -230,11 +230,15 @@ fn conclude(mut ending: Ending, answer: Answer, over: Option<String>) -> Done {
                 ending.note = Some(format!("its budget is used up: {over}"));
             }
         }
-        // The program broke off and said why in its own words.
-        (Outcome::Failed, _) => {
-            if let Some(why) = &answer.failed {
-                ending.note = Some(format!("{}: {why}", ending.note.as_deref().unwrap_or("failed")));
-            }
+        // The program broke off and said why in its own words, which tell more than the last line of its records.
+        (Outcome::Failed, over) => {
+            let code = ending.exit_code.map(|code| format!("exit code {code}"));
+            let said = answer.failed.as_ref().map(|why| format!("{}: {why}", code.as_deref().unwrap_or("failed")));
+            let over = over.as_ref().map(|over| format!("its budget is used up: {over}"));
+            ending.note = match (over, said) {
+                (Some(over), Some(said)) => Some(format!("{over}; {said}")),
+                (over, said) => over.or(said).or(ending.note),
+            };
         }
         _ => {}
     }
