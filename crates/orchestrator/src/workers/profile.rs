@@ -36,6 +36,12 @@ pub enum PromptBy {
 pub struct Profile {
     /// What it is for, in a sentence.
     pub about: String,
+    /// The built-in profile that it is like but for what is said here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub like: Option<String>,
+    /// Further words of that one's command line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
     /// Program first.
     pub command: Vec<String>,
     /// How the prompt reaches it.
@@ -86,6 +92,28 @@ impl Profile {
             argv.push(prompt.to_owned());
         }
         Ok(argv)
+    }
+
+    /// The base with what is said here.
+    ///
+    /// # Errors
+    /// What cannot be said here.
+    fn over(self, base: &Self) -> Result<Self, &'static str> {
+        if !self.command.is_empty() {
+            return Err("a command");
+        }
+        if self.answer != AnswerSpec::default() || self.prompt != PromptBy::default() || self.terminal {
+            return Err("a way of asking or answering");
+        }
+        let mut command = base.command.clone();
+        command.extend(self.options.iter().cloned());
+        let mut env = base.env.clone();
+        env.extend(self.env);
+        let about = if self.about.is_empty() { base.about.clone() } else { self.about };
+        let (max_usd, max_tokens) = (self.max_usd.or(base.max_usd), self.max_tokens.or(base.max_tokens));
+        let timeout = self.timeout.or(base.timeout);
+        let (like, options) = (self.like, self.options);
+        Ok(Self { about, like, options, command, env, max_usd, max_tokens, timeout, ..base.clone() })
     }
 
     /// Where its program is.
@@ -162,9 +190,16 @@ impl Profiles {
             let what = error.without_snippet().to_string();
             let what = what.lines().next().unwrap_or("it is no YAML").to_owned();
             Fault::config(format!("{shown}:{line}: {what}"))
-                .hint("a profile takes about, command[], prompt, budget[], terminal, env, answer, max_usd, max_tokens, timeout")
+                .hint("a profile takes about, like, options[], command[], prompt, budget[], terminal, env, answer, max_usd, max_tokens, timeout")
         })?;
         for (name, profile) in own.unwrap_or_default() {
+            let profile = match profile.like.clone() {
+                Some(base) => profile.over(Self::built_in().find(&base)?).map_err(|what| {
+                    Fault::config(format!("{shown}: profile {name} is like {base} and has {what} of its own"))
+                        .hint("give options: what is added to the command line")
+                })?,
+                None => profile,
+            };
             if profile.command.is_empty() {
                 return Err(Fault::config(format!("{shown}: profile {name} has no command"))
                     .hint("write 'command: [program, argument, \"{prompt}\"]'"));
@@ -205,6 +240,20 @@ mod tests {
         assert_eq!(profiles.find("claude").unwrap().argv("x", None).unwrap(), ["my-claude"]);
         assert_eq!(profiles.find("shell").unwrap().argv("ls *", None).unwrap(), ["sh", "-c", "ls *"]);
         assert!(profiles.find("nobody").unwrap_err().advice().unwrap().contains("fixer"));
+    }
+
+    #[test]
+    fn a_profile_may_be_like_a_built_in_one_with_further_options() {
+        let mut profiles = Profiles::built_in();
+        let text = "fixer:\n  like: claude\n  options: [--permission-mode, acceptEdits]\n  max_usd: 0.5\n";
+        profiles.add(text, "workers.yaml").unwrap();
+        let (fixer, claude) = (profiles.find("fixer").unwrap(), profiles.find("claude").unwrap());
+        assert!(fixer.command.starts_with(&claude.command) && fixer.command.ends_with(&["acceptEdits".to_owned()]));
+        assert_eq!((&fixer.answer, fixer.prompt, fixer.max_usd), (&claude.answer, PromptBy::Stdin, Some(0.5)));
+        assert!(fixer.argv("x", Some(0.25)).unwrap().ends_with(&["--max-budget-usd".to_owned(), "0.25".to_owned()]));
+        let twice = profiles.add("x: {like: claude, command: [y]}\n", "workers.yaml").unwrap_err();
+        assert!(twice.message().contains("is like claude and has a command of its own"), "{twice:?}");
+        assert!(profiles.add("x: {like: nobody}\n", "workers.yaml").is_err());
     }
 
     #[test]
