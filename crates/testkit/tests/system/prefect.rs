@@ -230,22 +230,34 @@ fn the_servers_clock_does_not_matter() {
 }
 
 #[test]
-fn a_pool_of_prefect_does_its_tasks_there_and_cancels_for_certain() {
+fn a_pool_of_prefect_does_its_tasks_there_and_calls_nothing_cancelled_that_has_not_stopped() {
     let server = Prefect::start();
-    let home = home(&server.url()).with_var("MAHAVISHNU_PORT", ports::free().to_string());
+    let home = home(&server.url())
+        .with_var("MAHAVISHNU_PORT", ports::free().to_string())
+        .with_var("MAHAVISHNU_ADAPTERS_CANCEL_SECONDS", "1");
     let mut serving = home.mahavishnu(["mcp", "start", "--transport", "http"]).spawn_without_input();
     soon("the server to serve", || home.mahavishnu(["pool", "list"]).run().code == Some(0));
     let spawn = ["pool", "spawn", "far", "--engine", "prefect", "--target", "greet/dep", "--max", "2"];
     home.mahavishnu(spawn).run().expect_success();
-    let task = ["pool", "execute", "far", "--detach", "--repo", "core", "--", "make all"];
-    let began = home.mahavishnu(task).run();
-    let number = began.expect_success().stdout.trim().to_owned();
-    soon("the run to begin", || server.begun() == 1);
-    soon("a look", || server.looks() >= 1);
-    home.mahavishnu(["pool", "cancel", &number]).run().expect_success();
-    let state = || home.mahavishnu(["pool", "tasks", "--format", "json"]).run().json()[0].clone();
-    let over = eventually(LIMIT, "its end", || Some(state()).filter(|task| task["state"] != "running"));
-    assert_eq!((over["state"].as_str(), server.cancels()), (Some("cancelled"), 1), "{over}");
+    // Does a task until it is at work, cancels it, and gives what became of it.
+    let cancelled = |runs: usize| {
+        let looks = server.looks();
+        let task = ["pool", "execute", "far", "--detach", "--repo", "core", "--", "make all"];
+        let began = home.mahavishnu(task).run();
+        let number = began.expect_success().stdout.trim().to_owned();
+        soon("the run to begin", || server.begun() == runs);
+        soon("a look", || server.looks() > looks);
+        home.mahavishnu(["pool", "cancel", &number]).run().expect_success();
+        let state = || home.mahavishnu(["pool", "task", &number, "--format", "json"]).run().json();
+        eventually(LIMIT, "its end", || Some(state()).filter(|task| task["ended_at"].is_string()))
+    };
+    let obedient = cancelled(1);
+    assert_eq!((obedient["state"].as_str(), server.cancels()), (Some("cancelled"), 1), "{obedient}");
+    server.becomes("RUNNING", "Running", false);
+    server.disobeys();
+    let other = cancelled(2);
+    assert_eq!((other["state"].as_str(), server.cancels()), (Some("failed"), 2), "{other}");
+    assert!(note(&other).contains("did not confirm that it has stopped"), "{other}");
     serving.signal(rustix::process::Signal::TERM);
     serving.wait(LIMIT);
 }
