@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::runner::{Job, Runner};
 use crate::adapters::watch::{Move, Watch};
-use crate::adapters::{Adapters, Order, Reading, Remote, Subscription, Trouble};
+use crate::adapters::{Adapters, Order, Reading, Remote, State, Subscription, Trouble};
 use crate::run::{OutputKeeper, Stop};
 use crate::workflows::fact::{Ending, Outcome};
 use crate::workflows::plan::Work;
@@ -21,6 +21,8 @@ const PIECES: usize = 10;
 /// How long a log is waited for after the end, which it may arrive later than; and when it may have no end.
 const LAST: Duration = Duration::from_secs(5);
 const LAST_OF_KILLED: Duration = Duration::from_secs(1);
+/// How long it is asked whether an engine is there.
+const PROBE: Duration = Duration::from_secs(2);
 /// Bytes of a result that are kept.
 const RESULT: usize = 16 * 1024;
 
@@ -101,6 +103,16 @@ impl Runner for AdapterRunner {
             }
         }
         ending
+    }
+
+    fn reaches(&self, engine: &str) -> Result<(), String> {
+        let (settings, _) = self.adapters.enabled(engine).map_err(|fault| fault.message().to_owned())?;
+        match self.adapters.states(PROBE).into_iter().find(|(kind, _)| *kind == settings.kind) {
+            Some((_, State::Unreachable(trouble, since))) => {
+                Err(format!("unreachable ({}, since {})", trouble.text(), since.local()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

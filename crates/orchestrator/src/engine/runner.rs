@@ -51,6 +51,15 @@ pub trait Runner: Send + Sync {
     /// Runs an attempt to its end, or until `stop` is raised and it has ended. `bound` is told the id that another engine
     /// gave it, and returns when that is written down.
     fn run(&self, job: &Job, stop: &Stop, bound: &dyn Fn(&str)) -> Ending;
+
+    /// Whether work can be handed to another engine now.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    fn reaches(&self, engine: &str) -> Result<(), String> {
+        let _ = engine;
+        Ok(())
+    }
 }
 
 /// Runs commands as processes of this machine.

@@ -234,9 +234,10 @@ impl Pool {
     /// How it is and how its workers are.
     pub(super) fn health(&self, inner: &Inner) -> Value {
         let mut row = self.row();
-        let available = match &self.profile {
-            Some(profile) => inner.shop.check(profile),
-            None => Ok(()),
+        let available = match (&self.profile, &inner.config.remote) {
+            (Some(profile), _) => inner.shop.check(profile),
+            (None, Some(remote)) => remote.reaches(self.spec.engine.as_deref().unwrap_or_default()),
+            (None, None) => Err("its engine's adapter is not active".to_owned()),
         };
         let state = lock(&self.state);
         let workers: Vec<Value> = state

@@ -258,6 +258,12 @@ fn a_pool_of_prefect_does_its_tasks_there_and_calls_nothing_cancelled_that_has_n
     let other = cancelled(2);
     assert_eq!((other["state"].as_str(), server.cancels()), (Some("failed"), 2), "{other}");
     assert!(note(&other).contains("did not confirm that it has stopped"), "{other}");
+    let health = || home.mahavishnu(["pool", "health", "far", "--format", "json"]).run().json()[0].clone();
+    assert_eq!(health()["healthy"], true);
+    drop(server);
+    // What was asked within five seconds is not asked again.
+    let ill = eventually(LIMIT, "it to be known", || Some(health()).filter(|pool| pool["healthy"] == false));
+    assert!(ill["trouble"].as_str().is_some_and(|why| why.starts_with("unreachable (nobody listens")), "{ill}");
     serving.signal(rustix::process::Signal::TERM);
     serving.wait(LIMIT);
 }
