@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use oneiric::clock::Timestamp;
 use oneiric::fault::{Fault, Result};
 use oneiric::zone::Zone;
-use orchestrator::schedules::{Misfire, NewSchedule, Schedule, Schedules};
+use orchestrator::schedules::{Misfire, NewSchedule, Overlap, Schedule, Schedules};
 use orchestrator::workflows::file::PlanFile;
 use orchestrator::workflows::plan::Plan;
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,8 @@ pub(crate) struct Wanted {
     /// `local` for that of this machine.
     pub(crate) zone: String,
     pub(crate) misfire: Misfire,
+    /// The usual one when nothing is said.
+    pub(crate) overlap: Option<Overlap>,
     pub(crate) work: Recurring,
 }
 
@@ -68,7 +70,8 @@ pub(crate) struct Wanted {
 /// # Errors
 /// As those of sweeps and plans, and of [`Schedules::add`].
 pub(crate) fn add(world: &World, wanted: Wanted, asked_by: String) -> Result<Schedule> {
-    let Wanted { name, cron, zone, misfire, work } = wanted;
+    let Wanted { name, cron, zone, misfire, overlap, work } = wanted;
+    let overlap = overlap.unwrap_or(Overlap::usual(misfire));
     if work.sweep.as_ref().is_some_and(|sweep| sweep.key.is_some()) {
         return Err(Fault::user("a schedule gives its runs keys of its own").hint("leave the key away"));
     }
@@ -79,7 +82,7 @@ pub(crate) fn add(world: &World, wanted: Wanted, asked_by: String) -> Result<Sch
         _ => zone,
     };
     let work = serde_json::to_value(&work).map_err(|error| Fault::internal(error.to_string()))?;
-    schedules(world).add(&NewSchedule { name, cron, zone, misfire, work, title, asked_by }, world.clock.now())
+    schedules(world).add(&NewSchedule { name, cron, zone, misfire, overlap, work, title, asked_by }, world.clock.now())
 }
 
 /// A moment as the schedule's zone shows it.

@@ -5,9 +5,11 @@
 //! so that two servers, or one that was killed half-way, never run anything twice. A schedule stays until it is removed;
 //! its workflows go as all workflows do.
 
+mod begin;
 mod clockwork;
 mod cron;
 mod due;
+mod overlap;
 
 use std::path::PathBuf;
 
@@ -15,22 +17,20 @@ use oneiric::clock::Timestamp;
 use oneiric::fault::{Fault, Result};
 use oneiric::id::EventId;
 use oneiric::zone::Zone;
-use rusqlite::{OptionalExtension, Row, TransactionBehavior, params};
+use rusqlite::{Row, TransactionBehavior, params};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::workflows::plan::Plan;
-use crate::workflows::{NewWorkflow, Workflow, Workflows, schema};
+use crate::workflows::{Which, Workflow, Workflows, schema};
 
+pub use self::begin::Look;
 pub use self::clockwork::Clockwork;
 pub use self::cron::Cron;
-pub use self::due::{Due, LATE, MAX_LATE, Misfire, due};
+pub use self::due::{Due, LATE, MAX_LATE, Misfire, SET_BACK, due};
+pub use self::overlap::{MAX_QUEUED, Overlap};
 
 /// Most schedules.
 const MAX_SCHEDULES: i64 = 10_000;
-/// Longest text that is kept about the last look.
-const MAX_NOTE: usize = 500;
-
 /// A schedule that is asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewSchedule {
@@ -42,6 +42,8 @@ pub struct NewSchedule {
     pub zone: String,
     /// What becomes of missed runs.
     pub misfire: Misfire,
+    /// What becomes of a run that is due while an earlier one has not ended.
+    pub overlap: Overlap,
     /// What runs; whoever drives it makes a plan of it each time.
     pub work: Value,
     /// The same in a few words.
@@ -61,6 +63,8 @@ pub struct Schedule {
     pub zone: String,
     /// What becomes of missed runs.
     pub misfire: Misfire,
+    /// What becomes of a run that is due while an earlier one has not ended.
+    pub overlap: Overlap,
     /// Whether it rests.
     pub paused: bool,
     /// When it is due next; nothing while it rests.
@@ -71,8 +75,14 @@ pub struct Schedule {
     pub last_due: Option<Timestamp>,
     /// The workflow of that.
     pub last_workflow: Option<String>,
-    /// How many runs were left out so far.
+    /// How many missed runs were left out so far.
     pub left_out: u64,
+    /// How many runs were skipped so far because an earlier one had not ended.
+    pub skipped: u64,
+    /// When the last one of these was due.
+    pub skipped_due: Option<Timestamp>,
+    /// The workflow that was in its way.
+    pub skipped_for: Option<String>,
     /// Why the last run could not begin.
     pub error: Option<String>,
     /// What runs, in a few words.
@@ -86,17 +96,6 @@ pub struct Schedule {
     /// Its id, for keys: a name can be given again.
     #[serde(skip)]
     id: String,
-}
-
-/// What one look did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Look {
-    /// Workflows that were asked for.
-    pub begun: Vec<String>,
-    /// How many runs were left out.
-    pub left_out: usize,
-    /// When something is due next.
-    pub next: Option<Timestamp>,
 }
 
 /// The table.
@@ -116,7 +115,7 @@ impl Schedule {
     /// When the zone is not known any more.
     pub fn preview(&self, now: Timestamp, count: usize) -> Result<Vec<Timestamp>> {
         let (cron, zone) = self.times()?;
-        Ok(cron.after(now.max(self.cursor), zone.rules()).take(count).collect())
+        Ok(cron.after(now.max(due::counted(self.cursor, now)), zone.rules()).take(count).collect())
     }
 
     /// What a look at `now` does.
@@ -151,6 +150,13 @@ impl Schedules {
             return Err(Fault::user(format!("'{}' is no name of a schedule", new.name.escape_debug()))
                 .hint("use letters, digits and - _ ."));
         }
+        if !new.overlap.goes_with(new.misfire) {
+            let (misfire, overlap) = (new.misfire.as_str(), new.overlap.as_str());
+            return Err(Fault::user(format!(
+                "missed runs '{misfire}' and overlapping runs '{overlap}' do not go together"
+            ))
+            .hint("runs that are made up for begin at the same time: let them queue, or allow them"));
+        }
         let (cron, zone) = (Cron::parse(&new.cron)?, Zone::parse(&new.zone)?);
         let next = cron.next(now, zone.rules());
         let work = serde_json::to_string(&new.work).map_err(|error| Fault::internal(error.to_string()))?;
@@ -161,8 +167,8 @@ impl Schedules {
                 return Ok((false, count));
             }
             let added = sql.execute(
-                "INSERT OR IGNORE INTO schedules (id, name, cron, zone, misfire, work, title, asked_by, created_at, cursor, next)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10)",
+                "INSERT OR IGNORE INTO schedules (id, name, cron, zone, misfire, work, title, asked_by, created_at, cursor, next, overlap)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11)",
                 params![
                     id.as_str(),
                     new.name,
@@ -173,7 +179,8 @@ impl Schedules {
                     new.title,
                     new.asked_by,
                     now.to_string(),
-                    next.map(|next| next.to_string())
+                    next.map(|next| next.to_string()),
+                    new.overlap.as_str()
                 ],
             )?;
             Ok((added == 0, count))
@@ -227,7 +234,8 @@ impl Schedules {
     /// Not found; when the database cannot be written.
     pub fn pause(&self, name: &str, paused: bool, now: Timestamp) -> Result<Schedule> {
         let schedule = self.get(name)?;
-        let cursor = schedule.cursor.max(if paused || !schedule.paused { schedule.cursor } else { now });
+        let cursor = due::counted(schedule.cursor, now);
+        let cursor = if paused || !schedule.paused { cursor } else { cursor.max(now) };
         let (cron, zone) = schedule.times()?;
         let next = if paused { None } else { cron.next(cursor, zone.rules()) };
         self.write(|sql| {
@@ -239,148 +247,23 @@ impl Schedules {
         self.get(name)
     }
 
+    /// Its runs that have not ended, oldest first: what is in the way of one that is due.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn open_runs(&self, schedule: &Schedule) -> Result<Vec<Workflow>> {
+        let mut open = Workflows::at(&self.path).list(Which::Active, usize::MAX)?;
+        open.retain(|workflow| workflow.schedule.as_ref() == Some(&schedule.name));
+        open.sort_by_key(|workflow| workflow.number);
+        Ok(open)
+    }
+
     /// Its latest workflows, newest first.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn runs(&self, schedule: &Schedule, limit: usize) -> Result<Vec<Workflow>> {
         Workflows::at(&self.path).of_schedule(&schedule.name, limit)
-    }
-
-    /// Asks for what is due. `plan` makes a schedule's work into a plan with its title; when it cannot, that is written
-    /// down and the run is left out.
-    ///
-    /// # Errors
-    /// When the database cannot be read or written; the next look then goes on.
-    pub fn look(&self, now: Timestamp, plan: &dyn Fn(&Schedule) -> Result<(Plan, String)>) -> Result<Look> {
-        let mut look = Look::default();
-        for schedule in self.select("paused = 0 AND next <= ?1", &[&now.to_string()])? {
-            self.begin(&schedule, now, plan, &mut look)?;
-        }
-        look.next = self.next()?;
-        Ok(look)
-    }
-
-    fn begin(
-        &self,
-        schedule: &Schedule,
-        now: Timestamp,
-        plan: &dyn Fn(&Schedule) -> Result<(Plan, String)>,
-        look: &mut Look,
-    ) -> Result<()> {
-        let found = match schedule.due(now) {
-            Ok(found) => found,
-            Err(fault) => return self.advance(schedule, &Due::nothing(now), None, Some(&fault.to_string())),
-        };
-        let (mut last, mut error) = (None, None);
-        for at in &found.fire {
-            match self.run(schedule, *at, now, plan) {
-                Ok((id, existing)) => {
-                    if !existing {
-                        tracing::info!(schedule = schedule.name, due = %at, workflow = id, "began by schedule");
-                        look.begun.push(id.clone());
-                    }
-                    last = Some((*at, id));
-                }
-                Err(fault) if fault.kind() == oneiric::fault::FaultKind::Unavailable => return Err(fault),
-                Err(fault) => {
-                    tracing::warn!(schedule = schedule.name, due = %at, %fault, "could not begin");
-                    error = Some(fault.to_string());
-                }
-            }
-        }
-        if found.left_out > 0 {
-            let policy = schedule.misfire.as_str();
-            tracing::warn!(schedule = schedule.name, runs = found.left_out, policy, "missed runs are left out");
-            look.left_out += found.left_out;
-        }
-        self.advance(schedule, &found, last, error.as_deref())
-    }
-
-    fn run(
-        &self,
-        schedule: &Schedule,
-        at: Timestamp,
-        now: Timestamp,
-        plan: &dyn Fn(&Schedule) -> Result<(Plan, String)>,
-    ) -> Result<(String, bool)> {
-        let workflows = Workflows::at(&self.path);
-        let key = schedule.key(at);
-        // The manifest may have changed since, so that the plan is another one: the run has begun all the same.
-        if let Some(id) = workflows.of_key(&key)? {
-            return Ok((id, true));
-        }
-        let (plan, title) = plan(schedule)?;
-        let new = NewWorkflow {
-            plan,
-            key: Some(key.clone()),
-            asked_by: schedule.asked_by.clone(),
-            schedule: Some(schedule.name.clone()),
-        };
-        match workflows.submit(&new, &title, None, now) {
-            Ok(submitted) => Ok((submitted.id, submitted.existing)),
-            Err(fault) => match workflows.of_key(&key)? {
-                Some(id) => Ok((id, true)),
-                None => Err(fault),
-            },
-        }
-    }
-
-    fn advance(
-        &self,
-        schedule: &Schedule,
-        due: &Due,
-        last: Option<(Timestamp, String)>,
-        error: Option<&str>,
-    ) -> Result<()> {
-        let (at, workflow) = last.map_or((None, None), |(at, id)| (Some(at.to_string()), Some(id)));
-        let error: Option<String> = error.map(|error| error.chars().take(MAX_NOTE).collect());
-        let left_out = i64::try_from(due.left_out).unwrap_or(i64::MAX);
-        self.write(|sql| {
-            // Only forward: another server may have been here meanwhile, or somebody paused it.
-            sql.execute(
-                "UPDATE schedules SET cursor = ?2, next = CASE WHEN paused THEN NULL ELSE ?3 END,
-                        last_due = coalesce(?4, last_due), last_workflow = coalesce(?5, last_workflow),
-                        left_out = left_out + ?6, error = CASE WHEN ?5 IS NULL AND ?7 IS NULL THEN error ELSE ?7 END
-                 WHERE id = ?1 AND cursor < ?2",
-                params![
-                    schedule.id,
-                    due.cursor.to_string(),
-                    due.next.map(|next| next.to_string()),
-                    at,
-                    workflow,
-                    left_out,
-                    error
-                ],
-            )
-        })
-        .map(drop)
-    }
-
-    /// Reckons anew when everything is due: the rules of time zones change.
-    pub(crate) fn reckon(&self) -> Result<()> {
-        for schedule in self.select("paused = 0", &[])? {
-            let Ok((cron, zone)) = schedule.times() else { continue };
-            let next = cron.next(schedule.cursor, zone.rules());
-            if next != schedule.next {
-                let next = next.map(|next| next.to_string());
-                self.write(|sql| {
-                    sql.execute(
-                        "UPDATE schedules SET next = ?3 WHERE id = ?1 AND cursor = ?2 AND paused = 0",
-                        params![schedule.id, schedule.cursor.to_string(), next],
-                    )
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn next(&self) -> Result<Option<Timestamp>> {
-        let Some(sql) = schema::open_current(&self.path)? else { return Ok(None) };
-        let next: Option<String> = sql
-            .query_row("SELECT min(next) FROM schedules WHERE paused = 0", [], |row| row.get(0))
-            .map_err(|error| schema::fault(&self.path, "read", &error))?;
-        Ok(next.and_then(|next| Timestamp::parse(&next)))
     }
 
     fn select(&self, filter: &str, values: &[&dyn rusqlite::ToSql]) -> Result<Vec<Schedule>> {
@@ -403,7 +286,7 @@ impl Schedules {
 }
 
 const COLUMNS: &str = "id, name, cron, zone, misfire, paused, next, cursor, last_due, last_workflow, left_out, error,
-    title, work, asked_by, created_at";
+    title, work, asked_by, created_at, overlap, skipped, skipped_due, skipped_for";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Schedule> {
     let time = |column: usize| -> rusqlite::Result<Option<Timestamp>> {
@@ -428,20 +311,11 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Schedule> {
         work: serde_json::from_str(&work).unwrap_or_default(),
         asked_by: row.get(14)?,
         created_at: time(15)?.unwrap_or(never),
+        overlap: Overlap::from_name(&row.get::<_, String>(16)?).unwrap_or_default(),
+        skipped: u64::try_from(row.get::<_, i64>(17)?).unwrap_or(0),
+        skipped_due: time(18)?,
+        skipped_for: row.get(19)?,
     })
-}
-
-impl Workflows {
-    /// The workflow with this idempotency key.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn of_key(&self, key: &str) -> Result<Option<String>> {
-        let Some(sql) = schema::open_existing(self.path())? else { return Ok(None) };
-        sql.query_row("SELECT id FROM workflows WHERE key = ?1", [key], |row| row.get(0))
-            .optional()
-            .map_err(|error| schema::fault(self.path(), "read", &error))
-    }
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use serde::{Deserialize, Serialize};
 
 pub use self::journal::{Number, Request};
+pub(crate) use self::submit::Begun;
 pub use self::submit::{NewWorkflow, Submitted};
 
 use self::fact::Fact;
@@ -131,6 +132,9 @@ pub struct Workflow {
     /// The schedule that it came from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
+    /// Whether it waits for earlier runs of its schedule.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub queued: bool,
     /// Whether someone wants it to stop.
     pub cancel_requested: bool,
     /// How many steps it has.
@@ -312,7 +316,7 @@ impl Workflows {
 
 const COLUMNS: &str =
     "id, task, repo, status, created_at, started_at, ended_at, progress, exit_code, error, number, engine,
-    key, asked_by, schedule, cancel, steps, running, completed, failed, waiting_for_someone, stuck";
+    key, asked_by, schedule, cancel, steps, running, completed, failed, waiting_for_someone, stuck, queued";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Workflow> {
     Ok(Workflow {
@@ -338,6 +342,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Workflow> {
         failed: row.get(19)?,
         waiting_for_someone: row.get(20)?,
         stuck: row.get(21)?,
+        queued: row.get(22)?,
     })
 }
 

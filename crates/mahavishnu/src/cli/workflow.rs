@@ -239,6 +239,7 @@ pub(crate) fn status_words(workflow: &Workflow, world: &World) -> String {
         return format!("{status} (interrupted)");
     }
     match () {
+        () if workflow.queued => format!("{status} (after the run before it)"),
         () if workflow.cancel_requested => format!("{status} (cancelling)"),
         () if workflow.stuck => format!("{status} (waits for you)"),
         () if workflow.waiting_for_someone > 0 => format!("{status} ({} for you)", workflow.waiting_for_someone),

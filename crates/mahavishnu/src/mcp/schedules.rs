@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use oneiric::fault::Fault;
 use oneiric_server::mcp::{Arguments, ToolError};
-use orchestrator::schedules::{Misfire, Schedule};
+use orchestrator::schedules::{Misfire, Overlap, Schedule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -75,6 +75,9 @@ pub(crate) struct ScheduleCall {
     /// add: which missed runs are made up for, default latest
     #[serde(default)]
     misfire: Option<Missed>,
+    /// add: what becomes of a run that is due while an earlier one has not ended, default skip
+    #[serde(default)]
+    overlap: Option<Overlapping>,
     /// add: what sweep takes, without key
     #[serde(default)]
     sweep: Option<Map<String, Value>>,
@@ -100,16 +103,26 @@ enum Missed {
     All,
 }
 
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Overlapping {
+    Skip,
+    Queue,
+    Replace,
+    Allow,
+}
+
 impl ScheduleCall {
     pub(crate) fn run(self, world: &World) -> Result<Value, ToolError> {
         let (table, now) = (schedules(world), world.clock.now());
         let asked = self.cron.is_some()
             || self.zone.is_some()
             || self.misfire.is_some()
+            || self.overlap.is_some()
             || self.sweep.is_some()
             || self.plan.is_some();
         if asked && !matches!(self.action, Action::Add) {
-            return Err(Fault::user("cron, zone, misfire, sweep and plan belong to the action add").into());
+            return Err(Fault::user("cron, zone, misfire, overlap, sweep and plan belong to the action add").into());
         }
         let schedule = match self.action {
             Action::Add => self.add(world)?,
@@ -142,6 +155,12 @@ impl ScheduleCall {
                 Some(Missed::All) => Misfire::All,
                 Some(Missed::Latest) | None => Misfire::Latest,
             },
+            overlap: self.overlap.map(|overlap| match overlap {
+                Overlapping::Skip => Overlap::Skip,
+                Overlapping::Queue => Overlap::Queue,
+                Overlapping::Replace => Overlap::Replace,
+                Overlapping::Allow => Overlap::Allow,
+            }),
             work: Recurring { sweep, plan, dir },
         };
         Ok(schedules::add(world, wanted, who::username(&world.surroundings))?)

@@ -17,7 +17,7 @@ use super::{EngineConfig, Takes};
 use crate::run::{Stop, end_survivors};
 use crate::workflows::Number;
 use crate::workflows::fact::Ending;
-use crate::workflows::journal::Journal;
+use crate::workflows::journal::{Claimed, Journal};
 use crate::workflows::machine::Machine;
 use crate::workflows::plan::StepIndex;
 
@@ -29,6 +29,8 @@ const ADOPT: Duration = Duration::from_secs(1);
 const TURN: usize = 512;
 /// Longest time that a loss of power can cost.
 const DURABLE: Duration = Duration::from_millis(250);
+/// A clock that moves so far from the time that passes was set, or the machine slept. Less is how clocks are kept right.
+const LEAP: i64 = 1_000_000;
 /// Time until a turn that could not be written is tried again.
 const AGAIN: Duration = Duration::from_millis(250);
 /// Time between two removals of what is too old.
@@ -89,11 +91,18 @@ pub(super) struct Driver {
     foreign: HashMap<PathBuf, Timestamp>,
     /// Workflows that this engine may take beside those of its configuration.
     take: BTreeSet<Number>,
+    /// Workflows that are this engine's already and not driven yet, because the turn that took them failed.
+    claimed: Vec<Claimed>,
+    /// When the last turn was, by both clocks, and how far time has leapt since the last turn that was written.
+    seen: (Timestamp, Duration),
+    leapt: i64,
     version: Option<i64>,
     adopted_at: Option<Duration>,
     pruned_at: Option<Duration>,
     durable_at: Duration,
     dirty: bool,
+    /// Whether the machines are ahead of the journal, since a turn could not be written.
+    ahead: bool,
     /// Whether machines were read anew, so that some of their steps may be at work nowhere.
     reloaded: bool,
     ending: Option<Duration>,
@@ -115,6 +124,7 @@ impl Driver {
             Takes::All | Takes::Nothing => BTreeSet::new(),
         };
         let durable_at = config.clock.monotonic();
+        let seen = (config.clock.now(), durable_at);
         Ok(Self {
             config,
             id,
@@ -130,11 +140,15 @@ impl Driver {
             busy: HashMap::new(),
             foreign: HashMap::new(),
             take,
+            claimed: Vec::new(),
+            seen,
+            leapt: 0,
             version: None,
             adopted_at: None,
             pruned_at: None,
             durable_at,
             dirty: false,
+            ahead: false,
             reloaded: false,
             ending: None,
             _lock: lock,
@@ -144,11 +158,13 @@ impl Driver {
     pub(super) fn run(mut self) {
         let mut backlog: Vec<Input> = Vec::new();
         loop {
-            if backlog.is_empty() {
-                self.receive(&mut backlog);
-            }
+            self.receive(&mut backlog);
             if self.must_end(&mut backlog) {
                 break;
+            }
+            if self.ahead && !self.reload_all() {
+                std::thread::sleep(AGAIN);
+                continue;
             }
             match self.turn(&backlog) {
                 Ok(()) => {
@@ -161,7 +177,7 @@ impl Driver {
                 Err(fault) => {
                     // Nothing was acted on; what came in is kept until it can be written.
                     tracing::error!(%fault, "the journal cannot be written; trying again");
-                    self.reload_all();
+                    self.ahead = true;
                     std::thread::sleep(AGAIN);
                 }
             }
@@ -170,6 +186,11 @@ impl Driver {
     }
 
     fn receive(&self, backlog: &mut Vec<Input>) {
+        // What could not be written is tried again with what came since, which may be word to end.
+        if !backlog.is_empty() {
+            backlog.extend(self.outbox.try_iter());
+            return;
+        }
         let now = self.config.clock.now();
         let timer = self.timers.first().map(|(at, _)| at.since(now));
         let wait = timer.into_iter().chain([LOOK]).min().unwrap_or(LOOK);
@@ -212,13 +233,20 @@ impl Driver {
         true
     }
 
-    /// The machines are ahead of the journal; the journal is what is true.
-    fn reload_all(&mut self) {
+    /// The machines are ahead of the journal; the journal is what is true. Gives whether all of them could be read: with one
+    /// that is ahead, the end of a step would be taken for known and never be written.
+    fn reload_all(&mut self) -> bool {
         (self.version, self.reloaded) = (None, true);
         for (number, live) in &mut self.live {
-            if let Ok(machine) = self.journal.reload(*number) {
-                live.machine = machine;
+            match self.journal.reload(*number) {
+                Ok(machine) => live.machine = machine,
+                Err(fault) => {
+                    tracing::error!(workflow = live.id, %fault, "the journal cannot be read; trying again");
+                    return false;
+                }
             }
         }
+        self.ahead = false;
+        true
     }
 }

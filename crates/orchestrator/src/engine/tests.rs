@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 
-use oneiric::clock::SystemClock;
+use oneiric::clock::{SystemClock, Timestamp};
 use oneiric::redact::Redactor;
 
 use super::*;
@@ -362,6 +362,65 @@ fn a_repository_that_is_deleted_meanwhile_is_a_failure_that_says_so() {
     assert_eq!(world.states(&workflow), [StepState::Completed, StepState::Failed]);
     let error = workflow.error.unwrap();
     assert!(error.contains(&format!("the repository {} is not there any more", gone.display())), "{error}");
+    engine.end(Duration::from_secs(5));
+}
+
+/// A clock on the wall that somebody sets.
+#[derive(Default)]
+struct SetClock(std::sync::atomic::AtomicI64);
+
+impl SetClock {
+    fn set(&self, hours: i64) {
+        self.0.fetch_add(hours * 3_600_000_000, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        let by = self.0.load(std::sync::atomic::Ordering::SeqCst);
+        Timestamp::from_micros(SystemClock.now().as_micros() + by)
+    }
+
+    fn monotonic(&self) -> Duration {
+        SystemClock.monotonic()
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_lets_no_retry_wait_and_one_set_forward_ends_no_time_limit() {
+    let world = World::new();
+    let clock = Arc::new(SetClock::default());
+    let config = || EngineConfig { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..world.config(4) };
+    let policy = Policy { attempts: 2, backoff: 1.0, ..Policy::default() };
+    let fails_once = "test -e tried || { touch tried; exit 1; }";
+    let with_limit = |repo: usize| {
+        let place = world.repos(repo + 1).remove(repo);
+        let mut plan = plan(vec![place], vec![(sh(fails_once), policy.clone())]);
+        plan.time_limit = Some(600.0);
+        world.submit(plan)
+    };
+    let is_delayed = |workflow: &Workflow| world.states(workflow).first() == Some(&StepState::Delayed);
+    // Set back while an engine looks, then while none does.
+    let engine = Engine::start(config()).unwrap();
+    let id = with_limit(0);
+    world.wait(&id, "it waits for its second attempt", is_delayed);
+    clock.set(-3);
+    assert_eq!(world.end(&id).status, Status::Completed);
+    let id = with_limit(1);
+    world.wait(&id, "it waits for its second attempt", is_delayed);
+    engine.end(Duration::ZERO);
+    clock.set(-3);
+    let engine = Engine::start(config()).unwrap();
+    assert_eq!(world.end(&id).status, Status::Completed);
+    // Set forward, over what the whole may take.
+    let id = with_limit(2);
+    world.wait(&id, "it waits for its second attempt", is_delayed);
+    clock.set(9);
+    let workflow = world.end(&id);
+    assert_eq!(workflow.status, Status::Completed, "{workflow:?}");
+    let facts = world.table.facts(&workflow).unwrap();
+    assert!(facts.iter().any(|(_, fact)| matches!(fact, Fact::ClockSet { by } if *by > 0)), "{facts:?}");
+    assert!(workflow.started_at <= workflow.ended_at, "{workflow:?}");
     engine.end(Duration::from_secs(5));
 }
 

@@ -112,8 +112,9 @@ impl Cron {
     /// All times that it is due after `after`, in order.
     pub fn after<'c>(&'c self, after: Timestamp, zone: &'c TimeZone) -> impl Iterator<Item = Timestamp> + 'c {
         let start = zone.to_datetime(instant(after)).date();
-        // A day earlier, since a clock that is set back over midnight shows the end of yesterday again.
-        let start = start.yesterday().unwrap_or(start);
+        // A clock that is set back over midnight shows the end of yesterday again.
+        let again = is_set_back_over_midnight(start, zone).then(|| start.yesterday().ok()).flatten();
+        let start = again.unwrap_or(start);
         let mut days = start.series(1.day()).take(SEARCHED_DAYS).filter(|date| self.has_day(*date)).peekable();
         let mut ready: Vec<Timestamp> = Vec::new();
         let mut last = after;
@@ -162,6 +163,7 @@ impl Cron {
 
     /// The moments of a day, in no order.
     fn times(&self, date: Date, zone: &TimeZone, found: &mut Vec<Timestamp>) {
+        let steady_day = steady_offset(date, zone);
         for hour in (0..24_i8).filter(|hour| self.hours >> hour & 1 == 1) {
             for minute in (0..60_i8).filter(|minute| self.minutes >> minute & 1 == 1) {
                 let Ok(time) = Time::new(hour, minute, 0, 0) else { continue };
@@ -170,6 +172,10 @@ impl Cron {
                 let mut add = |at: Option<jiff::Timestamp>| {
                     found.extend(at.map(|at| Timestamp::from_micros(at.as_microsecond())));
                 };
+                if let Some(offset) = steady_day {
+                    add(with(offset));
+                    continue;
+                }
                 match zone.to_ambiguous_timestamp(shown).offset() {
                     AmbiguousOffset::Unambiguous { offset } => add(with(offset)),
                     AmbiguousOffset::Gap { after, .. } if !self.steady => {
@@ -187,6 +193,15 @@ impl Cron {
             }
         }
     }
+}
+
+/// The offset of a whole day on which the clock does not change, as on nearly all.
+fn steady_offset(date: Date, zone: &TimeZone) -> Option<Offset> {
+    let midnight = date.to_datetime(Time::midnight());
+    let AmbiguousOffset::Unambiguous { offset } = zone.to_ambiguous_timestamp(midnight).offset() else { return None };
+    let begin = offset.to_timestamp(midnight).ok()?;
+    let change = zone.following(begin.checked_sub(1.second()).ok()?).next();
+    change.is_none_or(|change| change.timestamp() > begin + 25.hours()).then_some(offset)
 }
 
 fn is_set_back_over_midnight(date: Date, zone: &TimeZone) -> bool {

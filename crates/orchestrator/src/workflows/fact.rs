@@ -223,6 +223,11 @@ pub enum Fact {
     },
     /// The workflow's own time limit has passed.
     OutOfTime,
+    /// The clock of this machine was set, or the machine slept: what waits goes on waiting for as long as it had to.
+    ClockSet {
+        /// Microseconds that time has leapt by; less than zero when it went back.
+        by: i64,
+    },
     /// A step that did not end well gets another chance.
     Reopened {
         /// The step.
@@ -252,7 +257,7 @@ impl Fact {
             | Self::Lost { step, .. }
             | Self::Settled { step, .. }
             | Self::Reopened { step } => Some(*step),
-            Self::CancelAsked { .. } | Self::OutOfTime | Self::Finished { .. } => None,
+            Self::CancelAsked { .. } | Self::OutOfTime | Self::ClockSet { .. } | Self::Finished { .. } => None,
         }
     }
 }

@@ -126,8 +126,8 @@ impl Journal {
         Ok(Turn { transaction, engine: &self.engine, path: &self.path })
     }
 
-    /// Takes over workflows that nobody drives, oldest first: those that wait for an engine, and those of the `dead`
-    /// engines, whose processes must have ended. With `only`, that one alone.
+    /// Takes over workflows that nobody drives, oldest first: those that wait for an engine and not for earlier runs of their
+    /// schedule, and those of the `dead` engines, whose processes must have ended. With `only`, that one alone.
     ///
     /// # Errors
     /// When the database cannot be read or written. A workflow that cannot be understood is ended as failed.
@@ -143,9 +143,16 @@ impl Journal {
         let turn = self.turn(false)?;
         let rows: Vec<(Number, String, Option<String>, Option<String>)> = turn.run(|sql| {
             let mut find = sql.prepare_cached(
-                "SELECT number, id, engine, plan FROM workflows
+                "SELECT number, id, engine, plan FROM workflows AS w
                  WHERE status IN ('pending', 'running') AND (?2 IS NULL OR number = ?2)
                    AND (engine IS NULL OR engine IN (SELECT value FROM json_each(?1)))
+                   -- A run that waits for earlier ones of its schedule; to be cancelled it waits for nothing.
+                   AND (queued = 0
+                     OR NOT EXISTS (SELECT 1 FROM workflows AS e INDEXED BY workflows_open
+                                    WHERE e.status IN ('pending', 'running') AND e.schedule = w.schedule
+                                      AND e.number < w.number)
+                     OR EXISTS (SELECT 1 FROM requests AS r WHERE r.workflow = w.number AND r.done_at IS NULL
+                                  AND r.body ->> 'request' = 'cancel'))
                  ORDER BY number LIMIT ?3",
             )?;
             find.query_map(params![dead, only, limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
@@ -154,7 +161,7 @@ impl Journal {
         let mut claimed = Vec::with_capacity(rows.len());
         for (number, id, before, plan) in rows {
             turn.run(|sql| {
-                sql.prepare_cached("UPDATE workflows SET engine = ?2 WHERE number = ?1")?
+                sql.prepare_cached("UPDATE workflows SET engine = ?2, queued = 0 WHERE number = ?1")?
                     .execute(params![number, turn.engine])?;
                 sql.prepare_cached("DELETE FROM leases WHERE workflow = ?1")?.execute([number])
             })?;
@@ -179,10 +186,7 @@ impl Journal {
     /// # Errors
     /// When it cannot be read or understood.
     pub fn reload(&mut self, number: Number) -> Result<Machine> {
-        let turn = self.turn(false)?;
-        let plan: Option<String> =
-            turn.run(|sql| sql.query_row("SELECT plan FROM workflows WHERE number = ?1", [number], |row| row.get(0)))?;
-        turn.machine(number, plan.as_deref())
+        self.turn(false)?.read(number)
     }
 
     /// Requests for workflows of this engine.
@@ -263,6 +267,16 @@ impl Turn<'_> {
         work(&self.transaction).map_err(|error| schema::fault(self.path, "write", &error))
     }
 
+    /// The machine of a workflow as it stands now, and stays until this turn is over.
+    ///
+    /// # Errors
+    /// As [`Journal::reload`].
+    pub fn read(&self, number: Number) -> Result<Machine> {
+        let plan: Option<String> =
+            self.run(|sql| sql.query_row("SELECT plan FROM workflows WHERE number = ?1", [number], |row| row.get(0)))?;
+        self.machine(number, plan.as_deref())
+    }
+
     /// Writes facts of a workflow, with the rows that they lead to.
     ///
     /// # Errors
@@ -283,6 +297,9 @@ impl Turn<'_> {
                 n += 1;
                 insert.execute(params![number, n, now, json(fact)])?;
                 touched.extend(fact.step());
+            }
+            if facts.iter().any(|fact| matches!(fact, Fact::ClockSet { .. })) {
+                touched.extend(machine.timed());
             }
             touched.sort_unstable();
             touched.dedup();
@@ -310,7 +327,7 @@ impl Turn<'_> {
             });
             let standing = machine.standing();
             sql.prepare_cached(
-                "UPDATE workflows SET status = ?2, started_at = coalesce(started_at, ?3), ended_at = ?4, progress = ?5,
+                "UPDATE workflows SET status = ?2, started_at = ?3, ended_at = ?4, progress = ?5,
                         exit_code = ?6, error = ?7, cancel = ?8, out_of_time = ?9, running = ?10, completed = ?11,
                         failed = ?12, waiting_for_someone = ?13, stuck = ?14
                  WHERE number = ?1",

@@ -263,6 +263,33 @@ impl Machine {
         facts
     }
 
+    /// Steps whose times still count: they have begun and not ended.
+    pub(super) fn timed(&self) -> impl Iterator<Item = StepIndex> + '_ {
+        let counts = |step: &Step| !step.state.is_final() && step.started_at.is_some();
+        (0_u32..).zip(&self.steps).filter(move |(_, step)| counts(step)).map(|(step, _)| step)
+    }
+
+    /// Time has leapt by so many microseconds, back when they are less than zero: the clock was set, or the machine slept.
+    /// Waits and limits are reckoned by time that passes, so they move with it.
+    pub fn clock_set(&mut self, by: i64, now: Timestamp) -> Vec<Fact> {
+        if by == 0 || self.status.is_final() || self.started_at.is_none() {
+            return Vec::new();
+        }
+        self.tell(vec![Fact::ClockSet { by }], now)
+    }
+
+    /// Somebody else drives it from now on. What is known to have happened happened before now; when it did not, the clock
+    /// was set back while nobody looked, and no wait becomes longer by that than it was from its beginning.
+    pub fn adopted(&mut self, now: Timestamp) -> Vec<Fact> {
+        let steps = self.timed().map(|step| {
+            let row = &self.steps[step as usize];
+            row.started_at.max(row.ended_at)
+        });
+        let latest = steps.chain([self.started_at]).flatten().max();
+        let back = latest.map_or(0, |latest| now.as_micros().saturating_sub(latest.as_micros()).min(0));
+        self.clock_set(back, now)
+    }
+
     /// The driver that ran it was killed. Gives the facts; steps that another engine runs stay running and are to be
     /// attached to anew, and those that are `here` stay as they are.
     pub fn lost(&mut self, now: Timestamp, here: impl Fn(StepIndex) -> bool) -> Vec<Fact> {

@@ -9,7 +9,7 @@ use oneiric::paths::{self, Home, plain};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Each entry brings the schema from its index to the next version; `user_version` counts them.
-const MIGRATIONS: [&str; 3] = ["
+const MIGRATIONS: [&str; 4] = ["
     CREATE TABLE workflows (
         id          TEXT PRIMARY KEY,
         task        TEXT NOT NULL,
@@ -134,6 +134,17 @@ const MIGRATIONS: [&str; 3] = ["
     );
     CREATE INDEX schedules_next ON schedules (next) WHERE paused = 0;
     CREATE INDEX workflows_schedule ON workflows (schedule, number) WHERE schedule IS NOT NULL;
+", "
+    -- Runs that are due while an earlier one of their schedule has not ended.
+    ALTER TABLE schedules ADD COLUMN overlap TEXT NOT NULL DEFAULT 'skip'
+        CHECK (overlap IN ('skip', 'queue', 'replace', 'allow'));
+    UPDATE schedules SET overlap = 'queue' WHERE misfire = 'all';
+    -- How many were skipped so far, when the last one was due, and the workflow that was in its way.
+    ALTER TABLE schedules ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE schedules ADD COLUMN skipped_due TEXT;
+    ALTER TABLE schedules ADD COLUMN skipped_for TEXT;
+    -- Whether it waits for the earlier runs of its schedule.
+    ALTER TABLE workflows ADD COLUMN queued INTEGER NOT NULL DEFAULT 0;
 "];
 
 /// How long a writer waits for another one.

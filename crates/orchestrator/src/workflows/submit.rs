@@ -3,11 +3,12 @@
 use oneiric::clock::Timestamp;
 use oneiric::fault::{Fault, Result};
 use oneiric::id::EventId;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::journal::{Journal, Number, Request};
 use super::plan::Plan;
 use super::{Workflow, Workflows, schema};
+use crate::schedules::{MAX_QUEUED, Overlap};
 
 /// Longest idempotency key, in bytes.
 const MAX_KEY: usize = 200;
@@ -36,6 +37,28 @@ pub struct Submitted {
     pub existing: bool,
 }
 
+/// What asking by a schedule gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// A workflow, which may have to wait for others.
+    Submitted(Submitted),
+    /// Nothing, since this earlier run has not ended.
+    Skipped {
+        /// Its id.
+        workflow: String,
+    },
+}
+
+/// Earlier runs of a schedule that have not ended, oldest first. There are few open workflows, however many have ended.
+fn open_runs(sql: &Connection, new: &NewWorkflow) -> rusqlite::Result<Vec<(Number, String)>> {
+    sql.prepare(
+        "SELECT number, id FROM workflows INDEXED BY workflows_open
+         WHERE status IN ('pending', 'running') AND schedule = ?1 ORDER BY number",
+    )?
+    .query_map([&new.schedule], |row| Ok((row.get(0)?, row.get(1)?)))?
+    .collect()
+}
+
 impl Workflows {
     /// Asks for a workflow. With `engine`, that one drives it; else whichever engine looks first. Nothing else than the
     /// redacted title and the plan is kept, so secrets belong in the environment and not in the plan.
@@ -43,6 +66,25 @@ impl Workflows {
     /// # Errors
     /// User errors of the plan; conflict when the key was used for another plan; when the database cannot be written.
     pub fn submit(&self, new: &NewWorkflow, title: &str, engine: Option<&str>, now: Timestamp) -> Result<Submitted> {
+        match self.submit_unless(new, title, engine, Overlap::Allow, now)? {
+            Begun::Submitted(submitted) => Ok(submitted),
+            Begun::Skipped { workflow } => Err(Fault::conflict(format!("workflow {workflow} has not ended"))),
+        }
+    }
+
+    /// The same for a run of a schedule, where an earlier one that has not ended counts. Asked for twice at the same time,
+    /// one is the earlier one for the other.
+    ///
+    /// # Errors
+    /// As [`Workflows::submit`].
+    pub(crate) fn submit_unless(
+        &self,
+        new: &NewWorkflow,
+        title: &str,
+        engine: Option<&str>,
+        overlap: Overlap,
+        now: Timestamp,
+    ) -> Result<Begun> {
         let graph = new.plan.graph()?;
         if graph.cells.is_empty() {
             return Err(Fault::user("the workflow has no steps").hint("select at least one repository"));
@@ -62,12 +104,27 @@ impl Workflows {
                     .optional()?;
                 if let Some((number, id, earlier)) = known {
                     let same = earlier.as_deref() == Some(&plan);
-                    return Ok((Submitted { number, id, existing: true }, same));
+                    return Ok((Begun::Submitted(Submitted { number, id, existing: true }), same));
+                }
+            }
+            let before = if overlap == Overlap::Allow { Vec::new() } else { open_runs(sql, new)? };
+            let full = overlap == Overlap::Queue && before.len() >= MAX_QUEUED;
+            if let Some((_, workflow)) = before.first().filter(|_| overlap == Overlap::Skip || full) {
+                return Ok((Begun::Skipped { workflow: workflow.clone() }, true));
+            }
+            if overlap == Overlap::Replace {
+                let by = format!("schedule {}", new.schedule.as_deref().unwrap_or_default());
+                let cancel = serde_json::to_string(&Request::Cancel { by }).unwrap_or_default();
+                for (number, _) in &before {
+                    sql.execute(
+                        "INSERT INTO requests (workflow, body, at) VALUES (?1, ?2, ?3)",
+                        params![number, cancel, now.to_string()],
+                    )?;
                 }
             }
             sql.execute(
-                "INSERT INTO workflows (id, task, repo, status, created_at, plan, key, asked_by, schedule, engine, steps)
-                 VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                "INSERT INTO workflows (id, task, repo, status, created_at, plan, key, asked_by, schedule, engine, steps, queued)
+                 VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 params![
                     id,
                     title,
@@ -78,22 +135,44 @@ impl Workflows {
                     new.asked_by,
                     new.schedule,
                     engine,
-                    steps
+                    steps,
+                    !before.is_empty()
                 ],
             )?;
-            Ok((Submitted { number: sql.last_insert_rowid(), id: id.clone(), existing: false }, true))
+            let submitted = Submitted { number: sql.last_insert_rowid(), id: id.clone(), existing: false };
+            Ok((Begun::Submitted(submitted), true))
         })?;
         match found {
-            (submitted, true) => Ok(submitted),
-            (submitted, false) => {
+            (Begun::Submitted(Submitted { id, .. }), false) => {
                 let key = new.key.as_deref().unwrap_or_default();
-                Err(Fault::conflict(format!(
-                    "key '{key}' belongs to workflow {}, which does something else",
-                    submitted.id
-                ))
-                .hint("give another key"))
+                Err(Fault::conflict(format!("key '{key}' belongs to workflow {id}, which does something else"))
+                    .hint("give another key"))
             }
+            (begun, _) => Ok(begun),
         }
+    }
+
+    /// How many workflows have a key after `from` and up to `to`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(crate) fn count_keys(&self, from: &str, to: &str) -> Result<usize> {
+        let count: Option<i64> = self.read(|sql| {
+            sql.query_row("SELECT count(*) FROM workflows WHERE key > ?1 AND key <= ?2", [from, to], |row| row.get(0))
+        })?;
+        Ok(count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0))
+    }
+
+    /// The workflow with this idempotency key.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(crate) fn of_key(&self, key: &str) -> Result<Option<Submitted>> {
+        let Some(sql) = schema::open_existing(self.path())? else { return Ok(None) };
+        let read = |row: &rusqlite::Row<'_>| Ok(Submitted { number: row.get(0)?, id: row.get(1)?, existing: true });
+        sql.query_row("SELECT number, id FROM workflows WHERE key = ?1", [key], read)
+            .optional()
+            .map_err(|error| schema::fault(self.path(), "read", &error))
     }
 
     /// Leaves word for the engine that drives a workflow. Gives the request's number.
@@ -112,6 +191,18 @@ impl Workflows {
             )?;
             Ok(sql.last_insert_rowid())
         })
+    }
+
+    /// Whether word that was left for a workflow's engine waits for an answer.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn is_asked(&self, number: Number) -> Result<bool> {
+        let asked = self.read(|sql| {
+            let open = "SELECT EXISTS (SELECT 1 FROM requests WHERE workflow = ?1 AND done_at IS NULL)";
+            sql.query_row(open, [number], |row| row.get(0))
+        })?;
+        Ok(asked.unwrap_or(false))
     }
 
     /// The answer to a request: nothing yet, or done, or why not.
@@ -139,9 +230,10 @@ impl Workflows {
     /// Conflict when it has not ended, or all of it ended well; when the database cannot be read or written.
     pub fn retry(&self, workflow: &Workflow, now: Timestamp) -> Result<()> {
         let mut journal = Journal::open(self.path(), workflow.engine.as_deref().unwrap_or_default())?;
-        let mut machine = journal.reload(workflow.number)?;
-        let facts = machine.retry(now)?;
+        // Read and written in one: who asks at the same time finds that it goes on already.
         let turn = journal.turn(true)?;
+        let mut machine = turn.read(workflow.number)?;
+        let facts = machine.retry(now)?;
         turn.write(workflow.number, &machine, &facts, now)?;
         turn.give_up(workflow.number)?;
         turn.commit()

@@ -85,9 +85,13 @@ fn what_did_not_end_well_can_be_tried_again_and_nothing_else() {
     let workflow = table.get(&asked.id).unwrap();
     assert_eq!(table.retry(&workflow, at(1)).unwrap_err().kind(), FaultKind::Conflict);
     drive(&table, asked.number, Outcome::Failed, 1);
-    table.retry(&table.get(&asked.id).unwrap(), at(5)).unwrap();
+    let failed = table.get(&asked.id).unwrap();
+    table.retry(&failed, at(5)).unwrap();
     let workflow = table.get(&asked.id).unwrap();
     assert_eq!((workflow.status, workflow.ended_at, workflow.engine), (Status::Running, None, None));
+    assert_eq!(workflow.started_at, None, "its time limit counts anew");
+    // Whoever asks at the same time, with what was true a moment ago, finds that it goes on already.
+    assert_eq!(table.retry(&failed, at(5)).unwrap_err().kind(), FaultKind::Conflict);
     let mut journal = Journal::open(table.path(), "f").unwrap();
     assert_eq!(journal.claim(&[], None, 10, at(6)).unwrap().len(), 1);
     assert!(journal.claim(&[], None, 10, at(6)).unwrap().is_empty(), "claimed once");

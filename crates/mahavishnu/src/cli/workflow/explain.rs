@@ -1,7 +1,9 @@
 //! `workflow explain`: the journal in words, and what it waits for now.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use oneiric::clock::clock_time;
 use oneiric::fault::Result;
 use oneiric_shell::output::Output;
 use orchestrator::workflows::Workflow;
@@ -50,6 +52,13 @@ fn words(machine: &Machine, fact: &Fact) -> String {
         }
         Fact::CancelAsked { by } => format!("{by} asked to cancel it"),
         Fact::OutOfTime => "its time is over".to_owned(),
+        Fact::ClockSet { by } => {
+            let way = if *by < 0 { "back" } else { "forward" };
+            format!(
+                "time leapt {way} by {}: waits and limits move with it",
+                clock_time(Duration::from_micros(by.unsigned_abs()))
+            )
+        }
         Fact::Reopened { step } => format!("{} gets another chance", label(step)),
         Fact::Finished { status, error } => match error {
             Some(error) => format!("it ended: {status}, {error}"),

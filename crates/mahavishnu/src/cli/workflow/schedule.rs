@@ -6,13 +6,14 @@ use clap::{Parser, Subcommand, ValueEnum};
 use oneiric::fault::{Fault, Result};
 use oneiric_shell::output::Output;
 use oneiric_shell::table::Table;
-use orchestrator::schedules::{LATE, Misfire, Schedule};
+use orchestrator::schedules::{LATE, Misfire, Overlap, Schedule};
 use serde_json::json;
 
 use super::super::format::Format;
 use super::super::sweep::Sweep;
 use crate::drive;
 use crate::schedules::{self, Recurring, Wanted, local, schedules};
+use crate::shell::short;
 use crate::who;
 use crate::world::World;
 
@@ -35,6 +36,9 @@ What follows -- is a sweep as the command line takes it: -- --tag rust --retries
         /// What becomes of runs that were missed because no server ran
         #[arg(long, value_enum, default_value = "latest")]
         misfire: MisfireName,
+        /// What becomes of a run that is due while an earlier one has not ended [default: skip; queue with --misfire all]
+        #[arg(long, value_enum)]
+        overlap: Option<OverlapName>,
         /// Run this plan, as `workflow run FILE` does
         #[arg(long, value_name = "FILE", conflicts_with = "sweep")]
         plan: Option<PathBuf>,
@@ -95,6 +99,19 @@ pub(super) enum MisfireName {
     All,
 }
 
+/// What becomes of a run that is due while an earlier one has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum OverlapName {
+    /// It is left out
+    Skip,
+    /// It begins when the earlier ones have ended
+    Queue,
+    /// The earlier ones are cancelled, and it begins when they have stopped
+    Replace,
+    /// It begins all the same
+    Allow,
+}
+
 /// The words after `--`.
 #[derive(Parser, Debug)]
 #[command(name = "sweep", no_binary_name = true)]
@@ -108,14 +125,21 @@ impl ScheduleAction {
         let table = schedules(world);
         let now = world.clock.now();
         match self {
-            Self::Add { name, cron, tz, misfire, plan, sweep } => {
+            Self::Add { name, cron, tz, misfire, overlap, plan, sweep } => {
                 let misfire = match misfire {
                     MisfireName::Skip => Misfire::Skip,
                     MisfireName::Latest => Misfire::Latest,
                     MisfireName::All => Misfire::All,
                 };
+                let overlap = overlap.map(|overlap| match overlap {
+                    OverlapName::Skip => Overlap::Skip,
+                    OverlapName::Queue => Overlap::Queue,
+                    OverlapName::Replace => Overlap::Replace,
+                    OverlapName::Allow => Overlap::Allow,
+                });
                 let work = recurring(world, plan.as_deref(), sweep)?;
-                let wanted = Wanted { name: name.clone(), cron: cron.clone(), zone: tz.clone(), misfire, work };
+                let wanted =
+                    Wanted { name: name.clone(), cron: cron.clone(), zone: tz.clone(), misfire, overlap, work };
                 let schedule = schedules::add(world, wanted, who::username(&world.surroundings))?;
                 let next = schedule.next.map(|next| local(next, &schedule)).unwrap_or_default();
                 output.line(&format!("Schedule {name} is next due {next} ({}).", schedule.zone));
@@ -187,30 +211,42 @@ fn recurring(world: &World, plan: Option<&std::path::Path>, words: &[String]) ->
 }
 
 fn list(rows: &[Schedule]) -> Table {
-    let mut table =
-        Table::new(["Name", "Times", "Zone", "Next", "Missed", "Last run", "Work"]).numeric(4).optional([4, 2, 5]);
+    let mut table = Table::new(["Name", "Times", "Zone", "Next", "Missed", "Skipped", "Last run", "Work"])
+        .numeric(4)
+        .numeric(5)
+        .optional([4, 5, 2, 6]);
     for schedule in rows {
         let next = match (schedule.paused, schedule.next) {
             (true, _) => "paused".to_owned(),
             (false, Some(next)) => local(next, schedule),
             (false, None) => "never".to_owned(),
         };
-        let last = match (&schedule.error, schedule.last_due) {
-            (Some(error), _) => format!("could not begin: {error}"),
-            (None, Some(at)) => local(at, schedule),
-            (None, None) => String::new(),
+        let last = match (&schedule.error, skipped_last(schedule), schedule.last_due) {
+            (Some(error), ..) => format!("could not begin: {error}"),
+            (None, Some(skipped), _) => skipped,
+            (None, None, Some(at)) => local(at, schedule),
+            (None, None, None) => String::new(),
         };
+        let count = |count: u64| if count > 0 { count.to_string() } else { String::new() };
         table.row([
             schedule.name.clone(),
             schedule.cron.clone(),
             schedule.zone.clone(),
             next,
-            if schedule.left_out > 0 { schedule.left_out.to_string() } else { String::new() },
+            count(schedule.left_out),
+            count(schedule.skipped),
             last,
             schedule.title.clone(),
         ]);
     }
     table
+}
+
+/// What to read where the last run would stand, when it was skipped.
+fn skipped_last(schedule: &Schedule) -> Option<String> {
+    let due = schedule.skipped_due.filter(|due| schedule.last_due.is_none_or(|last| *due > last))?;
+    let workflow = short(schedule.skipped_for.as_deref().unwrap_or_default());
+    Some(format!("{} skipped: {workflow} had not ended", local(due, schedule)))
 }
 
 fn show(world: &World, schedule: &Schedule, format: Format, output: &Output) -> Result<()> {
@@ -231,11 +267,37 @@ fn show(world: &World, schedule: &Schedule, format: Format, output: &Output) -> 
             schedule.misfire.as_str(),
             schedule.left_out
         ));
+        output.line(&format!(
+            "while an earlier run has not ended: {}; {} runs skipped so far{}",
+            schedule.overlap.as_str(),
+            schedule.skipped,
+            skipped_last(schedule).map(|last| format!(", the last one {last}")).unwrap_or_default()
+        ));
         if let Some(error) = &schedule.error {
             output.line(&format!("{} the last run could not begin: {error}", output.terminal().error("✗")));
         }
     }
     format.print(&runs, &super::table(&runs, world), "No runs yet.", output)
+}
+
+/// What would become of a run that is due now, when an earlier one has not ended.
+fn in_the_way(world: &World, schedule: &Schedule) -> Result<Option<String>> {
+    let open = schedules(world).open_runs(schedule)?;
+    let (Some(first), false) = (open.first(), schedule.overlap == Overlap::Allow) else { return Ok(None) };
+    let since = first.started_at.unwrap_or(first.created_at);
+    let what = match schedule.overlap {
+        Overlap::Queue if open.len() > 1 => format!("would begin after it and {} more", open.len() - 1),
+        Overlap::Queue => "would begin after it".to_owned(),
+        Overlap::Replace => "would take its place".to_owned(),
+        Overlap::Skip | Overlap::Allow => "would be skipped".to_owned(),
+    };
+    Ok(Some(format!(
+        "Workflow {} of it is {} since {}: by the policy '{}' a run that is due now {what}.",
+        short(&first.id),
+        super::status_words(first, world),
+        local(since, schedule),
+        schedule.overlap.as_str()
+    )))
 }
 
 fn preview(world: &World, schedule: &Schedule, count: usize, format: Format, output: &Output) -> Result<()> {
@@ -258,6 +320,9 @@ fn preview(world: &World, schedule: &Schedule, count: usize, format: Format, out
                 missed.fire.len(),
                 missed.left_out
             ));
+        }
+        if let Some(line) = in_the_way(world, schedule)? {
+            output.line(&line);
         }
     }
     format.print(&rows, &table, "It is never due.", output)

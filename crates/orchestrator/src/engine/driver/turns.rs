@@ -11,7 +11,7 @@ use super::super::alive::is_alive;
 use super::super::output_path;
 use super::super::runner::Job;
 use super::crew::Order;
-use super::{ADOPT, AtWork, DURABLE, Driver, Input, Live, PRUNE, SURVIVORS, Takes};
+use super::{ADOPT, AtWork, DURABLE, Driver, Input, LEAP, Live, PRUNE, SURVIVORS, Takes};
 use crate::run::{Stop, end_survivors, survivors};
 use crate::workflows::Number;
 use crate::workflows::fact::{Fact, StepState};
@@ -39,10 +39,11 @@ impl Driver {
     /// # Errors
     /// When it could not be written. Then nothing was acted on and the machines are ahead of the journal.
     pub(super) fn turn(&mut self, inputs: &[Input]) -> Result<()> {
-        let now = self.config.clock.now();
-        let (claimed, asked) = self.look(inputs, now)?;
+        let now = self.look_at_the_clock();
+        let asked = self.look(inputs, now)?;
         let mut news: News = Vec::new();
-        let attach = self.adopt(claimed, now, &mut news);
+        self.move_times(now, &mut news);
+        let attach = self.adopt(now, &mut news);
         self.hear(inputs, now, &mut news);
         let answers = self.answer(asked, now, &mut news);
         while let Some(&(at, number)) = self.timers.first()
@@ -58,13 +59,38 @@ impl Driver {
         self.mark_changed(&news);
         let mut starts = self.write(inputs, &answers, &news, now)?;
         starts.extend(attach);
+        self.leapt = 0;
         self.act(inputs, &news, starts, now);
         self.keep_house();
         Ok(())
     }
 
+    /// The time, and whether it has leapt: both clocks go on by the same, unless one is set or the machine sleeps.
+    fn look_at_the_clock(&mut self) -> Timestamp {
+        let (now, mono) = (self.config.clock.now(), self.config.clock.monotonic());
+        let passed = i64::try_from(mono.saturating_sub(self.seen.1).as_micros()).unwrap_or(i64::MAX);
+        let leap = now.as_micros().saturating_sub(self.seen.0.as_micros()).saturating_sub(passed);
+        if leap.abs() >= LEAP {
+            tracing::warn!(seconds = leap / 1_000_000, "the clock was set, or the machine slept");
+            self.leapt = self.leapt.saturating_add(leap);
+        }
+        self.seen = (now, mono);
+        now
+    }
+
+    /// Moves what waits for a time along with a clock that has leapt.
+    fn move_times(&mut self, now: Timestamp, news: &mut News) {
+        if self.leapt == 0 {
+            return;
+        }
+        self.foreign.clear();
+        for (&number, live) in &mut self.live {
+            news.push((number, live.machine.clock_set(self.leapt, now)));
+        }
+    }
+
     /// Reads what others wrote since the last look.
-    fn look(&mut self, inputs: &[Input], now: Timestamp) -> Result<(Vec<Claimed>, Vec<Asked>)> {
+    fn look(&mut self, inputs: &[Input], now: Timestamp) -> Result<Vec<Asked>> {
         for input in inputs {
             if let Input::Take(number) = input {
                 self.take.insert(*number);
@@ -76,23 +102,24 @@ impl Driver {
         let since = self.config.clock.monotonic();
         let due = self.adopted_at.is_none_or(|at| since >= at + ADOPT);
         if !(changed || due) {
-            return Ok((Vec::new(), Vec::new()));
+            return Ok(Vec::new());
         }
-        let mut claimed = Vec::new();
         if self.ending.is_none() {
             if self.config.takes == Takes::All {
                 let dead = self.bury(None)?;
-                claimed = self.journal.claim(&dead, None, 10_000, now)?;
+                let claimed = self.journal.claim(&dead, None, 10_000, now)?;
+                self.claimed.extend(claimed);
             }
             for number in self.take.clone() {
                 let dead = self.bury(Some(number))?;
-                claimed.extend(self.journal.claim(&dead, Some(number), 1, now)?);
+                let claimed = self.journal.claim(&dead, Some(number), 1, now)?;
+                self.claimed.extend(claimed);
                 self.take.remove(&number);
             }
         }
         let asked = if changed { self.journal.requests()? } else { Vec::new() };
         (self.version, self.adopted_at) = (Some(version), Some(since));
-        Ok((claimed, asked))
+        Ok(asked)
     }
 
     /// Engines that were killed, after what they left running has ended: else a step could run twice at the same time.
@@ -109,13 +136,15 @@ impl Driver {
     }
 
     /// Workflows that are driven here from now on. Gives steps that another engine still runs, to be attached to.
-    fn adopt(&mut self, claimed: Vec<Claimed>, now: Timestamp, news: &mut News) -> Vec<Start> {
+    fn adopt(&mut self, now: Timestamp, news: &mut News) -> Vec<Start> {
         let mut attach = Vec::new();
-        for Claimed { number, id, mut machine, before } in claimed {
+        for Claimed { number, id, mut machine, before } in std::mem::take(&mut self.claimed) {
             if before.is_some() {
                 tracing::warn!(workflow = id, "goes on after its engine was killed");
             }
-            news.push((number, machine.lost(now, |_| false)));
+            let mut facts = machine.adopted(now);
+            facts.extend(machine.lost(now, |_| false));
+            news.push((number, facts));
             attach.extend(machine.running().map(|step| (number, step)));
             self.live.insert(number, Live { id, machine, wake: None });
             self.runnable.insert(number);
@@ -123,7 +152,9 @@ impl Driver {
         if std::mem::take(&mut self.reloaded) {
             for (&number, live) in &mut self.live {
                 let at_work = &self.at_work;
-                news.push((number, live.machine.lost(now, |step| at_work.contains_key(&(number, step)))));
+                let mut facts = live.machine.adopted(now);
+                facts.extend(live.machine.lost(now, |step| at_work.contains_key(&(number, step))));
+                news.push((number, facts));
                 attach.extend(live.machine.running().map(|step| (number, step)));
             }
         }

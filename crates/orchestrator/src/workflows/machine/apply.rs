@@ -70,9 +70,23 @@ impl Machine {
             }
             Fact::CancelAsked { .. } => self.cancel = true,
             Fact::OutOfTime => self.out_of_time = true,
+            Fact::ClockSet { by } => self.shift(*by),
             Fact::Finished { status, .. } => self.status = *status,
         }
         if let Some(step) = fact.step() {
+            self.enter(step, row);
+        }
+    }
+
+    /// Moves the times that something is reckoned from: when it began, when what is at work began, until when it waits.
+    fn shift(&mut self, by: i64) {
+        let moved =
+            |at: &mut Option<Timestamp>| *at = at.map(|at| Timestamp::from_micros(at.as_micros().saturating_add(by)));
+        moved(&mut self.started_at);
+        let timed: Vec<StepIndex> = self.timed().collect();
+        for step in timed {
+            let mut row = self.steps[step as usize].clone();
+            [&mut row.started_at, &mut row.ended_at, &mut row.until].into_iter().for_each(moved);
             self.enter(step, row);
         }
     }

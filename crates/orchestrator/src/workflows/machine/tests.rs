@@ -1,5 +1,5 @@
-//! A simulation of whole lives of workflows: random plans, random ends, kills at any moment. Each seed is one life; a failing
-//! one names its seed.
+//! A simulation of whole lives of workflows: random plans, random ends, kills at any moment, clocks that are set. Each seed is
+//! one life; a failing one names its seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -78,7 +78,16 @@ fn random_plan(dice: &mut Dice) -> Plan {
     }
 }
 
-/// The world around a machine: a journal that survives, attempts that run, and a clock.
+/// When a step that waits may begin again, in milliseconds that have passed.
+struct Wait {
+    /// Not before; unknown when time leapt forward while nobody looked.
+    from: Option<u64>,
+    /// By then it may.
+    by: u64,
+    whole: u64,
+}
+
+/// The world around a machine: a journal that survives, attempts that run, and two clocks.
 struct Life {
     dice: Dice,
     machine: Machine,
@@ -86,9 +95,14 @@ struct Life {
     journal: Vec<(Timestamp, Fact)>,
     /// Attempts at work, local ones and those of another engine.
     at_work: BTreeSet<(StepIndex, u32)>,
+    /// What has passed.
     millis: u64,
+    /// How far the clock on the wall is from that, in milliseconds.
+    skew: i64,
     succeeded: BTreeSet<StepIndex>,
-    starts: BTreeMap<StepIndex, u32>,
+    waits: BTreeMap<StepIndex, Wait>,
+    /// Since when its time limit counts; the first is nothing when time leapt while nobody looked.
+    limit_from: Option<(Option<u64>, u64)>,
 }
 
 impl Life {
@@ -97,11 +111,40 @@ impl Life {
         let plan = random_plan(&mut dice);
         let machine = Machine::new(plan.clone(), seed).unwrap();
         let (journal, at_work) = (Vec::new(), BTreeSet::new());
-        Self { dice, machine, plan, journal, at_work, millis: 0, succeeded: BTreeSet::new(), starts: BTreeMap::new() }
+        Self {
+            dice,
+            machine,
+            plan,
+            journal,
+            at_work,
+            millis: 0,
+            skew: 0,
+            succeeded: BTreeSet::new(),
+            waits: BTreeMap::new(),
+            limit_from: None,
+        }
     }
 
     fn now(&self) -> Timestamp {
-        at(self.millis)
+        Timestamp::from_micros(at(self.millis).as_micros() + self.skew * 1000)
+    }
+
+    /// Somebody sets the clock by up to two hours, or the machine sleeps.
+    fn set_clock(&mut self) -> i64 {
+        let by = i64::try_from(self.dice.below(14_400_000)).unwrap() - 7_200_000;
+        self.skew += by;
+        by * 1000
+    }
+
+    /// Time leapt while nobody looked: how long something has waited cannot be told any more, but no wait is longer than it
+    /// was from its beginning.
+    fn nobody_looked(&mut self) {
+        for wait in self.waits.values_mut() {
+            (wait.from, wait.by) = (None, wait.by.max(self.millis + wait.whole));
+        }
+        if let Some((from, by)) = &mut self.limit_from {
+            (*from, *by) = (None, (*by).max(self.millis));
+        }
     }
 
     /// Writes facts, or is killed just before. Gives whether they are true.
@@ -119,6 +162,18 @@ impl Life {
             }
             if let Fact::Settled { step, decision: Decision::Done, .. } = &fact {
                 self.succeeded.insert(*step);
+            }
+            match &fact {
+                Fact::Ended { step, again: Some(again), .. } => {
+                    let whole = u64::try_from(again.since(now).as_millis()).unwrap();
+                    let wait = Wait { from: Some(self.millis + whole), by: self.millis + whole + 1, whole: whole + 1 };
+                    self.waits.insert(*step, wait);
+                }
+                Fact::Started { .. } | Fact::Asked { .. } if self.limit_from.is_none() => {
+                    self.limit_from = Some((Some(self.millis), self.millis));
+                }
+                Fact::Reopened { .. } => self.limit_from = None,
+                _ => {}
             }
             self.journal.push((now, fact));
         }
@@ -147,8 +202,13 @@ impl Life {
             .map(|step| (step, self.machine.steps()[step as usize].attempt))
             .collect();
         self.at_work = remote;
+        if self.dice.hits(20) {
+            self.set_clock();
+            self.nobody_looked();
+        }
         let now = self.now();
-        let facts = self.machine.lost(now, |_| false);
+        let mut facts = self.machine.adopted(now);
+        facts.extend(self.machine.lost(now, |_| false));
         // A second kill at this point is tried too: what was not written is simply found again.
         self.commit(facts);
     }
@@ -157,8 +217,11 @@ impl Life {
         let now = self.now();
         let steps: Vec<StepIndex> = self.machine.startable(now).take(self.machine.room()).collect();
         for step in steps {
-            let cell = self.machine.graph().cells[step as usize].clone();
             assert!(!self.succeeded.contains(&step), "a finished step began again");
+            if self.machine.steps()[step as usize].state == StepState::Delayed {
+                let early = self.waits.get(&step).and_then(|wait| wait.from).is_some_and(|from| self.millis < from);
+                assert!(!early, "begun before its wait was over");
+            }
             for need in &self.machine.graph().needs[step as usize] {
                 assert_eq!(
                     self.machine.steps()[*need as usize].state,
@@ -174,8 +237,6 @@ impl Life {
             if let Fact::Started { .. } = fact {
                 assert!(!self.at_work.iter().any(|(other, _)| *other == step), "two attempts of one step at once");
                 self.at_work.insert((step, attempt));
-                *self.starts.entry(step).or_default() += 1;
-                let _ = cell;
             }
         }
         assert!(self.machine.running.len() <= self.plan.parallel as usize, "more at once than the plan allows");
@@ -230,6 +291,21 @@ impl Life {
         if !self.commit(facts) {
             return;
         }
+        self.check_times();
+        if self.dice.hits(2) {
+            let by = self.set_clock();
+            let now = self.now();
+            let facts = self.machine.clock_set(by, now);
+            if self.dice.hits(10) {
+                // Killed between the leap and the word of it.
+                self.nobody_looked();
+                self.kill();
+            } else if !self.commit(facts) {
+                self.nobody_looked();
+            }
+            return;
+        }
+        let now = self.now();
         match self.dice.below(100) {
             0 => {
                 let facts = self.machine.cancel("someone", now);
@@ -244,6 +320,27 @@ impl Life {
             return;
         }
         assert!(self.at_work.is_empty(), "ended while something is at work");
+    }
+
+    /// Nothing waits for longer than it had to, no limit comes early or late, nothing took less than no time.
+    fn check_times(&self) {
+        let now = self.now();
+        let open = !(self.machine.status().is_final() || self.machine.is_stopping());
+        let startable: BTreeSet<StepIndex> = self.machine.startable(now).collect();
+        for (step, row) in (0_u32..).zip(self.machine.steps()) {
+            if open && row.state == StepState::Delayed && self.millis > self.waits[&step].by {
+                assert!(startable.contains(&step), "it waits for ever: until {:?}, now {now}", row.until);
+            }
+            if let (Some(began), Some(ended)) = (row.started_at, row.ended_at) {
+                assert!(began <= ended, "it ended before it began: {row:?}");
+            }
+        }
+        if let (Some((from, by)), Some(limit)) = (self.limit_from, self.plan.time_limit.map(seconds)) {
+            let limit = u64::try_from(limit.as_millis()).unwrap();
+            assert!(!open || self.millis <= by + limit, "its time is over and nobody says so");
+            let early = from.is_some_and(|from| self.millis < from + limit);
+            assert!(!(early && self.machine.out_of_time), "its time is not over yet");
+        }
     }
 
     fn check(&self) {
