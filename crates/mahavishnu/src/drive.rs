@@ -4,16 +4,18 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use oneiric::fault::{Fault, FaultKind, Result};
 use oneiric::paths::plain;
 use oneiric::run_file;
+use oneiric_shell::interrupt::is_ignored;
 use oneiric_shell::output::Output;
 use orchestrator::engine::{CommandRunner, Engine, EngineConfig, Runners, Takes, is_alive};
 use orchestrator::workflows::plan::Plan;
-use orchestrator::workflows::{NewWorkflow, Request, Submitted, Workflow};
+use orchestrator::workflows::{NewWorkflow, Request, Status, Submitted, Workflow};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::who;
 use crate::world::World;
@@ -22,6 +24,10 @@ use crate::world::World;
 const LOOK: Duration = Duration::from_millis(20);
 /// How long an engine that was asked to cancel may take before it is ended.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two looks at whether somebody still drives it, and looks in a row that find nobody before it is driven here:
+/// a server that is started anew goes on by itself.
+const ALONE: Duration = Duration::from_secs(1);
+const ALONE_LOOKS: u32 = 3;
 
 /// The name under which the server's run file is found.
 pub(crate) const PRODUCT: &str = "mahavishnu";
@@ -33,6 +39,20 @@ pub(crate) enum Followed {
     Ended,
     /// It waits for a person, and nobody else drives it.
     Waits,
+    /// The terminal is gone. What was driven here was cancelled; what somebody else drives goes on there.
+    HungUp,
+}
+
+impl Followed {
+    /// The exit code for a workflow that was followed so.
+    pub(crate) fn exit_code(self, workflow: &Workflow) -> i32 {
+        match (self, workflow.status) {
+            (Self::HungUp, _) => 128 + SIGHUP,
+            (_, Status::Completed) => 0,
+            (_, Status::Cancelled) => 130,
+            (_, Status::Pending | Status::Running | Status::Failed | Status::Timeout) => 1,
+        }
+    }
 }
 
 /// An engine's configuration in this world.
@@ -127,27 +147,53 @@ pub(crate) fn detach(world: &World, id: &str) -> Result<()> {
     })
 }
 
-/// Follows a workflow to its end, driving it when nobody else does. Ctrl-C cancels it; a second one does not wait.
+/// Follows a workflow to its end, driving it when nobody else does. Ctrl-C cancels it; a second one does not wait. When
+/// the terminal is closed, work that is driven here is cancelled, since nothing of it may outlive this process unseen.
 ///
 /// # Errors
 /// When the database cannot be used.
 pub(crate) fn follow(world: &World, id: &str, progress: bool, output: &Output) -> Result<(Workflow, Followed)> {
-    let interrupts = Arc::new(AtomicUsize::new(0));
-    let listening = listen(&interrupts);
+    let heard = Heard::default();
+    let listening = heard.listen();
+    let mut engine = None;
+    let followed = watch(world, id, progress, output, &heard, &mut engine);
+    // However that went: nothing of it goes on without this process.
+    if let Some(engine) = engine {
+        let id = engine.id().to_owned();
+        let patience = if followed.is_err() || heard.interrupts() > 1 { Duration::ZERO } else { PATIENCE };
+        engine.end(patience);
+        world.drives(&id, false);
+    }
+    drop(listening);
+    let (workflow, followed) = followed?;
+    Ok((workflow, if heard.hung_up() { Followed::HungUp } else { followed }))
+}
+
+fn watch(
+    world: &World,
+    id: &str,
+    progress: bool,
+    output: &Output,
+    heard: &Heard,
+    engine: &mut Option<Engine>,
+) -> Result<(Workflow, Followed)> {
     let table = world.workflows();
     let mut workflow = table.get(id)?;
-    let mut engine = None;
     if !workflow.status.is_final() && !is_driven(world, &workflow) {
-        let own = Engine::start(engine_config(world, Takes::Only(workflow.number)))?;
-        own.wake();
-        engine = Some(own);
+        *engine = Some(drive_here(world, &workflow)?);
     }
     let mut line = Progress { shown: progress && std::io::stderr().is_terminal(), output, last: String::new() };
     let mut cancelled = false;
     let mut blind_since: Option<Duration> = None;
+    let mut alone = (world.clock.monotonic(), 0);
     let followed = loop {
-        match table.get(id) {
-            Ok(found) => (workflow, blind_since) = (found, None),
+        // Asked in this order: what was answered in between shows in the workflow.
+        let found = table.is_asked(workflow.number).and_then(|asked| Ok((table.get(id)?, asked)));
+        let asked = match found {
+            Ok((found, asked)) => {
+                (workflow, blind_since) = (found, None);
+                asked
+            }
             // A full disk keeps even readers out. The work goes on meanwhile, and is written as soon as there is room.
             Err(fault) if fault.kind() == FaultKind::Unavailable => {
                 let now = world.clock.monotonic();
@@ -155,23 +201,35 @@ pub(crate) fn follow(world: &World, id: &str, progress: bool, output: &Output) -
                     line.say(&format!("note: {}; trying again", fault.message()));
                 }
                 let since = *blind_since.get_or_insert(now);
-                if interrupts.load(Ordering::Relaxed) > 1 || (engine.is_none() && now > since + PATIENCE) {
+                if heard.interrupts() > 1 || (engine.is_none() && now > since + PATIENCE) {
                     return Err(fault);
                 }
                 std::thread::sleep(LOOK);
                 continue;
             }
             Err(fault) => return Err(fault),
-        }
+        };
         line.show(&workflow);
         if workflow.status.is_final() {
             break Followed::Ended;
         }
-        if workflow.stuck && engine.is_some() {
+        let taken = engine.as_ref().is_some_and(|engine| workflow.engine.as_deref() == Some(engine.id()));
+        if workflow.stuck && taken && !asked {
             break Followed::Waits;
         }
-        match interrupts.load(Ordering::Relaxed) {
+        // Whoever drove it may have been killed since.
+        let now = world.clock.monotonic();
+        if engine.is_none() && now >= alone.0 + ALONE {
+            alone = (now, if is_driven(world, &workflow) { 0 } else { alone.1 + 1 });
+            if alone.1 >= ALONE_LOOKS {
+                line.say("note: whoever drove it is gone; it goes on here");
+                *engine = Some(drive_here(world, &workflow)?);
+            }
+        }
+        match heard.interrupts() {
             0 => {}
+            // Nobody asked to cancel what goes on elsewhere.
+            1 if heard.hung_up() && engine.is_none() => break Followed::HungUp,
             1 if !cancelled => {
                 let by = who::username(&world.surroundings);
                 if table.ask(&workflow, &Request::Cancel { by }, world.clock.now()).is_ok() {
@@ -185,11 +243,14 @@ pub(crate) fn follow(world: &World, id: &str, progress: bool, output: &Output) -
         std::thread::sleep(LOOK);
     };
     line.clear();
-    if let Some(engine) = engine {
-        engine.end(if interrupts.load(Ordering::Relaxed) > 1 { Duration::ZERO } else { PATIENCE });
-    }
-    drop(listening);
     Ok((workflow, followed))
+}
+
+fn drive_here(world: &World, workflow: &Workflow) -> Result<Engine> {
+    let engine = Engine::start(engine_config(world, Takes::Only(workflow.number)))?;
+    world.drives(engine.id(), true);
+    engine.wake();
+    Ok(engine)
 }
 
 /// Waits until the engine that drives a workflow has answered a request.
@@ -197,11 +258,26 @@ pub(crate) fn follow(world: &World, id: &str, progress: bool, output: &Output) -
 /// # Errors
 /// Conflict, with what the engine says; unavailable when it does not answer.
 pub(crate) fn await_answer(world: &World, request: i64) -> Result<()> {
+    await_answer_while(world, request, || Ok(true)).map(drop)
+}
+
+/// The same, as long as somebody drives the workflow: an engine may be killed first. Gives whether it has answered.
+///
+/// # Errors
+/// As [`await_answer`].
+pub(crate) fn await_answer_of(world: &World, workflow: &Workflow, request: i64) -> Result<bool> {
+    await_answer_while(world, request, || Ok(is_driven(world, &world.workflows().get(&workflow.id)?)))
+}
+
+fn await_answer_while(world: &World, request: i64, driven: impl Fn() -> Result<bool>) -> Result<bool> {
     let limit = world.clock.monotonic() + PATIENCE;
     loop {
+        // Looked at before the answer: the last thing that an engine did may have been to give it.
+        let driven = driven()?;
         match world.workflows().answer(request)? {
-            Some(Ok(())) => return Ok(()),
+            Some(Ok(())) => return Ok(true),
             Some(Err(why)) => return Err(Fault::conflict(why)),
+            None if !driven => return Ok(false),
             None if world.clock.monotonic() > limit => {
                 return Err(Fault::unavailable("the engine that drives it does not answer").hint("try again"));
             }
@@ -210,17 +286,48 @@ pub(crate) fn await_answer(world: &World, request: i64) -> Result<()> {
     }
 }
 
+/// What signals wanted so far.
+#[derive(Default)]
+struct Heard {
+    interrupts: Arc<AtomicUsize>,
+    hung_up: Arc<AtomicBool>,
+}
+
+impl Heard {
+    /// Listens as long as the handle lives. Who started this process may want it to outlive its terminal (`nohup`).
+    fn listen(&self) -> Option<Listening> {
+        let hangup = (!is_ignored(SIGHUP)).then(|| Arc::clone(&self.hung_up));
+        listen_to(&self.interrupts, hangup)
+    }
+
+    /// How often it was interrupted. A terminal that closes counts once, however many tell of it.
+    fn interrupts(&self) -> usize {
+        self.interrupts.load(Ordering::Relaxed) + usize::from(self.hung_up())
+    }
+
+    fn hung_up(&self) -> bool {
+        self.hung_up.load(Ordering::Relaxed)
+    }
+}
+
 /// Counts Ctrl-C instead of dying of it, as long as the handle lives.
 pub(crate) fn listen(count: &Arc<AtomicUsize>) -> Option<Listening> {
+    listen_to(count, None)
+}
+
+fn listen_to(count: &Arc<AtomicUsize>, hangup: Option<Arc<AtomicBool>>) -> Option<Listening> {
     let count = Arc::clone(count);
-    let mut signals =
-        signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM]).ok()?;
+    let wanted = [SIGINT, SIGTERM].into_iter().chain(hangup.as_ref().map(|_| SIGHUP));
+    let mut signals = signal_hook::iterator::Signals::new(wanted).ok()?;
     let handle = signals.handle();
     std::thread::Builder::new()
         .name("interrupts".into())
         .spawn(move || {
-            for _ in signals.forever() {
-                count.fetch_add(1, Ordering::Relaxed);
+            for signal in signals.forever() {
+                match &hangup {
+                    Some(hung_up) if signal == SIGHUP => hung_up.store(true, Ordering::Relaxed),
+                    _ => drop(count.fetch_add(1, Ordering::Relaxed)),
+                }
             }
         })
         .ok()?;

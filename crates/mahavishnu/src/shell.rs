@@ -58,7 +58,7 @@ pub(crate) fn run(world: &Arc<World>, code: Option<&str>, output: &Output) -> Re
     if !enabled {
         journal.note(off(world));
     }
-    let interrupts = listen(&journal, output)?;
+    let interrupts = listen(world, &journal, output)?;
     let program = Arc::new(ShellProgram::new(Arc::clone(world), Arc::clone(&journal)));
     let limit = world.settings.int("shell.time_limit");
     let limits = Limits { time: (limit > 0).then(|| Duration::from_secs(limit.unsigned_abs())), ..Limits::default() };
@@ -120,13 +120,15 @@ fn off(world: &World) -> String {
     format!("this session is not recorded: {name} = false ({source})")
 }
 
-/// A signal that ends the process closes the session first; delivery has its deadline, the spool has the rest.
-fn listen(journal: &Arc<SessionJournal>, output: &Output) -> Result<Interrupts> {
-    let journal = Arc::clone(journal);
+/// A signal that ends the process ends the steps that run in it and closes the session first; delivery has its deadline, the
+/// spool has the rest.
+fn listen(world: &Arc<World>, journal: &Arc<SessionJournal>, output: &Output) -> Result<Interrupts> {
+    let (world, journal) = (Arc::clone(world), Arc::clone(journal));
     let output = output.clone();
     let terminal = rustix::termios::tcgetattr(io::stdin()).ok();
     Interrupts::listen(move |signal: EndingSignal| {
         output.mute();
+        world.end_steps();
         let _ = journal.close(signal.name, "ended", signal.exit_code);
         if let Some(terminal) = terminal {
             let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, &terminal);

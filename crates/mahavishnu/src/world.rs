@@ -1,6 +1,7 @@
 //! Everything a command needs, made once from the process's surroundings, each part when it is first used.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use oneiric::clock::{Clock, SystemClock};
@@ -17,6 +18,9 @@ use crate::buddy;
 use crate::engines;
 use crate::settings::CATALOG;
 
+/// Time between asking and killing steps of a process that a signal ends.
+const LAST_WISH: Duration = Duration::from_secs(1);
+
 /// What commands work with.
 pub(crate) struct World {
     pub(crate) surroundings: Surroundings,
@@ -29,6 +33,8 @@ pub(crate) struct World {
     adapters: OnceLock<Arc<Adapters>>,
     /// The pools, in the process that serves.
     pools: OnceLock<Arc<Pools>>,
+    /// Engines of this process that drive what a command follows.
+    driving: Mutex<BTreeSet<String>>,
 }
 
 impl World {
@@ -49,7 +55,26 @@ impl World {
             peer: OnceLock::new(),
             adapters: OnceLock::new(),
             pools: OnceLock::new(),
+            driving: Mutex::default(),
         })
+    }
+
+    /// An engine of this process begins to drive something, or has ended.
+    pub(crate) fn drives(&self, engine: &str, begins: bool) {
+        let mut driving = self.driving.lock().unwrap_or_else(PoisonError::into_inner);
+        if begins {
+            driving.insert(engine.to_owned())
+        } else {
+            driving.remove(engine)
+        };
+    }
+
+    /// Ends the processes of all steps that run here: this process is about to end in the middle of them.
+    pub(crate) fn end_steps(&self) {
+        let driving = self.driving.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for engine in driving {
+            orchestrator::run::end_survivors(&format!("{engine}/"), LAST_WISH, self.clock.as_ref());
+        }
     }
 
     pub(crate) fn redactor(&self) -> Arc<Redactor> {

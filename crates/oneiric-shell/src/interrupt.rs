@@ -47,8 +47,7 @@ impl Interrupts {
     /// What the system says.
     pub fn listen(end: impl FnOnce(EndingSignal) + Send + 'static) -> io::Result<Self> {
         let interrupts = Self::default();
-        let ignored = ignored_signals();
-        let kept = |signal: i32| ignored & (1 << (signal - 1)) == 0;
+        let kept = |signal: i32| !is_ignored(signal);
         if kept(SIGINT) {
             signal_hook::flag::register(SIGINT, Arc::clone(&interrupts.flag))?;
         }
@@ -119,12 +118,11 @@ impl Interrupts {
     }
 }
 
-/// Bit set of the signals that this process ignores, as its parent wanted it.
-fn ignored_signals() -> u64 {
+/// Whether this process ignores a signal, as its parent wanted it (`nohup`). To be asked before it is listened to.
+#[must_use]
+pub fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0)
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal - 1)) != 0
 }

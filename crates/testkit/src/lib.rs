@@ -10,6 +10,7 @@
 
 pub mod binaries;
 pub mod chance;
+pub mod crash;
 pub mod disk;
 pub mod engines;
 pub mod git;
@@ -22,6 +23,7 @@ pub mod model;
 pub mod network;
 pub mod peers;
 pub mod ports;
+pub mod processes;
 pub mod program;
 pub mod running;
 pub mod scan;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use oneiric::fault::{Fault, Result};
 use oneiric_shell::output::Output;
-use orchestrator::workflows::{NewWorkflow, Status, Workflow};
+use orchestrator::workflows::{NewWorkflow, Workflow};
 use serde_json::{Map, Value};
 
 use super::format::Format;
@@ -169,17 +169,13 @@ pub(super) fn report(
             output.line(&end_of(workflow, output.terminal()));
         }
     }
-    if followed == Followed::Waits && !workflow.status.is_final() {
+    if followed != Followed::Ended && !workflow.status.is_final() {
         output.error_line(&format!(
             "workflow {} has not ended: 'mahavishnu workflow show {}' says what it waits for",
             workflow.id, workflow.id
         ));
     }
-    Ok(match workflow.status {
-        Status::Completed => 0,
-        Status::Cancelled => 130,
-        Status::Pending | Status::Running | Status::Failed | Status::Timeout => 1,
-    })
+    Ok(followed.exit_code(workflow))
 }
 
 #[cfg(test)]
