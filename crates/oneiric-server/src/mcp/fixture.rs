@@ -114,7 +114,9 @@ impl ServerHandler for Fixture {
         context: RequestContext<RoleServer>,
     ) -> Result<InitializeResult, ErrorData> {
         let mut answer = self.program.initialize(request, context).await?;
+        let extensions = answer.capabilities.extensions.take();
         answer.capabilities = self.get_info().capabilities;
+        answer.capabilities.extensions = extensions;
         Ok(answer)
     }
 

@@ -184,7 +184,9 @@ impl ServerHandler for Handler {
         request: InitializeRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<InitializeResult, ErrorData> {
-        let answer = self.negotiate_initialize(&request)?;
+        let mut answer = self.negotiate_initialize(&request)?;
+        // The one extension is one of revision 2026-07-28, which has no `initialize`.
+        answer.capabilities.extensions = None;
         self.presence.arrived(Some(&request.client_info), answer.protocol_version.as_str(), peer_of(&context));
         context.peer.set_peer_info(request);
         Ok(answer)

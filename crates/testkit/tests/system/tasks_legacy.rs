@@ -9,11 +9,14 @@ use testkit::{Orchestrator, eventually};
 /// A client on pipes that can ask its person.
 fn client(home: &testkit::TestHome) -> StdioClient {
     let mut client = StdioClient::start(&home.mahavishnu(["mcp", "start", "--transport", "stdio"]));
-    let hello = json!({ "protocolVersion": "2025-11-25", "capabilities": { "elicitation": {} },
+    // Whoever knows tasks of the next revision gets none by this one.
+    let capabilities = json!({ "elicitation": {}, "extensions": { "io.modelcontextprotocol/tasks": {} } });
+    let hello = json!({ "protocolVersion": "2025-11-25", "capabilities": capabilities,
                         "clientInfo": { "name": "testkit", "version": "1" } });
     client.send(&json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello }));
     let answer = client.answer(1);
     assert_eq!(answer["result"]["protocolVersion"], "2025-11-25", "{answer}");
+    assert!(answer["result"]["capabilities"].get("extensions").is_none(), "{answer}");
     client.send(&initialized());
     client
 }

@@ -116,7 +116,9 @@ impl Call<'_> {
                 let Some(id) = named(self.works, &answer).map(str::to_owned) else {
                     return Ok(CallToolResult::structured(answer).into());
                 };
-                let knows = self.context.client_capabilities().is_some_and(|declared| declared.supports_tasks());
+                // Revision 2025-11-25 has no word by which a client tells a task from a result.
+                let knows = is_current(self.context)
+                    && self.context.client_capabilities().is_some_and(|declared| declared.supports_tasks());
                 if self.lasting == Lasting::Begins && knows {
                     let standing = self.works.look(&id).await?;
                     return Ok(CreateTaskResult::new(super::tasks::task(&standing, false)).into());
