@@ -1,10 +1,16 @@
-//! Who may ask: the token that commands want when auth is on.
+//! Who may ask, by every door: the token that is wanted when auth is on, and the audit log.
 
+use std::sync::Arc;
+
+use oneiric::audit::AuditLog;
+use oneiric::clock::Clock;
 use oneiric::fault::{Fault, Result};
 use oneiric::secret::Secret;
 use oneiric::settings::{Settings, check_secret_strength};
 use oneiric::token::{Scope, verify};
+use oneiric_server::http::{Auth, Caller, Ending, Refused, TokenJudge, Visit};
 
+use crate::who;
 use crate::world::World;
 
 /// Audience of tokens for this program.
@@ -28,25 +34,66 @@ pub(crate) fn secret(settings: &Settings) -> Result<&Secret> {
     Ok(secret)
 }
 
-/// Lets a command pass when auth is off or its token is good for reading.
+/// Judges callers' tokens: those that are signed with the shared secret and made out to this program.
+struct Judge {
+    secret: Secret,
+    clock: Arc<dyn Clock>,
+}
+
+impl TokenJudge for Judge {
+    fn judge(&self, token: &str) -> std::result::Result<Caller, String> {
+        verify(token, &self.secret, AUDIENCE, &PROGRAMS, self.clock.now())
+            .map(|claims| Caller { subject: claims.sub, token_id: claims.jti, scopes: claims.scopes })
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// What lets callers in, with a secret for those with a good token only. Who is turned away, and who changes something, has
+/// lines in the home's audit log.
+pub(crate) fn auth(world: &World, secret: Option<&Secret>) -> Auth {
+    let clock = Arc::clone(&world.clock);
+    let audit = Arc::new(AuditLog::in_dir(world.settings.home().logs(), Arc::clone(&clock)));
+    match secret {
+        Some(secret) => Auth::required(Arc::new(Judge { secret: secret.clone(), clock }), audit),
+        None => Auth::open(audit),
+    }
+}
+
+/// Who gives a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Giver<'a> {
+    /// A process of its own, with the token that it was given.
+    Process(Option<&'a str>),
+    /// The shell of whoever owns this home; it asks for no token.
+    Shell,
+}
+
+/// Lets the command `what` pass when auth is off or its token is good for it. What may change something leaves a line, and
+/// another by its [`Ending`].
 ///
 /// # Errors
-/// `401 Unauthorized`.
-pub(crate) fn check(world: &World, token: Option<&str>) -> Result<()> {
-    if !world.settings.bool("auth.enabled") {
-        return Ok(());
-    }
-    let secret = secret(&world.settings)?;
-    let hint = "give one by --token or MAHAVISHNU_TOKEN; 'mahavishnu generate-token' makes it";
-    let Some(token) = token.or_else(|| world.settings.secret("token").map(Secret::expose)) else {
-        return Err(Fault::denied("401 Unauthorized: a token is needed").hint(hint));
+/// `401 Unauthorized`, `403 Forbidden`; configuration.
+pub(crate) fn permit(world: &World, giver: Giver<'_>, what: &str, needed: Scope) -> Result<Ending> {
+    let secret = if world.settings.bool("auth.enabled") { Some(secret(&world.settings)?) } else { None };
+    let auth = auth(world, secret);
+    let door = if giver == Giver::Shell { "shell" } else { "cli" };
+    let visit = Visit { door, from: "local", what };
+    let caller = match giver {
+        Giver::Process(token) if auth.is_on() => {
+            let token = token.or_else(|| world.settings.secret("token").map(Secret::expose));
+            auth.by_argument(visit, token)
+        }
+        Giver::Process(_) | Giver::Shell => {
+            Ok(Caller { subject: who::username(&world.surroundings), scopes: Scope::ALL.to_vec(), ..Caller::default() })
+        }
     };
-    let claims = verify(token.trim(), secret, AUDIENCE, &PROGRAMS, world.clock.now())
-        .map_err(|error| Fault::denied(format!("401 Unauthorized: {error}")).hint(hint))?;
-    if claims.allows(Scope::Read) {
-        return Ok(());
-    }
-    Err(Fault::denied("403 Forbidden: the token lacks the scope read").hint(hint))
+    caller.and_then(|caller| auth.permit(visit, &caller, needed)).map_err(|refused| {
+        let message = match &refused {
+            Refused::Missing => "401 Unauthorized: a token is needed".to_owned(),
+            other => other.message(),
+        };
+        Fault::denied(message).hint("give one by --token or MAHAVISHNU_TOKEN; 'mahavishnu generate-token' makes it")
+    })
 }
 
 #[cfg(test)]
@@ -61,6 +108,10 @@ mod tests {
     use super::*;
 
     const SECRET: &str = "q7Zr1vN0xJ4mK9tWc2Lp8Hs5Yb3Df6Ga";
+
+    fn check(world: &World, token: Option<&str>, needed: Scope) -> Result<()> {
+        permit(world, Giver::Process(token), "sweep", needed).map(|ending| ending.tell(None))
+    }
 
     fn world(vars: &[(&str, &str)]) -> World {
         let dir = tempfile::tempdir().unwrap();
@@ -79,7 +130,7 @@ mod tests {
 
     #[test]
     fn without_auth_nobody_is_asked() {
-        assert!(check(&world(&[]), None).is_ok());
+        assert!(check(&world(&[]), None, Scope::Admin).is_ok());
     }
 
     #[test]
@@ -87,7 +138,9 @@ mod tests {
         let on = [("MAHAVISHNU_AUTH_ENABLED", "true"), ("MAHAVISHNU_AUTH_SECRET", SECRET)];
         let world = world(&on);
         let good = token("mahavishnu", "mahavishnu", &[Scope::Read], &world);
-        assert!(check(&world, Some(&good)).is_ok());
+        assert!(check(&world, Some(&good), Scope::Read).is_ok());
+        let more = check(&world, Some(&good), Scope::Write).unwrap_err();
+        assert!(more.message().starts_with("403 Forbidden"), "{more}");
         let wrong = [
             None,
             Some("invalid".to_owned()),
@@ -96,12 +149,34 @@ mod tests {
             Some(format!("{good}x")),
         ];
         for token in wrong {
-            let fault = check(&world, token.as_deref()).unwrap_err();
+            let fault = check(&world, token.as_deref(), Scope::Read).unwrap_err();
             assert!(fault.message().starts_with("401 Unauthorized"), "{fault}");
             assert_eq!(fault.kind().exit_code(), 1);
         }
         let none = token("mahavishnu", "mahavishnu", &[], &world);
-        assert!(check(&world, Some(&none)).unwrap_err().message().starts_with("403 Forbidden"));
+        assert!(check(&world, Some(&none), Scope::Read).unwrap_err().message().starts_with("403 Forbidden"));
+    }
+
+    #[test]
+    fn what_changes_something_leaves_two_lines_and_what_reads_none() {
+        let world = world(&[]);
+        let log = world.settings.home().logs().join("audit.log");
+        check(&world, None, Scope::Read).unwrap();
+        assert!(!log.exists());
+        check(&world, None, Scope::Write).unwrap();
+        drop(permit(&world, Giver::Shell, "repos add", Scope::Write).unwrap());
+        let text = std::fs::read_to_string(log).unwrap();
+        let told: Vec<[bool; 3]> = ["cli", "cli", "shell", "shell"]
+            .iter()
+            .zip(text.lines())
+            .map(|(door, line)| {
+                [line.contains(&format!("door={door}")), line.contains("from=local"), line.contains("who=")]
+            })
+            .collect();
+        assert_eq!(told, [[true; 3]; 4], "{text}");
+        let outcomes: Vec<&str> =
+            text.lines().filter_map(|line| line.split_once("outcome=")?.1.split(' ').next()).collect();
+        assert_eq!(outcomes, ["allowed", "done", "allowed", "unknown"]);
     }
 
     #[test]
@@ -113,7 +188,7 @@ mod tests {
             ("MAHAVISHNU_AUTH_SECRET", SECRET),
             ("MAHAVISHNU_TOKEN", good.as_str()),
         ];
-        assert!(check(&world(&on), None).is_ok());
+        assert!(check(&world(&on), None, Scope::Admin).is_ok());
     }
 
     #[test]
@@ -121,7 +196,7 @@ mod tests {
         for secret in ["change-me-in-production", "short"] {
             let on = [("MAHAVISHNU_AUTH_ENABLED", "true"), ("MAHAVISHNU_AUTH_SECRET", secret)];
             let world = world(&on);
-            assert_eq!(check(&world, Some("x")).unwrap_err().kind(), FaultKind::Config, "{secret}");
+            assert_eq!(check(&world, Some("x"), Scope::Read).unwrap_err().kind(), FaultKind::Config, "{secret}");
         }
     }
 }

@@ -27,9 +27,12 @@ use std::sync::Arc;
 use clap::{CommandFactory, Parser, Subcommand};
 use oneiric::fault::{Fault, Result};
 use oneiric::settings::Surroundings;
+use oneiric::token::Scope;
+use oneiric_server::http::Ending;
 use oneiric_shell::output::Output;
 use oneiric_shell::terminal::Terminal;
 
+use crate::access::Giver;
 use crate::world::World;
 
 /// Admin shell over many repositories; what is done in it is kept by Session-Buddy
@@ -181,21 +184,38 @@ fn conclude(code: Result<i32>, output: &Output) -> i32 {
     }
 }
 
+/// Runs a command that its giver may give, and tells the audit log how it ended.
 fn run(world: &Arc<World>, command: Command, caller: Caller, output: &Output) -> Result<i32> {
+    let ending = match command.needs() {
+        Some(Needs { what, scope, token }) => {
+            let giver = match caller {
+                Caller::Process => Giver::Process(token),
+                Caller::Shell => Giver::Shell,
+            };
+            crate::access::permit(world, giver, what, scope)?
+        }
+        None => Ending::default(),
+    };
+    let done = act(world, command, caller, output);
+    ending.tell(done.as_ref().err().map(|fault| fault.kind().code()));
+    done
+}
+
+fn act(world: &Arc<World>, command: Command, caller: Caller, output: &Output) -> Result<i32> {
     match command {
         Command::Shell(_) if caller == Caller::Shell => {
             Err(Fault::user("this is the shell already").hint("open another one in another terminal"))
         }
         Command::Shell(shell) => crate::shell::run(world, shell.code.as_deref(), output),
-        Command::ListRepos(command) => command.run(world, caller, output).map(|()| 0),
-        Command::Repos(command) => command.run(world, caller, output),
-        Command::ListRoles(command) => command.run(world, caller, output).map(|()| 0),
-        Command::ShowRole(command) => command.run(world, caller, output).map(|()| 0),
-        Command::Sweep(command) => command.run(world, caller, output),
-        Command::Workflow(command) => command.run(world, caller, output),
+        Command::ListRepos(command) => command.run(world, output).map(|()| 0),
+        Command::Repos(command) => command.run(world, output),
+        Command::ListRoles(command) => command.run(world, output).map(|()| 0),
+        Command::ShowRole(command) => command.run(world, output).map(|()| 0),
+        Command::Sweep(command) => command.run(world, output),
+        Command::Workflow(command) => command.run(world, output),
         Command::Adapters(command) => command.run(world, output),
-        Command::Pool(command) => command.run(world, caller, output),
-        Command::Worktree(command) => command.run(world, caller, output).map(|()| 0),
+        Command::Pool(command) => command.run(world, output),
+        Command::Worktree(command) => command.run(world, output).map(|()| 0),
         Command::Sessions(command) => command.run(world, output).map(|()| 0),
         Command::TestSessionTracking => Ok(test_tracking::run(world, output)),
         Command::Start(command) => command.run(world, output).map(|()| 0),
@@ -222,12 +242,36 @@ struct Token {
     token: Option<String>,
 }
 
+/// What a command takes.
+#[derive(Clone, Copy, Debug)]
+struct Needs<'a> {
+    /// Its name in the audit log.
+    what: &'static str,
+    scope: Scope,
+    /// The token that it was given.
+    token: Option<&'a str>,
+}
+
 impl Token {
-    fn check(&self, world: &World, caller: Caller) -> Result<()> {
-        match caller {
-            Caller::Shell => Ok(()),
-            Caller::Process => crate::access::check(world, self.token.as_deref()),
-        }
+    fn needs(&self, what: &'static str, scope: Scope) -> Needs<'_> {
+        Needs { what, scope, token: self.token.as_deref() }
+    }
+}
+
+impl Command {
+    /// What it takes; nothing for those that only handle this program's own process or settings, or ask a peer.
+    fn needs(&self) -> Option<Needs<'_>> {
+        Some(match self {
+            Self::ListRepos(command) => command.needs(),
+            Self::Repos(command) => command.needs(),
+            Self::ListRoles(command) => command.needs(),
+            Self::ShowRole(command) => command.needs(),
+            Self::Sweep(command) => command.needs(),
+            Self::Workflow(command) => command.needs(),
+            Self::Pool(command) => command.needs(),
+            Self::Worktree(command) => command.needs(),
+            _ => return None,
+        })
     }
 }
 

@@ -6,7 +6,6 @@ mod figures;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use oneiric::audit::AuditLog;
 use oneiric::fault::Result;
 use oneiric::secret::Secret;
 use oneiric_server::health::HealthSource;
@@ -35,6 +34,8 @@ pub(crate) struct Wishes {
     pub(crate) port: Option<u16>,
     pub(crate) no_auth: bool,
     pub(crate) transport: Option<Transport>,
+    /// Serve the conformance suite's tools, too.
+    pub(crate) fixture: bool,
     /// Arguments as given, for a restart.
     pub(crate) arguments: Vec<String>,
 }
@@ -46,13 +47,7 @@ pub(crate) struct Wishes {
 pub(crate) fn run(world: Arc<World>, wishes: Wishes) -> Result<()> {
     let settings = &world.settings;
     let secret = if wishes.no_auth { None } else { access::secret(settings)? };
-    let auth = match &secret {
-        Some(secret) => {
-            let audit = AuditLog::in_dir(settings.home().logs(), Arc::clone(&world.clock));
-            Auth::required(Arc::new(access::judge(secret.clone(), Arc::clone(&world.clock))), Arc::new(audit))
-        }
-        None => Auth::off(),
-    };
+    let auth = crate::access::auth(&world, secret.as_ref());
     let lifecycle = Lifecycle::new();
     let service = Service {
         product: PRODUCT,
@@ -67,7 +62,7 @@ pub(crate) fn run(world: Arc<World>, wishes: Wishes) -> Result<()> {
         auth,
         authenticated: secret.is_some(),
         mcp: true,
-        fixture: false,
+        fixture: wishes.fixture,
         mode: "standard".into(),
         database: world.workflows().path().display().to_string(),
         ready: vec!["Workflow engine started".into()],

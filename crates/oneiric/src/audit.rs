@@ -36,7 +36,7 @@ pub enum Outcome {
 pub struct Act<'a> {
     /// What became of it.
     pub outcome: Outcome,
-    /// The way it came: `mcp`, `rest`, `metrics`, `cli`.
+    /// The way it came: `mcp`, `rest`, `metrics`, `cli`, `shell`.
     pub door: &'a str,
     /// Address of the caller, or `local`.
     pub from: &'a str,

@@ -38,6 +38,9 @@ enum McpCommand {
     Stop,
     /// Stop the server and start it again in the background
     Restart(Start),
+    /// Serve what the protocol's conformance suite asks for beside the own tools
+    #[command(hide = true)]
+    ConformanceFixture(Start),
     /// Show server, authentication, session tracking and adapters
     Health,
     /// Call a tool of this server, or of Session-Buddy's, and print its answer
@@ -88,6 +91,10 @@ impl Start {
     }
 
     pub(super) fn run(&self, world: &Arc<World>, output: &Output) -> Result<()> {
+        self.serve(world, false, output)
+    }
+
+    fn serve(&self, world: &Arc<World>, fixture: bool, output: &Output) -> Result<()> {
         if self.detach {
             if self.transport == Some(TransportArg::Stdio) {
                 return Err(Fault::user("a server on standard input cannot run in the background")
@@ -107,6 +114,7 @@ impl Start {
             port: self.port,
             no_auth: self.no_auth,
             transport,
+            fixture,
             arguments: self.again(),
         };
         server::run(Arc::clone(world), wishes)
@@ -121,6 +129,7 @@ impl Mcp {
     pub(super) fn run(&self, world: &Arc<World>, output: &Output) -> Result<i32> {
         match &self.command {
             McpCommand::Start(start) => start.run(world, output).map(|()| 0),
+            McpCommand::ConformanceFixture(start) => start.serve(world, true, output).map(|()| 0),
             McpCommand::Stop => {
                 let control = control(world);
                 let Some(info) = control.running() else {

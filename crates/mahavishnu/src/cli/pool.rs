@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use oneiric::fault::{Fault, Result};
+use oneiric::token::Scope;
 use oneiric_shell::output::Output;
 use oneiric_shell::table::Table;
 use orchestrator::pools::{PoolRequest, PoolSpec, Pools, Selector};
@@ -13,7 +14,7 @@ use serde_json::Value;
 
 use super::format::Format;
 use super::sweep::span;
-use super::{Caller, Token};
+use super::{Needs, Token};
 use crate::pools;
 use crate::world::World;
 
@@ -176,8 +177,23 @@ impl Spawn {
 }
 
 impl PoolCommand {
-    pub(super) fn run(&self, world: &World, caller: Caller, output: &Output) -> Result<i32> {
-        self.token.check(world, caller)?;
+    pub(super) fn needs(&self) -> Needs<'_> {
+        let (what, scope) = match &self.action {
+            Action::List | Action::Health { .. } | Action::Profiles | Action::Tasks { .. } | Action::Task { .. } => {
+                ("pool", Scope::Read)
+            }
+            Action::Spawn(_) => ("pool spawn", Scope::Write),
+            Action::Execute { .. } => ("pool execute", Scope::Write),
+            Action::Route { .. } => ("pool route", Scope::Write),
+            Action::Scale { .. } => ("pool scale", Scope::Write),
+            Action::Close { .. } => ("pool close", Scope::Write),
+            Action::CloseAll { .. } => ("pool close-all", Scope::Write),
+            Action::Cancel { .. } => ("pool cancel", Scope::Write),
+        };
+        self.token.needs(what, scope)
+    }
+
+    pub(super) fn run(&self, world: &World, output: &Output) -> Result<i32> {
         let ask = |request: PoolRequest| pools::ask(world, &request);
         match &self.action {
             Action::Spawn(spawn) => self.print(&[ask(PoolRequest::Spawn(Box::new(spawn.spec())))?], output),

@@ -4,6 +4,7 @@ pub(super) mod keep;
 mod status;
 
 use oneiric::fault::{Fault, Result};
+use oneiric::token::Scope;
 use oneiric_shell::nearest::nearest;
 use oneiric_shell::output::Output;
 use oneiric_shell::table::Table;
@@ -12,7 +13,7 @@ use orchestrator::repos::{Manifest, Repository};
 pub(crate) use self::status::asking;
 
 use super::format::Format;
-use super::{Caller, Token};
+use super::{Needs, Token};
 use crate::world::World;
 
 /// List repositories
@@ -51,15 +52,21 @@ pub(super) struct ShowRole {
 }
 
 impl ListRepos {
-    pub(super) fn run(&self, world: &World, caller: Caller, output: &Output) -> Result<()> {
-        self.token.check(world, caller)?;
+    pub(super) fn needs(&self) -> Needs<'_> {
+        self.token.needs("list-repos", Scope::Read)
+    }
+
+    pub(super) fn run(&self, world: &World, output: &Output) -> Result<()> {
         list(world, self.tag.as_deref(), self.role.as_deref(), self.format, output)
     }
 }
 
 impl ListRoles {
-    pub(super) fn run(&self, world: &World, caller: Caller, output: &Output) -> Result<()> {
-        self.token.check(world, caller)?;
+    pub(super) fn needs(&self) -> Needs<'_> {
+        self.token.needs("list-roles", Scope::Read)
+    }
+
+    pub(super) fn run(&self, world: &World, output: &Output) -> Result<()> {
         let manifest = world.manifest()?;
         let mut table = Table::new(["Role", "Repositories", "Capabilities", "Description"]).numeric(1);
         let rows = roles(&manifest);
@@ -74,8 +81,11 @@ impl ListRoles {
 }
 
 impl ShowRole {
-    pub(super) fn run(&self, world: &World, caller: Caller, output: &Output) -> Result<()> {
-        self.token.check(world, caller)?;
+    pub(super) fn needs(&self) -> Needs<'_> {
+        self.token.needs("show-role", Scope::Read)
+    }
+
+    pub(super) fn run(&self, world: &World, output: &Output) -> Result<()> {
         let manifest = world.manifest()?;
         let names = manifest.role_names();
         if !names.contains(&self.name.as_str()) {

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use oneiric::fault::{Fault, Result};
+use oneiric::token::Scope;
 use oneiric_shell::output::Output;
 use orchestrator::workflows::{NewWorkflow, Workflow};
 use serde_json::{Map, Value};
 
 use super::format::Format;
 use super::workflow::{end_of, steps_value};
-use super::{Caller, Token};
+use super::{Needs, Token};
 use crate::drive::{self, Followed};
 use crate::sweeps::{SweepRequest, Unknown};
 use crate::who;
@@ -92,8 +93,11 @@ pub(super) fn span(text: &str) -> std::result::Result<Duration, String> {
 }
 
 impl Sweep {
-    pub(super) fn run(&self, world: &World, caller: Caller, output: &Output) -> Result<i32> {
-        self.token.check(world, caller)?;
+    pub(super) fn needs(&self) -> Needs<'_> {
+        self.token.needs("sweep", Scope::Write)
+    }
+
+    pub(super) fn run(&self, world: &World, output: &Output) -> Result<i32> {
         let new = NewWorkflow {
             plan: self.request()?.plan(world)?,
             key: self.key.clone(),

@@ -8,6 +8,7 @@ mod schedule;
 use clap::{Subcommand, ValueEnum};
 use oneiric::clock::clock_time;
 use oneiric::fault::{Fault, Result};
+use oneiric::token::Scope;
 use oneiric_shell::output::Output;
 use oneiric_shell::table::Table;
 use oneiric_shell::terminal::Terminal;
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::format::Format;
 use super::sweep::report;
-use super::{Caller, Token};
+use super::{Needs, Token};
 use crate::drive;
 use crate::shell::short;
 use crate::who;
@@ -123,8 +124,25 @@ enum Unknown {
 }
 
 impl WorkflowCommand {
-    pub(super) fn run(&self, world: &World, caller: Caller, output: &Output) -> Result<i32> {
-        self.token.check(world, caller)?;
+    pub(super) fn needs(&self) -> Needs<'_> {
+        let (what, scope) = match &self.action {
+            Action::List { .. } | Action::Show { .. } | Action::Logs(_) | Action::Explain { .. } => {
+                ("workflow", Scope::Read)
+            }
+            Action::Run(_) => ("workflow run", Scope::Write),
+            Action::Schedule { action } if action.changes() => ("workflow schedule", Scope::Write),
+            Action::Schedule { .. } => ("workflow schedule", Scope::Read),
+            Action::Cancel { .. } => ("workflow cancel", Scope::Write),
+            Action::Retry { .. } => ("workflow retry", Scope::Write),
+            // To decide takes more than to go on, as with the tool decide_workflow.
+            Action::Resume { unknown: Some(_), .. } => ("workflow resume", Scope::Admin),
+            Action::Resume { .. } => ("workflow resume", Scope::Write),
+            Action::Approve { .. } => ("workflow approve", Scope::Admin),
+        };
+        self.token.needs(what, scope)
+    }
+
+    pub(super) fn run(&self, world: &World, output: &Output) -> Result<i32> {
         let by = who::username(&world.surroundings);
         match &self.action {
             Action::List { active, failed, limit, format } => {

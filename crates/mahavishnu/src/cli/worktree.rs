@@ -2,11 +2,12 @@
 
 use clap::Subcommand;
 use oneiric::fault::Result;
+use oneiric::token::Scope;
 use oneiric_shell::output::Output;
 use oneiric_shell::table::Table;
 
 use super::format::Format;
-use super::{Caller, Token};
+use super::{Needs, Token};
 use crate::pools::worktrees;
 use crate::world::World;
 
@@ -45,8 +46,14 @@ enum Action {
 }
 
 impl WorktreeCommand {
-    pub(super) fn run(&self, world: &World, caller: Caller, output: &Output) -> Result<()> {
-        self.token.check(world, caller)?;
+    pub(super) fn needs(&self) -> Needs<'_> {
+        match &self.action {
+            Action::Reclaim { dry_run: false, .. } => self.token.needs("worktree reclaim", Scope::Write),
+            Action::Reclaim { .. } | Action::List { .. } => self.token.needs("worktree", Scope::Read),
+        }
+    }
+
+    pub(super) fn run(&self, world: &World, output: &Output) -> Result<()> {
         match &self.action {
             Action::List { format } => {
                 let rows = worktrees(world).list();

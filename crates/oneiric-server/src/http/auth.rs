@@ -37,14 +37,15 @@ pub trait TokenJudge: Send + Sync + 'static {
 pub struct Auth(Option<Arc<Guarded>>);
 
 struct Guarded {
-    judge: Arc<dyn TokenJudge>,
+    /// Nobody where no token is asked for.
+    judge: Option<Arc<dyn TokenJudge>>,
     audit: Arc<AuditLog>,
 }
 
 /// What somebody asks for, and from where.
 #[derive(Clone, Copy, Debug)]
 pub struct Visit<'a> {
-    /// The way they came: `mcp`, `rest`, `metrics`.
+    /// The way they came: `mcp`, `rest`, `metrics`, `cli`, `shell`.
     pub door: &'static str,
     /// Their address, by [`address`].
     pub from: &'a str,
@@ -73,21 +74,39 @@ impl Auth {
     /// Callers need a token that `judge` accepts.
     #[must_use]
     pub fn required(judge: Arc<dyn TokenJudge>, audit: Arc<AuditLog>) -> Self {
-        Self(Some(Arc::new(Guarded { judge, audit })))
+        Self(Some(Arc::new(Guarded { judge: Some(judge), audit })))
+    }
+
+    /// Everyone who reaches the listener may call, and what may change something leaves its lines in `audit`.
+    #[must_use]
+    pub fn open(audit: Arc<AuditLog>) -> Self {
+        Self(Some(Arc::new(Guarded { judge: None, audit })))
     }
 
     /// Whether callers need a token.
     #[must_use]
-    pub const fn is_on(&self) -> bool {
+    pub fn is_on(&self) -> bool {
+        self.0.as_ref().is_some_and(|guarded| guarded.judge.is_some())
+    }
+
+    /// Whether callers leave lines in an audit log.
+    #[must_use]
+    pub const fn is_audited(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// Both, where callers need a token.
+    fn judging(&self) -> Option<(&Guarded, &dyn TokenJudge)> {
+        let guarded = self.0.as_deref()?;
+        Some((guarded, guarded.judge.as_deref()?))
     }
 
     /// Whether `headers` carry a token with `needed`. Leaves no line: nobody is turned away for it.
     #[must_use]
     pub fn trusts(&self, headers: &HeaderMap, needed: Scope) -> bool {
-        let Some(guarded) = &self.0 else { return true };
+        let Some((_, judge)) = self.judging() else { return true };
         let token = bearer(headers).ok().flatten();
-        token.and_then(|token| guarded.judge.judge(token).ok()).is_some_and(|caller| caller.may(needed))
+        token.and_then(|token| judge.judge(token).ok()).is_some_and(|caller| caller.may(needed))
     }
 
     /// Who the `Authorization` header stands for; `None` when there is no header.
@@ -95,10 +114,10 @@ impl Auth {
     /// # Errors
     /// [`Refused::Invalid`], and a line in the audit log.
     pub fn by_header(&self, visit: Visit<'_>, headers: &HeaderMap) -> Result<Option<Caller>, Refused> {
-        let Some(guarded) = &self.0 else { return Ok(Some(Caller::default())) };
+        let Some((guarded, judge)) = self.judging() else { return Ok(Some(Caller::default())) };
         match bearer(headers) {
             Ok(None) => Ok(None),
-            Ok(Some(token)) => guarded.judged(visit, token).map(Some),
+            Ok(Some(token)) => guarded.judged(judge, visit, token).map(Some),
             Err(reason) => Err(guarded.refuse(visit, &Caller::default(), Refused::Invalid(reason.into()))),
         }
     }
@@ -108,9 +127,9 @@ impl Auth {
     /// # Errors
     /// [`Refused::Missing`], [`Refused::Invalid`], and a line in the audit log.
     pub fn by_argument(&self, visit: Visit<'_>, token: Option<&str>) -> Result<Caller, Refused> {
-        let Some(guarded) = &self.0 else { return Ok(Caller::default()) };
+        let Some((guarded, judge)) = self.judging() else { return Ok(Caller::default()) };
         match token {
-            Some(token) => guarded.judged(visit, token),
+            Some(token) => guarded.judged(judge, visit, token),
             None => Err(guarded.refuse(visit, &Caller::default(), Refused::Missing)),
         }
     }
@@ -121,7 +140,7 @@ impl Auth {
     /// [`Refused::Scope`], and a line in the audit log.
     pub fn permit(&self, visit: Visit<'_>, caller: &Caller, needed: Scope) -> Result<Ending, Refused> {
         let Some(guarded) = &self.0 else { return Ok(Ending::default()) };
-        if !caller.may(needed) {
+        if guarded.judge.is_some() && !caller.may(needed) {
             return Err(guarded.refuse(visit, caller, Refused::Scope(needed)));
         }
         if needed == Scope::Read {
@@ -147,10 +166,8 @@ impl Auth {
 }
 
 impl Guarded {
-    fn judged(&self, visit: Visit<'_>, token: &str) -> Result<Caller, Refused> {
-        self.judge
-            .judge(token.trim())
-            .map_err(|reason| self.refuse(visit, &Caller::default(), Refused::Invalid(reason)))
+    fn judged(&self, judge: &dyn TokenJudge, visit: Visit<'_>, token: &str) -> Result<Caller, Refused> {
+        judge.judge(token.trim()).map_err(|reason| self.refuse(visit, &Caller::default(), Refused::Invalid(reason)))
     }
 
     fn refuse(&self, visit: Visit<'_>, caller: &Caller, refused: Refused) -> Refused {

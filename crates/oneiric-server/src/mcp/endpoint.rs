@@ -95,7 +95,7 @@ impl Endpoint {
         let envelope = Envelope::read(&bytes);
         let call = envelope.as_ref().ok().and_then(Envelope::call);
         let method = envelope.as_ref().ok().and_then(|envelope| envelope.method.as_deref());
-        let admitted = self.auth.is_on().then(|| self.admit(visit, caller, method, call.as_ref())).transpose();
+        let admitted = self.auth.is_audited().then(|| self.admit(visit, caller, method, call.as_ref())).transpose();
         let (caller, ending) = match admitted {
             Ok(admitted) => admitted.unwrap_or_default(),
             Err(refused) => return refused.into_response(),

@@ -27,6 +27,7 @@ mod remember;
 mod repositories;
 mod rest;
 mod rest_upkeep;
+mod rest_workflows;
 mod sample;
 mod schedules;
 mod searching;

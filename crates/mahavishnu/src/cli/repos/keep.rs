@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use oneiric::fault::{Fault, FaultKind, Result};
+use oneiric::token::Scope;
 use oneiric_shell::output::Output;
 use oneiric_shell::table::Table;
 use orchestrator::repos::edit::{Editor, NewRepository};
@@ -12,7 +13,7 @@ use orchestrator::repos::scan::{Kind, kind_of, scan};
 use serde_json::json;
 
 use super::super::format::Format;
-use super::super::{Caller, Token};
+use super::super::{Needs, Token};
 use crate::world::World;
 
 /// Keep the list of repositories, and show how they stand
@@ -96,8 +97,21 @@ enum Action {
 }
 
 impl Repos {
-    pub(in crate::cli) fn run(&self, world: &World, caller: Caller, output: &Output) -> Result<i32> {
-        self.token.check(world, caller)?;
+    pub(in crate::cli) fn needs(&self) -> Needs<'_> {
+        let (what, scope) = match &self.action {
+            None => ("repos", Scope::Read),
+            Some(Action::Add { .. }) => ("repos add", Scope::Write),
+            Some(Action::Remove { .. }) => ("repos remove", Scope::Write),
+            Some(Action::Import { dry_run: true, .. }) => ("repos import", Scope::Read),
+            Some(Action::Import { .. }) => ("repos import", Scope::Write),
+            Some(Action::Scan { add: true, .. }) => ("repos scan", Scope::Write),
+            Some(Action::Scan { .. }) => ("repos scan", Scope::Read),
+            Some(Action::Status(_)) => ("repos status", Scope::Read),
+        };
+        self.token.needs(what, scope)
+    }
+
+    pub(in crate::cli) fn run(&self, world: &World, output: &Output) -> Result<i32> {
         let Some(action) = &self.action else {
             return super::show(world, None, None, output).map(|()| 0);
         };

@@ -121,6 +121,11 @@ struct SweepLine {
 }
 
 impl ScheduleAction {
+    /// Whether it may change something.
+    pub(super) const fn changes(&self) -> bool {
+        matches!(self, Self::Add { .. } | Self::Pause { .. } | Self::Resume { .. } | Self::Remove { .. })
+    }
+
     pub(super) fn run(&self, world: &World, output: &Output) -> Result<i32> {
         let table = schedules(world);
         let now = world.clock.now();
