@@ -57,7 +57,7 @@ start_server() {
     [ "$waited" -lt 200 ] || { cat "$log" >&2; fail "the server is not ready after 20 seconds; its words are above"; }
     sleep 0.1
   done
-  server_address=$(sed -n 's/.*Starting Session-Buddy MCP server on //p' "$log" | head -n 1)
+  server_address=$(sed -n 's/.*Starting .* MCP server on //p' "$log" | head -n 1)
 }
 
 end_server() {
