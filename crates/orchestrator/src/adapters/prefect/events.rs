@@ -222,3 +222,39 @@ fn said(error: Error) -> String {
 fn late() -> String {
     format!("no answer within {} s", LIMIT.as_secs())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use oneiric::clock::SystemClock;
+
+    use super::*;
+
+    fn open(base: &str) -> String {
+        let events = Events { base: base.to_owned(), auth: None, clock: Arc::new(SystemClock) };
+        events.open().err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_secure_address_is_asked_over_tls() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let base = format!("https://127.0.0.1:{}/api", listener.local_addr().unwrap().port());
+        let server = std::thread::spawn(move || {
+            let mut first = [0_u8; 1];
+            listener.accept().unwrap().0.read_exact(&mut first).unwrap();
+            first[0]
+        });
+        assert!(!open(&base).is_empty());
+        assert_eq!(server.join().unwrap(), 0x16, "the first byte of a TLS handshake");
+    }
+
+    #[test]
+    fn addresses_at_which_nothing_can_be_heard_are_told() {
+        assert!(open("nonsense").contains("no address"));
+        assert!(open("http://").contains("no address"));
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        assert!(open(&format!("http://[::ffff:127.0.0.1]:{port}/api")).contains("refused"));
+    }
+}
