@@ -31,7 +31,7 @@ impl Progress {
 
     /// `done` of `all`.
     pub(super) fn tell(&mut self, done: u64, all: u64) {
-        if !self.watched {
+        if !self.watched || all == 0 {
             return;
         }
         let now = SystemClock.monotonic();
