@@ -7,8 +7,8 @@
 mod scan;
 mod words;
 
-pub(crate) use scan::nesting;
 pub use scan::{Completeness, completeness};
+pub(crate) use scan::{examine, nesting, only_closed};
 pub use words::words;
 
 use scan::{Stop, code_end, line_end, plain_end};
@@ -108,16 +108,15 @@ pub fn split(entry: &str, vocabulary: &dyn Vocabulary) -> Vec<Piece> {
         code_open = kind == PieceKind::Code;
         at = end.max(at + 1);
     }
+    let (mut seen, mut line, mut column) = (0, 0, 0);
     pieces
         .into_iter()
         .map(|(kind, start, end)| {
-            let before = &text[..start];
-            Piece {
-                kind,
-                text: text[start..end].trim_end().to_owned(),
-                line: before.matches('\n').count(),
-                column: before.rsplit('\n').next().unwrap_or_default().chars().count(),
+            for c in text[seen..start].chars() {
+                (line, column) = if c == '\n' { (line + 1, 0) } else { (line, column + 1) };
             }
+            seen = start;
+            Piece { kind, text: text[start..end].trim_end().to_owned(), line, column }
         })
         .collect()
 }

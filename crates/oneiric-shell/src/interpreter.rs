@@ -4,6 +4,7 @@
 //! top-level statement at a time. Variables stay from statement to statement. A statement that neither ends nor
 //! listens is abandoned together with its thread, and the shell goes on with a new one.
 
+mod bounds;
 mod host;
 mod machine;
 mod objects;
@@ -34,7 +35,7 @@ pub struct Limits {
     pub time: Option<Duration>,
     /// Deepest nesting of calls.
     pub depth: usize,
-    /// Largest heap in bytes.
+    /// Largest heap in bytes; while something large is made, twice as much is taken.
     pub heap: usize,
     /// How long a statement that was told to stop may take to do so.
     pub grace: Duration,
@@ -42,7 +43,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { time: Some(Duration::from_secs(300)), depth: 500, heap: 1 << 30, grace: Duration::from_secs(2) }
+        Self { time: Some(Duration::from_secs(300)), depth: 500, heap: 256 << 20, grace: Duration::from_secs(2) }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::interrupt::Interrupts;
 use crate::pager::{Pager, rows_of};
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, steerless};
 
 /// Most bytes that are held back to be shown page by page.
 const MAX_HELD: usize = 8 << 20;
@@ -74,20 +74,31 @@ impl Output {
         if matches!(self.lock().target, Target::Process) { self.terminal.refreshed() } else { self.terminal }
     }
 
-    /// Prints `text` and a line feed.
+    /// Prints `text` and a line feed. Of control sequences only colours pass.
     pub fn line(&self, text: &str) {
+        let text = steerless(text);
         let mut inner = self.lock();
         inner.write(text.as_bytes(), false);
         inner.write(b"\n", false);
         inner.flush();
     }
 
-    /// Prints `text` and a line feed as an error.
+    /// Prints `text` and a line feed as an error. Of control sequences only colours pass.
     pub fn error_line(&self, text: &str) {
+        let text = steerless(text);
         let mut inner = self.lock();
         inner.write(text.as_bytes(), true);
         inner.write(b"\n", true);
         inner.flush();
+    }
+
+    /// Leaves the line on which a terminal showed a key such as `^C`, when one was pressed.
+    pub(crate) fn after_key(&self, pressed: bool) {
+        let mut inner = self.lock();
+        if pressed && self.terminal.width.is_some() && matches!(inner.target, Target::Process) {
+            inner.pass(b"\n", true);
+            inner.flush();
+        }
     }
 
     /// From now on text that does not fit the screen goes through `pager`.

@@ -1,6 +1,7 @@
 //! The shell itself: takes entries apart, runs their pieces, and tells the journal of each.
 
 mod help;
+mod lines;
 mod magics;
 mod watch;
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use oneiric::clock::Clock;
 
-use crate::entry::{self, Completeness, Piece, PieceKind, Vocabulary};
+use crate::entry::{self, Piece, PieceKind, Vocabulary};
 use crate::interpreter::{Echo, Interpreter, Limits, Statement, Trouble, TroubleKind};
 use crate::interrupt::Interrupts;
 use crate::nearest::nearest;
@@ -18,6 +19,7 @@ use crate::pager::Pager;
 use crate::program::{CommandKind, Finished, Journal, Program};
 use crate::reader::{Read, Reader};
 use crate::system::{self, Plan};
+use lines::Told;
 pub(crate) use magics::MAGICS;
 
 /// How a shell ended.
@@ -36,6 +38,12 @@ enum Next {
     /// End, with this exit code.
     Exit(i32),
 }
+
+/// Entries that `%history` knows.
+const MAX_PAST: usize = 10_000;
+
+/// Bytes of an entry that is too long that are recorded.
+const SHOWN_OF_TOO_LONG: usize = 200;
 
 /// One command of a piece, not yet run.
 type Step = Box<dyn FnOnce(&mut Shell) -> Next>;
@@ -111,9 +119,14 @@ impl Shell {
             if self.output.is_broken() {
                 return Ending { reason: "eof", exit_code: 0 };
             }
-            let entry = match next_entry(&mut input, &mut ahead) {
-                Ok(Some(entry)) => entry,
-                Ok(None) => return Ending { reason: "eof", exit_code },
+            let entry = match lines::next_entry(&mut input, &mut ahead) {
+                Ok(Told::Entry(entry)) => entry,
+                Ok(Told::End) => return Ending { reason: "eof", exit_code },
+                Ok(Told::Endless) => {
+                    // Where it ends is not known, and what is within it must not run.
+                    self.too_long(None);
+                    return Ending { reason: "error", exit_code: 1 };
+                }
                 Err(error) => {
                     self.output.error_line(&format!("error: cannot read standard input: {error}"));
                     return Ending { reason: "error", exit_code: 1 };
@@ -162,8 +175,19 @@ impl Shell {
         if clear {
             self.interrupts.clear();
         }
+        if text.len() > entry::MAX_BYTES {
+            let length = text.len();
+            let begin = format!("{}… ({length} bytes)", &text[..text.floor_char_boundary(SHOWN_OF_TOO_LONG)]);
+            return match self.record(&begin, CommandKind::Statement, |shell| shell.too_long(Some(length))) {
+                Next::Go(finished) => Ok(Some(finished)),
+                Next::Exit(code) => Err(code),
+            };
+        }
         if !text.trim().is_empty() {
             self.past.push(text.trim_end().to_owned());
+            if self.past.len() > MAX_PAST {
+                self.past.drain(..MAX_PAST / 2);
+            }
         }
         let pieces = {
             let names = Names { program: &*self.program, variables: self.interpreter.variables() };
@@ -189,6 +213,16 @@ impl Shell {
             }
         }
         Ok(last)
+    }
+
+    /// Refuses an entry for its length; without one, for not ending.
+    fn too_long(&self, length: Option<usize>) -> Finished {
+        let most = entry::MAX_BYTES / 1024;
+        let message = match length {
+            Some(length) => format!("an entry holds at most {most} KiB, not {}", length.div_ceil(1024)),
+            None => format!("an entry holds at most {most} KiB, and this one goes on: nothing more is read"),
+        };
+        self.complain(&message, Some("keep data in files, and let commands read them"))
     }
 
     /// The commands of a piece: one for each top-level statement of code, one for anything else.
@@ -244,6 +278,7 @@ impl Shell {
 
     fn failed(&self, trouble: &Trouble) -> Finished {
         if !(self.output.is_broken() && trouble.kind() == TroubleKind::Interrupted) {
+            self.output.after_key(trouble.kind() == TroubleKind::Interrupted);
             self.output.error_line(&trouble.render(self.output.terminal()));
         }
         if trouble.kind() == TroubleKind::Interrupted {
@@ -325,6 +360,7 @@ impl Shell {
         match system::run(command, plan, &self.output, &self.interrupts) {
             Ok(ended) => {
                 if let Some(note) = &ended.note {
+                    self.output.after_key(ended.stopped);
                     self.output.error_line(&format!("note: {note}"));
                 }
                 match (ended.exit_code, ended.interrupted) {
@@ -374,42 +410,6 @@ fn completed() -> Finished {
 
 fn failure(error: String) -> Finished {
     Finished { exit_code: 1, outcome: "failed", error: Some(error), output: crate::output::Excerpt::default() }
-}
-
-/// The next entry: lines until nothing is open and the next line is no part of a block.
-fn next_entry(input: &mut impl BufRead, ahead: &mut Option<String>) -> std::io::Result<Option<String>> {
-    let mut entry = String::new();
-    loop {
-        let line = match ahead.take() {
-            Some(line) => line,
-            None => {
-                let mut bytes = Vec::new();
-                if input.read_until(b'\n', &mut bytes)? == 0 {
-                    return Ok((!entry.is_empty()).then_some(entry));
-                }
-                String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned()
-            }
-        };
-        let state = entry::completeness(&entry);
-        let continues = entry.is_empty()
-            || state == Completeness::Open
-            || line.is_empty()
-            || line.starts_with([' ', '\t'])
-            || line.starts_with("else")
-            || line.starts_with("elif");
-        if !continues {
-            *ahead = Some(line);
-            return Ok(Some(entry));
-        }
-        if !entry.is_empty() {
-            entry.push('\n');
-        }
-        entry.push_str(&line);
-        let entry_is_over = !matches!(entry::completeness(entry.trim_end()), Completeness::Open | Completeness::Block);
-        if entry_is_over || entry.len() > entry::MAX_BYTES {
-            return Ok(Some(entry));
-        }
-    }
 }
 
 #[cfg(test)]

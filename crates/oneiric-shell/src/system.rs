@@ -30,6 +30,8 @@ pub struct Ended {
     pub exit_code: i32,
     /// Whether Ctrl-C ended it.
     pub interrupted: bool,
+    /// Whether it was stopped by a key, and ended for that.
+    pub stopped: bool,
     /// What else is to be said.
     pub note: Option<String>,
 }
@@ -97,14 +99,15 @@ fn wait(pid: Pid, pumps: &Pumps, terminal: Option<&Foreground>, interrupts: &Int
 }
 
 fn ending(status: WaitStatus, told: bool, note: Option<String>) -> Ended {
+    let stopped = note.is_some();
     match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => Ended { exit_code: code, interrupted: told && code != 0, note },
+        (Some(code), _) => Ended { exit_code: code, interrupted: told && code != 0, stopped, note },
         (None, Some(signal)) => {
             let interrupted = signal == Signal::INT.as_raw();
             let note = note.or_else(|| (!interrupted).then(|| format!("ended by signal {signal}")));
-            Ended { exit_code: 128 + signal, interrupted, note }
+            Ended { exit_code: 128 + signal, interrupted, stopped, note }
         }
-        (None, None) => Ended { exit_code: 1, interrupted: false, note },
+        (None, None) => Ended { exit_code: 1, interrupted: false, stopped, note },
     }
 }
 

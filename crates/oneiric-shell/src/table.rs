@@ -4,7 +4,7 @@ use comfy_table::{
     CellAlignment, ColumnConstraint, ContentArrangement, ContentLineStyle, LineStyle, TableStyle, Width,
 };
 use serde_json::Value;
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::terminal::{Terminal, printable};
 
@@ -15,7 +15,11 @@ pub struct Table {
     rows: Vec<Vec<String>>,
     numeric: Vec<usize>,
     optional: Vec<usize>,
+    brief: Vec<usize>,
 }
+
+/// Columns that a brief one gets at least.
+const BRIEF: usize = 18;
 
 impl Table {
     /// A table with these column titles.
@@ -34,6 +38,13 @@ impl Table {
     #[must_use]
     pub fn optional(mut self, indices: impl IntoIterator<Item = usize>) -> Self {
         self.optional.extend(indices);
+        self
+    }
+
+    /// Columns whose beginning is enough: on a terminal their cells are cut rather than wrapped.
+    #[must_use]
+    pub fn brief(mut self, indices: impl IntoIterator<Item = usize>) -> Self {
+        self.brief.extend(indices);
         self
     }
 
@@ -76,7 +87,14 @@ impl Table {
     #[must_use]
     pub fn render(&self, terminal: Terminal) -> String {
         let columns = self.columns_for(terminal.width);
-        let pick = |cells: &[String]| columns.iter().map(|&index| cells[index].clone()).collect::<Vec<_>>();
+        let room = terminal.width.map_or(usize::MAX, |width| self.room(&columns, usize::from(width)));
+        let pick = |cells: &[String]| {
+            let cell = |index: &usize| match self.brief.contains(index) {
+                true => cut(&cells[*index], room),
+                false => cells[*index].clone(),
+            };
+            columns.iter().map(cell).collect::<Vec<_>>()
+        };
         let header = pick(&self.header);
         let mut table = comfy_table::Table::new();
         table.load_style(STYLE);
@@ -109,12 +127,24 @@ impl Table {
         table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
     }
 
+    /// Columns of the terminal that a column would like, with padding on both sides and one border.
+    fn natural(&self, index: usize) -> usize {
+        let cells = self.rows.iter().map(|row| &row[index]).chain([&self.header[index]]);
+        cells.map(|cell| cell.width()).max().unwrap_or(0) + 3
+    }
+
+    /// What is left for the text of each brief column when the other ones have what they like.
+    fn room(&self, columns: &[usize], width: usize) -> usize {
+        let (brief, others): (Vec<usize>, Vec<usize>) = columns.iter().partition(|index| self.brief.contains(index));
+        let taken = 1 + others.into_iter().map(|index| self.natural(index)).sum::<usize>();
+        (width.saturating_sub(taken) / brief.len().max(1)).saturating_sub(3).max(BRIEF)
+    }
+
     /// The columns that are shown at `width`: optional ones go until the rest fits on one line a row.
     fn columns_for(&self, width: Option<u16>) -> Vec<usize> {
         let natural = |index: usize| {
-            let cells = self.rows.iter().map(|row| &row[index]).chain([&self.header[index]]);
-            // Padding on both sides and one border.
-            cells.map(|cell| cell.width()).max().unwrap_or(0) + 3
+            let natural = self.natural(index);
+            if self.brief.contains(&index) { natural.min(BRIEF + 3) } else { natural }
         };
         let mut columns: Vec<usize> = (0..self.header.len()).collect();
         let Some(width) = width else { return columns };
@@ -135,6 +165,22 @@ impl Table {
         let line = |cells: &[String]| cells.iter().map(|cell| csv_field(cell)).collect::<Vec<_>>().join(",");
         std::iter::once(&self.header).chain(&self.rows).map(|row| line(row)).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// As much of `text` as fits into so many columns, with a sign that there is more.
+fn cut(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let mut used = 1;
+    let fits = |c: &char| {
+        used += c.width().unwrap_or(0);
+        used <= columns
+    };
+    let mut cut: String = text.chars().take_while(fits).collect();
+    cut.truncate(cut.trim_end().len());
+    cut.push('…');
+    cut
 }
 
 /// A column narrower than its title's longest word would break the title inside a word.
@@ -230,6 +276,20 @@ mod tests {
                 assert!(columns <= usize::from(width), "{columns} > {width}: {line}");
             }
         }
+    }
+
+    #[test]
+    fn a_brief_column_is_cut_to_what_the_others_leave() {
+        let mut table = Table::new(["ID", "Task", "Status", "Time"]).optional([3]).brief([1]);
+        table.row(["1", "for repository in one two three; do echo 日本語 $repository; done", "completed", "0:00:01"]);
+        let at = |width| table.render(Terminal { width: Some(width), colour: false });
+        assert!(at(60).contains("for repository in one two th…") && at(60).contains("0:00:01"), "{}", at(60));
+        assert_eq!(at(60).lines().count(), 5, "{}", at(60));
+        assert!(at(40).contains("for repository in…") && !at(40).contains("0:00:01"), "{}", at(40));
+        assert!(at(200).contains("done │") && table.csv().contains("$repository; done"), "{}", at(200));
+        assert!(table.render(Terminal::PLAIN).contains("done │"));
+        assert_eq!(cut("日本語", 5), "日本…");
+        assert_eq!(cut("日本語", 4), "日…");
     }
 
     #[test]

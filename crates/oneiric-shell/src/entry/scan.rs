@@ -29,6 +29,11 @@ pub enum Completeness {
 /// Says whether more lines are needed.
 #[must_use]
 pub fn completeness(entry: &str) -> Completeness {
+    examine(entry).0
+}
+
+/// The same, and whether only a closing bracket or quotation mark can change it.
+pub(crate) fn examine(entry: &str) -> (Completeness, bool) {
     let mut at = 0;
     let mut open = Open::default();
     let mut last_line = "";
@@ -56,14 +61,14 @@ pub fn completeness(entry: &str) -> Completeness {
         at = end + 1;
     }
     if open.brackets > 0 || open.quote || open.backslash {
-        return Completeness::Open;
+        return (Completeness::Open, !open.backslash);
     }
     if without_comment(last_line).trim_end().ends_with(':') && in_block {
-        return Completeness::Open;
+        return (Completeness::Open, false);
     }
     // A blank line after a block ends it, as in every prompt for a language of this kind.
     let ended = entry.ends_with('\n');
-    if in_block && !ended { Completeness::Block } else { Completeness::Complete }
+    (if in_block && !ended { Completeness::Block } else { Completeness::Complete }, false)
 }
 
 /// Deepest nesting of brackets in `text`.
@@ -89,6 +94,29 @@ pub(crate) fn nesting(text: &str) -> usize {
         at += c.len_utf8();
     }
     deepest
+}
+
+/// Brackets that are closed in `text` and not opened there.
+pub(crate) fn only_closed(text: &str) -> usize {
+    let (mut open, mut closed, mut at) = (0_usize, 0, 0);
+    while let Some(c) = text[at..].chars().next() {
+        match c {
+            '"' | '\'' => {
+                at = quote_end(text, at).0;
+                continue;
+            }
+            '#' => {
+                at = line_end(text, at);
+                continue;
+            }
+            '(' | '[' | '{' => open += 1,
+            ')' | ']' | '}' if open > 0 => open -= 1,
+            ')' | ']' | '}' => closed += 1,
+            _ => {}
+        }
+        at += c.len_utf8();
+    }
+    closed
 }
 
 /// End of the line that `start` is in, lines that end with a backslash going on in the next.
@@ -241,5 +269,6 @@ mod tests {
     fn nesting_counts_what_the_parser_would_descend_into() {
         assert_eq!(nesting("f([{}])"), 3);
         assert_eq!(nesting("'((((' # [[["), 0);
+        assert_eq!((only_closed("a)).b[0]"), only_closed("f(')')"), only_closed("x) # )")), (2, 0, 1));
     }
 }

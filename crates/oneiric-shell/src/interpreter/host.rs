@@ -291,7 +291,7 @@ type Native = for<'v> fn(
 ) -> starlark::Result<Value<'v>>;
 
 /// Sets a native function without the crate's macro, which wants every function to be known when this is compiled.
-fn set(builder: &mut GlobalsBuilder, name: &str, native: Native) {
+pub(super) fn set(builder: &mut GlobalsBuilder, name: &str, native: Native) {
     let components = NativeCallableComponents {
         speculative_exec_safe: false,
         rust_docstring: None,

@@ -1,5 +1,6 @@
 //! The interpreter's thread: one module whose variables stay, and an evaluator for each statement.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use starlark::PrintHandler;
 use starlark::environment::{Globals, GlobalsBuilder, LibraryExtension, Module};
-use starlark::eval::Evaluator;
+use starlark::eval::{BeforeStmtFunc, Evaluator};
 use starlark::syntax::{AstModule, Dialect, DialectTypes};
 use starlark_syntax::syntax::ast::StmtP;
 use starlark_syntax::syntax::top_level_stmts::top_level_stmts;
 
+use super::bounds;
 use super::host::{self, Function};
 use super::objects::Object;
 use super::rewrite::rewrite;
@@ -24,6 +26,18 @@ use crate::output::Branch;
 /// Address space for the interpreter's stack; pages are used only as recursion needs them. The largest permitted
 /// entry made of nothing but nested operators must fit.
 const STACK: usize = 512 << 20;
+
+/// What the language has beyond its standard.
+const LIBRARY: [LibraryExtension; 8] = [
+    LibraryExtension::StructType,
+    LibraryExtension::SetType,
+    LibraryExtension::Map,
+    LibraryExtension::Filter,
+    LibraryExtension::Partial,
+    LibraryExtension::Print,
+    LibraryExtension::Pprint,
+    LibraryExtension::Json,
+];
 
 /// What the interpreter's thread is asked to do.
 pub(super) enum Request {
@@ -79,17 +93,9 @@ impl Machine {
         limits: Limits,
         names: Arc<Mutex<BTreeSet<String>>>,
     ) -> Self {
-        let mut builder = GlobalsBuilder::extended_by(&[
-            LibraryExtension::StructType,
-            LibraryExtension::SetType,
-            LibraryExtension::Map,
-            LibraryExtension::Filter,
-            LibraryExtension::Partial,
-            LibraryExtension::Print,
-            LibraryExtension::Pprint,
-            LibraryExtension::Json,
-        ]);
+        let mut builder = GlobalsBuilder::extended_by(&LIBRARY);
         host::register(&mut builder, functions, &objects);
+        bounds::register(&mut builder, Globals::extended_by(&LIBRARY), limits.heap);
         Self { globals: builder.build(), limits, names, objects, places: Vec::new() }
     }
 
@@ -126,28 +132,36 @@ impl Machine {
         let mut ast = parse(statement.text.clone())
             .map_err(|error: starlark::Error| trouble::from_error(&error, number, &self.places))?;
         // A name that the user has made is the user's.
-        let objects: Vec<&str> = self
-            .objects
-            .iter()
-            .map(Object::name)
-            .filter(|name| statement.text.contains(name) && module.get(name).is_none())
-            .collect();
-        if let Some((text, changes)) = (!objects.is_empty()).then(|| rewrite(&statement.text, &ast, &objects)).flatten()
+        let used = |name: &str| statement.text.contains(name) && module.get(name).is_none();
+        let objects: Vec<&str> = self.objects.iter().map(Object::name).filter(|name| used(name)).collect();
+        let gatherers: Vec<&str> = bounds::GATHERERS.into_iter().filter(|name| used(name)).collect();
+        let has = |part: &str| statement.text.contains(part);
+        let modified = has("*=") || has("%=") || bounds::MAKERS.into_iter().any(has);
+        let named = modified || !(objects.is_empty() && gatherers.is_empty());
+        if let Some((text, changes)) = named.then(|| rewrite(&statement.text, &ast, &objects, &gatherers)).flatten()
             && let Ok(rewritten) = parse(text)
         {
             ast = rewritten;
             self.places[number].rewritten = Some((statement.text.clone(), changes));
         }
+        ast.replace_binary_operators(&bounds::operators());
         let failed = |error: starlark::Error| trouble::from_error(&error, number, &self.places);
         let printer = Printer(branch);
+        let (heap, begun) = (module.heap(), module.heap().allocated_bytes());
+        let over = Cell::new(false);
         let mut evaluator = Evaluator::new(module);
         evaluator.set_print_handler(&printer);
-        evaluator.set_check_cancelled(Box::new(|| stop.load(Ordering::Acquire) || branch.is_broken()));
-        let limited = evaluator
-            .set_max_callstack_size(self.limits.depth)
-            .and_then(|()| evaluator.set_max_heap_size(self.limits.heap));
+        evaluator.set_check_cancelled(Box::new(|| {
+            // Comprehensions have no statements to look before.
+            over.set(bounds::is_over(heap.allocated_bytes(), begun));
+            over.get() || stop.load(Ordering::Acquire) || branch.is_broken()
+        }));
+        evaluator.before_stmt_for_dap(BeforeStmtFunc::from_dyn(Box::new(bounds::Watch { begun })));
+        let limited = evaluator.set_max_callstack_size(self.limits.depth);
         debug_assert!(limited.is_ok(), "limits are above zero and set once");
-        let value = evaluator.eval_module(ast, &self.globals).map_err(failed)?;
+        let value = evaluator
+            .eval_module(ast, &self.globals)
+            .map_err(|error| failed(if over.get() { bounds::too_much() } else { error }))?;
         drop(evaluator);
         if !statement.is_expression || value.is_none() {
             return Ok(None);

@@ -1,5 +1,7 @@
 //! How a value looks when it is an entry's result.
 
+use std::fmt::Write as _;
+
 use serde_json::Value as Json;
 use starlark::values::Value;
 use starlark::values::dict::DictRef;
@@ -21,6 +23,9 @@ pub enum Echo {
 /// Longest text of a value that is shown whole.
 const MAX_SHOWN: usize = 64 * 1024;
 
+/// Longest text of a value whose length is told.
+const MAX_COUNTED: usize = 16 << 20;
+
 /// Rows of a list of dictionaries that become a table; a longer list is data rather than something to look at.
 const MAX_ROWS: usize = 1_000;
 
@@ -30,7 +35,7 @@ const MAX_COLUMNS: usize = 32;
 /// The text of `value`, in the form of the program's last reply when it still is that reply.
 pub(super) fn echo(value: Value<'_>, last: Option<&Reply>, terminal: Terminal) -> Echo {
     if let Some(Reply { shown: Shown::Live(live), value: own }) = last
-        && value.to_json_value().is_ok_and(|json| json == *own)
+        && is_still(value, own)
     {
         return Echo::Live(live.clone());
     }
@@ -40,7 +45,7 @@ pub(super) fn echo(value: Value<'_>, last: Option<&Reply>, terminal: Terminal) -
 fn text(value: Value<'_>, last: Option<&Reply>, terminal: Terminal) -> String {
     if let Some(reply) = last
         && reply.shown != Shown::Value
-        && value.to_json_value().is_ok_and(|json| json == reply.value)
+        && is_still(value, &reply.value)
     {
         match &reply.shown {
             Shown::Text(text) => return text.clone(),
@@ -56,13 +61,47 @@ fn text(value: Value<'_>, last: Option<&Reply>, terminal: Terminal) -> String {
     {
         return text;
     }
-    let mut text = printable_lines(&value.to_repr());
-    if text.len() > MAX_SHOWN {
-        let total = text.len();
-        text.truncate(text.floor_char_boundary(MAX_SHOWN));
-        text.push_str(&format!("… ({total} bytes in all)"));
+    // A text makes its form as a whole, so only as much of it is asked as is shown.
+    if let Some(text) = value.unpack_str().filter(|text| text.len() > MAX_SHOWN) {
+        let begin = &text[..text.floor_char_boundary(MAX_SHOWN)];
+        return format!("{}… ({} bytes in all)", printable_lines(&format!("{begin:?}")), text.len());
+    }
+    let mut room = Room { text: String::new(), total: 0 };
+    let whole = write!(room, "{value}").is_ok();
+    let mut text = printable_lines(&room.text);
+    if !whole {
+        text.push_str("… (and more)");
+    } else if room.total > MAX_SHOWN {
+        text.push_str(&format!("… ({} bytes in all)", room.total));
     }
     text
+}
+
+/// Whether a value is that of a reply. Long ones are not compared with short ones.
+fn is_still(value: Value<'_>, reply: &Json) -> bool {
+    let length = match reply {
+        Json::Array(rows) => Some(rows.len()),
+        Json::Object(fields) => Some(fields.len()),
+        Json::String(text) => Some(text.chars().count()),
+        _ => None,
+    };
+    let own = value.length().ok().and_then(|length| usize::try_from(length).ok());
+    (value.get_type() == "struct" || own == length) && value.to_json_value().is_ok_and(|json| json == *reply)
+}
+
+/// Takes as much text as is shown, counts on for a while, and then wants no more.
+struct Room {
+    text: String,
+    total: usize,
+}
+
+impl std::fmt::Write for Room {
+    fn write_str(&mut self, piece: &str) -> std::fmt::Result {
+        let room = MAX_SHOWN.saturating_sub(self.text.len()).min(piece.len());
+        self.text.push_str(&piece[..piece.floor_char_boundary(room)]);
+        self.total += piece.len();
+        if self.total > MAX_COUNTED { Err(std::fmt::Error) } else { Ok(()) }
+    }
 }
 
 /// A list of dictionaries with text as keys, or of structs, is a table; a struct is one with a row for each field.

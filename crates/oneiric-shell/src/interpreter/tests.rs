@@ -311,7 +311,50 @@ fn exit_inside_code_is_a_request() {
 fn what_is_printed_cannot_steer_the_terminal() {
     let mut session = Session::new();
     session.check("print('a\\x1b[2Jb')", &[]);
-    assert_eq!(session.output.contents().0, "a\u{fffd}[2Jb\n");
+    session.check("print('a\\x07b')", &[]);
+    assert_eq!(session.output.contents().0, "ab\na\u{fffd}b\n");
+}
+
+#[test]
+fn what_would_be_too_large_is_refused_before_it_is_made_and_the_rest_is_as_it_was() {
+    let mut session = Session::with_limits(Limits { heap: 8 << 20, ..Limits::default() });
+    for code in [
+        "'x' * 100000000",
+        "100000000 * 'x'",
+        "[0] * 100000000",
+        "s = 'ab'\ns *= 100000000",
+        "list(range(100000000))",
+        "','.join(['x' * 1000000] * 1000)",
+        "('a' * 100000).replace('a', 'b' * 100000)",
+        "('{0}' * 100).format('x' * 1000000)",
+        "'%s %s' % ('x' * 4000000, 'y' * 7000000)",
+        "s = 'x'\nfor i in range(60):\n    s += s\n",
+        "[t * 1000000 for t in ['x'] * 10000]",
+    ] {
+        let trouble = session.trouble(code);
+        assert!(trouble.message().contains("more memory than code may have, which is 8 MiB"), "{code}: {trouble:?}");
+    }
+    session.check("x = 'ab'; x *= 2; x", &["\"abab\""]);
+    session.check("x = 7; x %= 4; x", &["3"]);
+    session.check("def f(n):\n    n *= 1 + 1\n    return n\n\nf(4)", &["8"]);
+    session.check("('a' + '-').join(['b', 'c']).replace('-', '+').format()", &["\"ba+c\""]);
+    session.check("'{} {n}'.format(1, n = 2); ['1', '2'][0].join(('a', 'b'))", &["\"1 2\"", "\"a1b\""]);
+    session.check(
+        "(('a') + ('b')).join(['1', '2']); ( 'x' ).upper().join(['(', ')']); [('a')][0].replace(('a'), 'b')",
+        &["\"1ab2\"", "\"(X)\"", "\"b\""],
+    );
+    session.check("struct(join = len).join('abc'); '%s-%s' % (1, 'b')", &["3", "\"1-b\""]);
+    session.check(
+        "sorted([3, 1], reverse = True); dict(a = 1); [list(x) for x in [(1, 2)]]",
+        &["[3, 1]", "{\"a\": 1}", "[[1, 2]]"],
+    );
+    session.check("def list(x): return 'mine'", &[]);
+    session.check("list(1)", &["\"mine\""]);
+    let trouble = session.trouble("1 + (2).join([])");
+    assert!(trouble.message().contains("join"), "{trouble:?}");
+    let trouble = session.trouble("y = 1\nx = [1] + 2 + 'z'");
+    assert_eq!(trouble.place().map(|place| (place.line, place.column)), Some((2, 5)), "{trouble:?}");
+    assert!(!trouble.render(Terminal::PLAIN).contains("sum__"), "{trouble:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use starlark::codemap::FileSpan;
 use super::host::ExitRequest;
 use super::rewrite::{Change, typed_column};
 use crate::entry::{MAX_BYTES, MAX_NESTING};
-use crate::terminal::{Terminal, printable, printable_lines};
+use crate::terminal::{Terminal, printable_lines};
 
 /// Kind of a [`Trouble`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,10 +89,10 @@ impl Trouble {
     /// The message, the source line with a caret, the calls that led there, and help.
     #[must_use]
     pub fn render(&self, terminal: Terminal) -> String {
-        let mut text = format!("{} {}", terminal.error("error:"), printable_lines(&self.message));
+        let mut text = format!("{} {}", terminal.error("error:"), plain(&self.message));
         if let Some(place) = &self.place {
             let carets = "^".repeat(place.length.min(place.source.chars().count().saturating_sub(place.offset)).max(1));
-            text.push_str(&format!("\n  at {}:{}\n    {}\n    ", place.line, place.column, printable(&place.source)));
+            text.push_str(&format!("\n  at {}:{}\n    {}\n    ", place.line, place.column, plain(&place.source)));
             text.push_str(&" ".repeat(place.offset));
             text.push_str(&terminal.error(&carets));
         }
@@ -104,6 +104,12 @@ impl Trouble {
         }
         text
     }
+}
+
+/// What was typed, control characters included: each keeps its place, so that a caret points at what it means.
+fn plain(text: &str) -> String {
+    let seen = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+    printable_lines(&text.chars().map(seen).collect::<String>())
 }
 
 /// Where a statement came from.
@@ -153,6 +159,17 @@ pub(super) fn from_error(error: &starlark::Error, number: usize, places: &[Origi
         ErrorKind::Fail(_) => Trouble::new(TroubleKind::Failed, message.replacen("fail:", "", 1).trim().to_owned()),
         _ => Trouble::new(TroubleKind::Failed, message),
     };
+    if trouble.message.starts_with("Error unpacking value") {
+        // What is wrong with it stands below.
+        let cause = match error.kind() {
+            ErrorKind::Native(cause) | ErrorKind::Other(cause) | ErrorKind::Value(cause) => Some(cause),
+            ErrorKind::Function(cause) => Some(cause),
+            _ => None,
+        };
+        if let Some(cause) = cause {
+            trouble.message = first_line(&cause.root_cause().to_string());
+        }
+    }
     if trouble.message.starts_with("Evaluation cancelled") {
         trouble.kind = TroubleKind::Interrupted;
     }
@@ -162,6 +179,7 @@ pub(super) fn from_error(error: &starlark::Error, number: usize, places: &[Origi
         .frames
         .iter()
         .rev()
+        .filter(|frame| !super::bounds::stands_in(&frame.name))
         .filter_map(|frame| {
             let location = frame.location.as_ref()?;
             let place = place(location, places);

@@ -113,7 +113,7 @@ impl Names {
         (start + name_start, matching(name, known))
     }
 
-    /// What may stand after `app.`, `repos['` and `repos['shop'].`: where it begins in `piece`, and the words.
+    /// What may stand after `app.`, `repos[`, `repos['` and `repos['shop'].`: where it begins in `piece`, and the words.
     fn in_object(&self, piece: &str) -> Option<(usize, Vec<(String, String)>)> {
         let is_name = |c: char| c.is_alphanumeric() || c == '_';
         let named = |text: &str| {
@@ -128,6 +128,10 @@ impl Names {
             }?;
             let fields = object.fields().iter().map(|field| ((*field).to_owned(), String::new()));
             return Some((dot + 1, matching(&piece[dot + 1..], fields)));
+        }
+        if let Some(object) = piece.strip_suffix('[').and_then(named).filter(|object| object.is_list()) {
+            let keys = object.keys().into_iter().map(|key| (format!("'{key}']"), String::new()));
+            return Some((piece.len(), matching("", keys)));
         }
         let quote = piece.rfind(['\'', '"'])?;
         let object = named(piece[..quote].strip_suffix('[')?)?;
@@ -206,7 +210,12 @@ mod tests {
         let commands = vec![CommandDoc { name: "list-repos".into(), doc: "Lists".into() }];
         let program: Arc<dyn Program> = Arc::new(Sample(commands));
         let clock = Arc::new(oneiric::clock::SystemClock);
-        let interpreter = Interpreter::new(program.functions(), Limits::default(), clock);
+        let things = Object::new("things", "Things.", &["name"], || {
+            let value = serde_json::json!([{"name": "saw"}, {"name": "axe"}]);
+            Ok(Reply { value, ..Reply::default() })
+        });
+        let things = things.found_by("name", |_, _| Ok(serde_json::Value::Null));
+        let interpreter = Interpreter::new(program.functions(), Limits::default(), clock).with_objects(vec![things]);
         let names = Names::new(program, &[], &interpreter);
         names.at(line, line.len()).1.into_iter().map(|(name, _)| name).collect()
     }
@@ -222,5 +231,8 @@ mod tests {
         assert_eq!(offered("ps(); list-repos --t"), ["--tag"]);
         assert_eq!(offered("!l"), Vec::<String>::new());
         assert!(offered("").contains(&"%repos".to_owned()));
+        assert_eq!(offered("things["), ["'axe']", "'saw']"]);
+        assert_eq!(offered("x = things['s"), ["saw']"]);
+        assert_eq!(offered("things['saw'].n"), ["name"]);
     }
 }
