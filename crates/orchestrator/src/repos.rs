@@ -244,12 +244,18 @@ impl Manifest {
         sorted(declared.chain(self.repos.iter().map(|repo| repo.role.as_str())))
     }
 
-    /// What to do when there is no repository.
+    /// What to say when there is no repository, and what to do.
     #[must_use]
     pub fn how_to_begin(places: &Places) -> String {
+        format!("No repositories. {}", Self::how_to_list(places))
+    }
+
+    /// How repositories come into the manifest.
+    #[must_use]
+    pub fn how_to_list(places: &Places) -> String {
         let [first, _, last] = places.candidates();
         format!(
-            "No repositories. List them in {} or {}:\n\n  repos:\n    - name: {}\n      path: {}\n      role: app\n      tags: [example]\n      description: What it is for",
+            "'mahavishnu repos scan FOLDER --add' finds them and lists them. Or list them in {} or {}:\n\n  repos:\n    - name: {}\n      path: {}\n      role: app\n      tags: [example]\n      description: What it is for",
             first.display(),
             last.display(),
             places.cwd.file_name().map_or_else(|| "example".into(), |name| name.to_string_lossy()),
@@ -280,9 +286,28 @@ fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     names
 }
 
+/// Most names that are told of many.
+const TOLD: usize = 12;
+
 fn unknown(what: &str, name: &str, known: &[&str]) -> Fault {
-    let fault = Fault::not_found(format!("no {what} '{name}'"));
-    if known.is_empty() { fault } else { fault.hint(format!("there are: {}", known.join(", "))) }
+    let fault = Fault::not_found(format!("no {what} '{}'", name.escape_debug()));
+    match known {
+        [] => fault,
+        few if few.len() <= TOLD => fault.hint(format!("there are: {}", few.join(", "))),
+        many => {
+            let typed = name.to_lowercase();
+            let alike = |known: &&&str| {
+                let known = known.to_lowercase();
+                known.contains(&typed) || (known.len() > 2 && typed.contains(&known))
+            };
+            let near: Vec<&str> = many.iter().filter(alike).take(TOLD).copied().collect();
+            let count = many.len();
+            fault.hint(match near.as_slice() {
+                [] => format!("there are {count}, {} among them", many[..TOLD].join(", ")),
+                near => format!("of {count} these are like it: {}", near.join(", ")),
+            })
+        }
+    }
 }
 
 #[cfg(test)]

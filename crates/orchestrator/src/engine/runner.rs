@@ -111,7 +111,8 @@ impl Runner for CommandRunner {
         if ending.outcome == Outcome::Failed
             && let Some(trouble) = job.dir.as_deref().and_then(trouble)
         {
-            ending.note = Some(trouble);
+            let said = ending.note.filter(|_| ending.exit_code != Some(127));
+            ending.note = Some(said.map_or_else(|| trouble.clone(), |said| format!("{trouble}; {said}")));
         }
         ending
     }

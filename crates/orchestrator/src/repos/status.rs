@@ -1,7 +1,7 @@
 //! How the repositories stand: branch, distance to what they follow, changes, stashes, last commit. Many at once, each
 //! with a time limit; one that does not answer costs the others nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -233,9 +233,9 @@ fn read_commit(printed: &[u8]) -> Option<Commit> {
 /// What is under way in a repository, as its files tell.
 #[must_use]
 pub fn under_way(dir: &Path) -> Option<String> {
-    let git = dir.join(".git");
+    let git = git_folder(dir);
     let signs = [
-        ("index.lock", "git's lock is held (.git/index.lock)"),
+        ("index.lock", "git's lock is held"),
         ("rebase-merge", "a rebase"),
         ("rebase-apply", "a rebase"),
         ("MERGE_HEAD", "a merge"),
@@ -243,7 +243,12 @@ pub fn under_way(dir: &Path) -> Option<String> {
         ("REVERT_HEAD", "a revert"),
         ("BISECT_LOG", "a bisection"),
     ];
-    signs.into_iter().find(|(name, _)| git.join(name).exists()).map(|(_, what)| what.to_owned())
+    let (name, what) = signs.into_iter().find(|(name, _)| git.join(name).exists())?;
+    let file = git.join(name);
+    Some(match name {
+        "index.lock" => format!("{what} ({})", file.strip_prefix(dir).unwrap_or(&file).display()),
+        _ => what.to_owned(),
+    })
 }
 
 /// What is wrong with a repository that a step failed in, when its files tell.
@@ -252,7 +257,17 @@ pub fn trouble(dir: &Path) -> Option<String> {
     if !dir.is_dir() {
         return Some(format!("the repository {} is not there any more", dir.display()));
     }
-    let lock = dir.join(".git/index.lock");
+    let lock = git_folder(dir).join("index.lock");
     lock.exists()
         .then(|| format!("git's lock is held ({}): another git is at work there, or one was killed", lock.display()))
+}
+
+/// Where a work tree's index is: `.git`, or what that file says when the work tree is not the first one.
+fn git_folder(dir: &Path) -> PathBuf {
+    let git = dir.join(".git");
+    let told = git.is_file().then(|| std::fs::read_to_string(&git).ok()).flatten();
+    match told.as_deref().and_then(|text| text.strip_prefix("gitdir:")) {
+        Some(folder) => dir.join(folder.trim()),
+        None => git,
+    }
 }

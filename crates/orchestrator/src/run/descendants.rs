@@ -2,7 +2,9 @@
 //!
 //! Every process of a step inherits the variable [`MARK`], so those of one step are found whatever they did since, also by
 //! an engine that comes after a killed one. Only processes of the same user are seen, which is all a step can have made.
+//! One that was started with an empty environment has no mark, and is known by its parents ([`below`]) as long as they live.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use oneiric::clock::Clock;
@@ -27,9 +29,61 @@ pub fn survivors(mark: &str) -> Vec<Pid> {
     .collect()
 }
 
+/// A process, which another one with the same number cannot be taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pid: Pid,
+    /// Ticks of the machine's clock when it began.
+    begun: u64,
+}
+
+/// What the kernel says of a process: how it is, its parent, and when it began.
+fn stat(pid: i32) -> Option<(char, i32, u64)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may hold anything.
+    let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
+    Some((fields.first()?.chars().next()?, fields.get(1)?.parse().ok()?, fields.get(19)?.parse().ok()?))
+}
+
+/// All processes that this one started, and those that they started, as far as nobody between them has ended.
+pub(super) fn below(root: Pid) -> Vec<Known> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let mut children: BTreeMap<i32, Vec<(i32, u64)>> = BTreeMap::new();
+    for pid in pids {
+        if let Some((_, parent, begun)) = stat(pid) {
+            children.entry(parent).or_default().push((pid, begun));
+        }
+    }
+    let mut found = Vec::new();
+    let mut open = vec![root.as_raw_nonzero().get()];
+    while let Some(parent) = open.pop() {
+        for (pid, begun) in children.remove(&parent).unwrap_or_default() {
+            open.push(pid);
+            found.extend(Pid::from_raw(pid).map(|pid| Known { pid, begun }));
+        }
+    }
+    found
+}
+
 /// Ends all processes whose mark begins so: asks them, waits for `grace`, kills what is left. Gives how many there were.
 pub fn end_survivors(mark: &str, grace: Duration, clock: &dyn Clock) -> usize {
-    let found = survivors(mark);
+    end_all(mark, &[], grace, clock)
+}
+
+/// [`end_survivors`], and of those that are known besides.
+pub(super) fn end_all(mark: &str, known: &[Known], grace: Duration, clock: &dyn Clock) -> usize {
+    let look = || {
+        let mut found = survivors(mark);
+        for known in known {
+            let still = stat(known.pid.as_raw_nonzero().get()).is_some_and(|(_, _, begun)| begun == known.begun);
+            if still && is_alive(known.pid) && !found.contains(&known.pid) {
+                found.push(known.pid);
+            }
+        }
+        found
+    };
+    let found = look();
     if found.is_empty() {
         return 0;
     }
@@ -37,7 +91,7 @@ pub fn end_survivors(mark: &str, grace: Duration, clock: &dyn Clock) -> usize {
         let _ = kill_process(*pid, Signal::TERM);
     }
     let deadline = clock.monotonic() + grace;
-    let mut left = survivors(mark);
+    let mut left = look();
     while !left.is_empty() {
         if clock.monotonic() >= deadline {
             // Whoever forks while it is killed is found by the next look.
@@ -48,7 +102,7 @@ pub fn end_survivors(mark: &str, grace: Duration, clock: &dyn Clock) -> usize {
         std::thread::sleep(Duration::from_millis(10));
         left.retain(|pid| is_alive(*pid));
         if left.is_empty() {
-            left = survivors(mark);
+            left = look();
         }
         if clock.monotonic() >= deadline + Duration::from_secs(5) {
             break;
@@ -59,7 +113,5 @@ pub fn end_survivors(mark: &str, grace: Duration, clock: &dyn Clock) -> usize {
 
 /// A zombie is dead: it waits for its parent to look, which may be a process that never does.
 fn is_alive(pid: Pid) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) else { return false };
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    !matches!(state, None | Some('Z' | 'X'))
+    !matches!(stat(pid.as_raw_nonzero().get()), None | Some(('Z' | 'X', ..)))
 }

@@ -1,7 +1,7 @@
 //! What a step prints, kept on disk: its beginning as it comes, and its end once it is known what the end is.
 //!
-//! Lines are made readable (bytes that are no UTF-8 are replaced) and redacted before they are written. What lies between
-//! beginning and end is counted, not kept, so that a step cannot fill the disk.
+//! Lines are made readable (bytes that are no UTF-8 are replaced) and redacted before they are written, a key of several
+//! lines as a whole. What lies between beginning and end is counted, not kept, so that a step cannot fill the disk.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,12 +10,18 @@ use std::path::{Path, PathBuf};
 use oneiric::paths::{ensure_private_dir, plain, private_file};
 use oneiric::redact::Redactor;
 
+use super::terminal::PlainText;
+
 /// Bytes of the beginning that are kept.
 pub const OUTPUT_HEAD: usize = 512 * 1024;
 /// Bytes of the end that are kept.
 pub const OUTPUT_TAIL: usize = 512 * 1024;
 /// Longest line that is redacted as one; longer ones are taken apart.
 const MAX_LINE: usize = 64 * 1024;
+/// Most bytes that wait for the end of a key.
+const MAX_KEY: usize = 2 * MAX_LINE;
+/// How far before its end a line without one is cut, the first of these that goes through no secret.
+const CUTS: [usize; 4] = [1024, 2048, 8192, 32 * 1024];
 
 /// Takes what a step prints.
 pub(crate) struct OutputKeeper<'r> {
@@ -59,14 +65,32 @@ impl<'r> OutputKeeper<'r> {
         }
         self.open.extend_from_slice(bytes);
         // Whole lines together, since some secrets take several.
-        let whole = match self.open.iter().rposition(|byte| *byte == b'\n') {
-            Some(end) => end + 1,
-            None if self.open.len() >= MAX_LINE => self.open.len(),
-            None => return,
+        let mut whole = match bytes.contains(&b'\n').then(|| self.open.iter().rposition(|byte| *byte == b'\n')) {
+            Some(Some(end)) => end + 1,
+            _ if self.open.len() >= MAX_LINE => self.cut(),
+            _ => return,
         };
+        if self.open.len() < MAX_KEY {
+            whole = open_key(&self.open[..whole]).unwrap_or(whole);
+        }
         let rest = self.open.split_off(whole);
         let lines = std::mem::replace(&mut self.open, rest);
         self.keep(&lines);
+    }
+
+    /// Where a line that does not end is taken apart: where both sides are redacted as they are together.
+    fn cut(&self) -> usize {
+        let redacted = |bytes: &[u8]| self.redactor.text(&String::from_utf8_lossy(bytes)).into_owned();
+        let whole = redacted(&self.open);
+        let cuts = CUTS.map(|back| {
+            let mut at = self.open.len().saturating_sub(back);
+            while at > 0 && self.open.get(at).is_some_and(|byte| byte & 0xc0 == 0x80) {
+                at -= 1;
+            }
+            at
+        });
+        let clean = |at: &usize| redacted(&self.open[..*at]) + &redacted(&self.open[*at..]) == whole;
+        cuts.into_iter().find(clean).unwrap_or(self.open.len())
     }
 
     /// What may be left out is only carried, not read: it can come as fast as a pipe carries it.
@@ -87,12 +111,16 @@ impl<'r> OutputKeeper<'r> {
             self.keep(&open);
         } else {
             let mut tail = open;
+            if self.left_out > 0 {
+                // What follows does not continue it.
+                self.left_out += tail.len() as u64;
+                tail.clear();
+            }
             tail.append(&mut self.older);
             tail.append(&mut self.newer);
             let mut from = tail.len().saturating_sub(OUTPUT_TAIL);
             if self.left_out > 0 || from > 0 {
-                // The first whole line; a cut one may hold half a secret.
-                from += tail[from..].iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+                from += first_whole(&tail[from..]);
                 let note = format!("[{} bytes are left out here]\n", self.left_out + from as u64);
                 self.write(note.as_bytes());
             }
@@ -110,8 +138,10 @@ impl<'r> OutputKeeper<'r> {
         let text = String::from_utf8_lossy(lines);
         let text = self.redactor.text(&text);
         if let Some(shown) = text.lines().rev().map(str::trim).find(|line| !line.is_empty()) {
-            self.last.clear();
-            self.last.extend(shown.chars().take(300));
+            let shown: String = shown.chars().take(1_000).collect();
+            let shown = String::from_utf8_lossy(&PlainText::default().read(shown.as_bytes())).into_owned();
+            let shown = shown.lines().next_back().unwrap_or_default();
+            self.last = shown.chars().filter(|c| !c.is_control()).take(300).collect();
         }
         self.written += text.len();
         let text = text.into_owned();
@@ -136,6 +166,22 @@ impl<'r> OutputKeeper<'r> {
     }
 }
 
+/// Where the first whole line begins, or at least the first whole word: a cut one may hold half a secret.
+fn first_whole(text: &[u8]) -> usize {
+    let line = text.iter().position(|byte| *byte == b'\n');
+    let word = || text.iter().take(MAX_LINE).position(u8::is_ascii_whitespace).unwrap_or(MAX_LINE.min(text.len()));
+    line.map_or_else(word, |end| end + 1)
+}
+
+/// Where a private key begins whose end has not come yet.
+fn open_key(lines: &[u8]) -> Option<usize> {
+    const BEGIN: &[u8] = b"-----BEGIN";
+    let find = |text: &[u8], word: &[u8]| text.windows(word.len()).any(|window| window == word);
+    let begin = lines.windows(BEGIN.len()).rposition(|window| window == BEGIN)?;
+    let (label, rest) = (&lines[begin..lines.len().min(begin + 80)], &lines[begin + BEGIN.len()..]);
+    (find(label, b"PRIVATE") && !find(rest, b"-----END")).then_some(begin)
+}
+
 fn open(path: &Path) -> io::Result<File> {
     if let Some(parent) = path.parent() {
         ensure_private_dir(parent)?;
@@ -156,7 +202,79 @@ pub fn read_output(path: &Path, from: u64) -> io::Result<(String, u64)> {
     };
     file.seek(SeekFrom::Start(from))?;
     let mut bytes = Vec::new();
-    file.take((OUTPUT_HEAD + OUTPUT_TAIL + 2 * MAX_LINE) as u64).read_to_end(&mut bytes)?;
+    // A byte that is no UTF-8 became three.
+    file.take((OUTPUT_HEAD + 3 * OUTPUT_TAIL + MAX_KEY) as u64).read_to_end(&mut bytes)?;
     let end = from + bytes.len() as u64;
     Ok((String::from_utf8_lossy(&bytes).into_owned(), end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+
+    /// What is kept of these pieces, and how many bytes there were.
+    fn kept(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, u64) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("output");
+        let redactor = Redactor::standard();
+        let mut keeper = OutputKeeper::new(path.clone(), &redactor);
+        for piece in pieces {
+            keeper.take(&piece);
+        }
+        let (bytes, _, trouble) = keeper.close();
+        assert_eq!(trouble, None);
+        (std::fs::read_to_string(path).unwrap_or_default(), bytes)
+    }
+
+    #[test]
+    fn a_key_that_comes_line_by_line_is_no_more_kept_than_one_that_comes_at_once() {
+        let body = ["q1W2e3R4t5Y6u7I8o9P0a1S2d3F4g5H6j7K8l9Z0x1C2v3B4n5M6q7W8e9R0t1Y2"; 6];
+        let mut lines = vec!["before\n".to_owned(), "-----BEGIN RSA PRIVATE KEY-----\n".to_owned()];
+        lines.extend(body.map(|line| format!("{line}\n")));
+        lines.extend(["-----END RSA PRIVATE KEY-----\n".to_owned(), "after\n".to_owned()]);
+        let (text, _) = kept(lines.iter().map(|line| line.clone().into_bytes()));
+        assert_eq!(text, kept([lines.concat().into_bytes()]).0);
+        assert!(text.starts_with("before\n") && text.ends_with("after\n"), "{text}");
+        assert!(!text.contains("q1W2e3"), "{text}");
+        // One that never ends is not waited for.
+        let (text, _) = kept(lines[..4].iter().map(|line| line.clone().into_bytes()));
+        assert!(text.starts_with("before\n") && !text.contains("q1W2e3"), "{text}");
+    }
+
+    #[test]
+    fn a_secret_in_a_line_without_an_end_is_not_taken_apart() {
+        for before in (MAX_LINE - 120..MAX_LINE + 60).step_by(7) {
+            let line = format!("{} {TOKEN} {}", "x ".repeat(before / 2), "y ".repeat(MAX_LINE));
+            for size in [line.len(), 4096, 1000] {
+                let (text, bytes) = kept(line.as_bytes().chunks(size).map(<[u8]>::to_vec));
+                assert!(!text.contains("ghp_") && !text.contains("IJ0123"), "{before} {size}");
+                assert_eq!(bytes, line.len() as u64);
+                assert!(text.contains("x  [redacted:") && text.ends_with("y y "), "{before} {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn beginning_and_end_are_kept_of_lines_of_one_line_and_of_noise() {
+        let lines: Vec<u8> = (0..400_000).flat_map(|number| format!("line {number}\n").into_bytes()).collect();
+        let one = vec![b'z'; 5_000_000];
+        let noise: Vec<u8> =
+            (0..5_000_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        for (whole, end) in [(lines, "line 399999\n"), (one, "zzz"), (noise, "")] {
+            let (text, bytes) = kept(whole.chunks(65_536).map(<[u8]>::to_vec));
+            assert_eq!(bytes, whole.len() as u64);
+            assert!(text.contains(" bytes are left out here]\n") && text.ends_with(end), "{end}");
+            assert!(text.len() < OUTPUT_HEAD + 3 * OUTPUT_TAIL + MAX_KEY, "{} bytes", text.len());
+            assert!(text.len() > OUTPUT_HEAD + OUTPUT_TAIL / 2, "{} bytes", text.len());
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_cut_between_characters() {
+        let line = "ä€𝄞".repeat(20_000);
+        let (text, _) = kept(line.as_bytes().chunks(1023).map(<[u8]>::to_vec));
+        assert_eq!(text, line);
+    }
 }

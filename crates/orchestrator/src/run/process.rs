@@ -17,7 +17,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::conclusion::{End, Why};
-use super::descendants::{MARK, end_survivors};
+use super::descendants::{Known, MARK, below, end_all};
 use super::output::OutputKeeper;
 use super::stop::Stop;
 use super::terminal::{PlainText, TAKES_TERMINAL, open_pty};
@@ -89,6 +89,7 @@ pub fn run_command_around(
         keeper: OutputKeeper::new(job.output.clone(), redactor),
         plain: around.terminal.map(|_| PlainText::default()),
         tap: around.tap,
+        below: Vec::new(),
         clock,
     };
     let why = running.watch(stop, begun);
@@ -161,6 +162,8 @@ struct Running<'a> {
     /// For what a terminal shows.
     plain: Option<PlainText>,
     tap: Option<Tap<'a>>,
+    /// What it had started when it was asked to end.
+    below: Vec<Known>,
     clock: &'a dyn Clock,
 }
 
@@ -180,6 +183,7 @@ impl Running<'_> {
                     _ => None,
                 };
                 if why.is_some() {
+                    self.below = below(group);
                     let _ = kill_process_group(group, Signal::TERM);
                     kill_at = Some(now + self.job.grace);
                 }
@@ -246,7 +250,7 @@ impl Running<'_> {
         let status = self.child.wait();
         if why.is_some() {
             let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
-            end_survivors(&self.job.mark, self.job.grace, self.clock);
+            end_all(&self.job.mark, &self.below, self.job.grace, self.clock);
         }
         self.drain();
         let end = match status {

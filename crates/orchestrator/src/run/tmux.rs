@@ -19,7 +19,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::conclusion::{End, Why};
-use super::descendants::{MARK, end_survivors};
+use super::descendants::{Known, MARK, below, end_all};
 use super::output::OutputKeeper;
 use super::process::CommandJob;
 use super::stop::Stop;
@@ -118,8 +118,16 @@ pub fn run_in_tmux(
         }
     };
     let keeper = OutputKeeper::new(job.output.clone(), redactor);
-    let mut pane =
-        Pane { job, pid, reader: Some(reader), connected: false, keeper, plain: PlainText::default(), clock };
+    let mut pane = Pane {
+        job,
+        pid,
+        reader: Some(reader),
+        connected: false,
+        keeper,
+        plain: PlainText::default(),
+        below: Vec::new(),
+        clock,
+    };
     let why = pane.watch(stop, begun);
     let end = learn(tmux, session, &status, clock);
     // What tmux has not passed on when its session ends is lost.
@@ -130,7 +138,7 @@ pub fn run_in_tmux(
     let _ = std::fs::remove_file(&status);
     if why.is_some() {
         let _ = kill_process_group(pid, Signal::KILL);
-        end_survivors(&job.mark, job.grace, clock);
+        end_all(&job.mark, &pane.below, job.grace, clock);
     }
     end.conclude(why, job.limit, pane.keeper)
 }
@@ -230,6 +238,8 @@ struct Pane<'a> {
     connected: bool,
     keeper: OutputKeeper<'a>,
     plain: PlainText,
+    /// What it had started when it was asked to end.
+    below: Vec<Known>,
     clock: &'a dyn Clock,
 }
 
@@ -247,6 +257,7 @@ impl Pane<'_> {
                     _ => None,
                 };
                 if why.is_some() {
+                    self.below = below(self.pid);
                     let _ = kill_process_group(self.pid, Signal::TERM);
                     kill_at = Some(now + self.job.grace);
                 }

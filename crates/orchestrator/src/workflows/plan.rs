@@ -122,7 +122,11 @@ impl Work {
     #[must_use]
     pub fn title(&self) -> String {
         match self {
-            Self::Command { argv, .. } => command_line(argv),
+            // What was typed, when a shell's command line was.
+            Self::Command { argv, .. } => match argv.as_slice() {
+                [sh, option, line] if sh == "sh" && option == "-c" => line.clone(),
+                argv => command_line(argv),
+            },
             Self::Adapter { adapter, target, .. } => format!("{adapter}: {target}"),
             Self::Worker { pool, prompt, .. } => format!("{pool}: {prompt}"),
             Self::Approval { question } => question.clone(),
