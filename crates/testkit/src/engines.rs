@@ -46,6 +46,7 @@ struct State {
     asked: Vec<String>,
     answers: u32,
     silent: bool,
+    ended: bool,
 }
 
 /// The engine; it ends when it is dropped.
@@ -100,6 +101,11 @@ impl Engine {
     #[must_use]
     pub fn stopped(&self) -> usize {
         self.state().runs.values().filter(|run| run.cancelled).count()
+    }
+
+    /// All runs that were begun and not stopped have ended well from now on.
+    pub fn end_all(&self) {
+        self.state().ended = true;
     }
 
     /// Paths that were asked for, in order.
@@ -177,6 +183,7 @@ fn say(
                 }
                 Manners::SaysRunning => json(202, handler(id, "running")),
                 _ if run.cancelled => json(500, handler(id, "cancelled")),
+                _ if state.ended => json(200, handler(id, "completed")),
                 Manners::StopsWhenAsked => json(202, handler(id, "running")),
                 Manners::EndsAfter(time) if monotonic() < run.began + *time => json(202, handler(id, "running")),
                 Manners::EndsAfter(_) | Manners::Busy(_) | Manners::SilentOnce => json(200, handler(id, "completed")),

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::running::Running;
+use crate::seat::Seat;
 use crate::wait::monotonic;
 
 /// Time that a program has unless a test says otherwise. A program that needs longer hangs.
@@ -92,6 +93,19 @@ impl Program {
     #[must_use]
     pub fn spawn_without_input(&self) -> Running {
         Running::spawn(self.command(), Stdio::null(), &self.to_string())
+    }
+
+    /// Starts it on a terminal of so many columns and rows.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn at_terminal(&self, size: (u16, u16)) -> Seat {
+        // A session with that terminal is made by whoever is in none of its own, which only the new process can do.
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", "--wait", &self.path]).args(&self.args);
+        command.env_clear().envs(&self.vars).env("TERM", "xterm-256color").current_dir(&self.cwd);
+        Seat::take(command, size, &self.to_string())
     }
 
     /// Runs it to its end.
