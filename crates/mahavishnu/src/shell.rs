@@ -4,6 +4,7 @@ mod functions;
 mod live;
 mod objects;
 mod program;
+mod settle;
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;

@@ -15,6 +15,7 @@ use crate::buddy;
 use crate::drive;
 use crate::journal::SessionJournal;
 use crate::shell::drain;
+use crate::shell::settle::settle;
 use crate::world::World;
 
 /// Workflows that a list shows.
@@ -50,7 +51,7 @@ pub(super) fn all(world: &Arc<World>, journal: &Arc<SessionJournal>) -> Vec<Func
         .optional("n", 10),
         Function::new(
             "sync",
-            "Deliver waiting events to Session-Buddy now, also those of ended shells, and look after interrupted workflows",
+            "Deliver waiting events to Session-Buddy now, also those of ended shells; look after interrupted workflows, and what other engines did for them meanwhile",
             sync,
         ),
         Function::new("sessions", "Show the newest sessions that Session-Buddy keeps", move |arguments| {
@@ -127,7 +128,8 @@ fn deliver(world: &World, journal: &SessionJournal) -> Reply {
     Reply { value, shown: Shown::Text(text) }
 }
 
-/// Looks for workflows whose engine is gone. A running server takes them; without one they wait for a word.
+/// Looks for workflows whose engine is gone. A running server takes them. Without one, what other engines ran meanwhile is
+/// written down, and the rest waits for a word.
 fn reconcile(world: &World, mut reply: Reply) -> Reply {
     let Shown::Text(text) = &mut reply.shown else { return reply };
     let active = match world.workflows().list(Which::Active, MAX_ACTIVE) {
@@ -138,22 +140,46 @@ fn reconcile(world: &World, mut reply: Reply) -> Reply {
             return reply;
         }
     };
+    let count = active.len();
+    reply.value["active"] = json!(count);
+    reply.value["settled"] = json!([]);
     // Asking whether an engine lives also takes away the lock that a killed one left.
-    let interrupted: Vec<&Workflow> = active.iter().filter(|workflow| !drive::is_driven(world, workflow)).collect();
-    reply.value["active"] = json!(active.len());
-    reply.value["interrupted"] = json!(interrupted.iter().map(|workflow| &workflow.id).collect::<Vec<_>>());
+    let interrupted: Vec<Workflow> = active.into_iter().filter(|workflow| !drive::is_driven(world, workflow)).collect();
     if interrupted.is_empty() {
-        text.push_str(&format!("\n✓ {} active workflows, none of them interrupted.", active.len()));
-    } else if drive::server_runs(world) {
-        text.push_str(&format!("\n! {} workflows were interrupted; the server goes on with them.", interrupted.len()));
-    } else {
-        text.push_str(&format!("\n! {} workflows were interrupted and wait:", interrupted.len()));
-        for workflow in interrupted.iter().take(10) {
-            text.push_str(&format!("\n  workflow resume {}    {}", workflow.id, printable(&workflow.task)));
-        }
-        text.push_str("\n  `mcp start` starts a server, which goes on with all of them.");
+        reply.value["interrupted"] = json!([]);
+        text.push_str(&format!("\n✓ {count} active workflows, none of them interrupted."));
+        return reply;
     }
+    if drive::server_runs(world) {
+        reply.value["interrupted"] = ids(&interrupted);
+        text.push_str(&format!("\n! {} workflows were interrupted; the server goes on with them.", interrupted.len()));
+        return reply;
+    }
+    let found = settle(world, interrupted);
+    reply.value["settled"] = ids(&found.ended);
+    for workflow in &found.ended {
+        let task = printable(&workflow.task);
+        text.push_str(&format!("\n✓ {} {} while nobody watched: {task}", workflow.id, workflow.status));
+    }
+    let unheard = found.unheard.iter().map(|(workflow, why)| (workflow, format!("not known, {why}")));
+    let working = found.working.iter().map(|workflow| (workflow, "still at work over there".to_owned()));
+    let waiting = found.waiting.iter().map(|workflow| (workflow, String::new()));
+    let open: Vec<(&Workflow, String)> = waiting.chain(working).chain(unheard).collect();
+    reply.value["interrupted"] = json!(open.iter().map(|(workflow, _)| &workflow.id).collect::<Vec<_>>());
+    if open.is_empty() {
+        return reply;
+    }
+    text.push_str(&format!("\n! {} workflows were interrupted and wait:", open.len()));
+    for (workflow, how) in open.iter().take(10) {
+        let how = if how.is_empty() { String::new() } else { format!(" ({})", printable(how)) };
+        text.push_str(&format!("\n  workflow resume {}    {}{how}", workflow.id, printable(&workflow.task)));
+    }
+    text.push_str("\n  `mcp start` starts a server, which goes on with all of them.");
     reply
+}
+
+fn ids(workflows: &[Workflow]) -> Value {
+    json!(workflows.iter().map(|workflow| &workflow.id).collect::<Vec<_>>())
 }
 
 pub(super) fn session_rows(rows: Vec<Value>) -> Reply {

@@ -182,3 +182,55 @@ fn whoever_drives_it_may_be_killed_and_the_run_is_attached_to() {
     let shown = home.mahavishnu(["workflow", "show", &id, "--format", "json"]).run().json();
     assert_eq!((shown["steps"][0]["attempt"].as_i64(), engine.begun()), (Some(1), 1), "{shown}");
 }
+
+#[test]
+fn sync_learns_what_an_engine_did_while_nobody_watched() {
+    let engine = Engine::with(Manners::StopsWhenAsked);
+    let home = home(&engine.url());
+    let interrupted = || {
+        let begun = engine.begun();
+        let mut driver = home.mahavishnu(SWEEP).args(["--repo", "core"]).spawn_without_input();
+        soon("the run to begin", || engine.begun() > begun);
+        let show = || home.mahavishnu(["workflow", "list", "--format", "json"]).run().json()[0].clone();
+        let id = show()["id"].as_str().unwrap().to_owned();
+        let steps = || home.mahavishnu(["workflow", "show", &id, "--format", "json"]).run().json()["steps"].clone();
+        eventually(Duration::from_secs(30), "its id to be known", || steps()[0]["run"].as_str().map(drop));
+        driver.kill();
+        id
+    };
+    let id = interrupted();
+    let sync = || home.mahavishnu(["shell", "-c", "sync()"]).limit(Duration::from_secs(60)).run();
+    let seen = sync();
+    seen.expect_success().expect_no_internals();
+    assert!(seen.stdout.contains(&format!("workflow resume {id}")), "{seen}");
+    assert!(seen.stdout.contains("still at work over there"), "{seen}");
+    engine.end_all();
+    let seen = sync();
+    assert!(seen.expect_success().stdout.contains(&format!("{id} completed while nobody watched")), "{seen}");
+    let shown = home.mahavishnu(["workflow", "show", &id, "--format", "json"]).run().json();
+    assert_eq!((shown["status"].as_str(), shown["steps"][0]["result"].as_str()), (Some("completed"), Some("hello")));
+    assert_eq!((shown["steps"][0]["attempt"].as_i64(), engine.begun()), (Some(1), 1), "{shown}");
+    let seen = sync();
+    assert!(seen.expect_success().stdout.contains("0 active workflows"), "{seen}");
+}
+
+#[test]
+fn sync_says_that_an_engine_does_not_tell_and_changes_nothing_then() {
+    let home = home("http://127.0.0.1:1");
+    let engine = Engine::with(Manners::SaysRunning);
+    let url = engine.url();
+    let program = |args: &[&str]| home.mahavishnu(args).var("MAHAVISHNU_ADAPTERS_LLAMAINDEX_URL", url.clone());
+    let mut driver = program(&SWEEP).args(["--repo", "core"]).spawn_without_input();
+    soon("the run to begin", || engine.begun() == 1);
+    let listed = home.mahavishnu(["workflow", "list", "--format", "json"]).run().json();
+    let id = listed[0]["id"].as_str().unwrap().to_owned();
+    let run = || program(&["workflow", "show", &id, "--format", "json"]).run().json()["steps"][0]["run"].clone();
+    eventually(Duration::from_secs(30), "its id to be known", || run().as_str().map(drop));
+    driver.kill();
+    let seen = home.mahavishnu(["shell", "-c", "sync()"]).limit(Duration::from_secs(60)).run();
+    seen.expect_success().expect_no_internals();
+    assert!(seen.stdout.contains("not known, llamaindex"), "{seen}");
+    assert!(seen.stdout.contains(&format!("workflow resume {id}")), "{seen}");
+    let shown = program(&["workflow", "show", &id, "--format", "json"]).run().json();
+    assert_eq!(shown["status"], "running", "{shown}");
+}
