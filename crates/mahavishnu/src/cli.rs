@@ -30,7 +30,7 @@ use oneiric::settings::Surroundings;
 use oneiric::token::Scope;
 use oneiric_server::http::Ending;
 use oneiric_shell::output::Output;
-use oneiric_shell::terminal::Terminal;
+use oneiric_shell::terminal::{Terminal, printable_lines};
 
 use crate::access::Giver;
 use crate::world::World;
@@ -81,7 +81,7 @@ enum Command {
     GenerateToken(token::GenerateToken),
     /// Show the log
     Logs(logs::Logs),
-    /// Show figures of workflows, steps and repositories
+    /// Show figures of workflows, steps, repositories and sessions
     Metrics(metrics::Metrics),
     /// Write a page with charts about workflows, steps and repositories
     Report(report::Report),
@@ -110,7 +110,7 @@ pub(crate) const COMMANDS: [(&str, &str); 22] = [
     ("config", "Show every setting with its value and where it came from"),
     ("generate-token", "Make a token"),
     ("logs", "Show the log"),
-    ("metrics", "Show figures of workflows, steps and repositories"),
+    ("metrics", "Show figures of workflows, steps, repositories and sessions"),
     ("report", "Write a page with charts about workflows, steps and repositories"),
     ("completions", "Print shell completions"),
     ("man", "Print the manual page, or write a page a command"),
@@ -175,9 +175,9 @@ fn conclude(code: Result<i32>, output: &Output) -> i32 {
         Err(fault) => {
             crate::log::fault(&fault);
             let terminal = output.terminal();
-            output.error_line(&format!("{} {}", terminal.error("error:"), fault.message()));
+            output.error_line(&format!("{} {}", terminal.error("error:"), printable_lines(fault.message())));
             if let Some(hint) = fault.advice() {
-                output.error_line(&format!("{} {hint}", terminal.strong("help:")));
+                output.error_line(&format!("{} {}", terminal.strong("help:"), printable_lines(hint)));
             }
             i32::from(fault.kind().exit_code())
         }

@@ -1,11 +1,16 @@
 //! The report as one page: no scripts, nothing from elsewhere, everything that is not ours escaped.
 
+use std::time::Duration;
+
 use oneiric::clock::Timestamp;
 use orchestrator::workflows::Workflow;
 use orchestrator::workflows::figures::{DayFigures, Figures, MAX_WORKFLOWS, RepoFigures};
 
 /// Repositories that get a bar.
 const MAX_BARS: usize = 20;
+
+/// Longest time whose empty days are drawn.
+const MAX_CALENDAR: Duration = Duration::from_secs(400 * 86_400);
 
 /// What a report is about.
 pub(crate) struct Report {
@@ -21,7 +26,7 @@ const STYLE: &str = "
 @media (prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#9aa5b4;--line:#333c48;--paper:#14181e;--card:#1c222a;--good:#4cb87d;--bad:#ec6a62;--other:#66717f}}
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
 main{max-width:1080px;margin:0 auto;padding:28px 20px 60px}h1{font-size:24px;margin:0}h2{font-size:17px;margin:34px 0 10px}
-p{margin:4px 0;color:var(--soft)}.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(145px,1fr));gap:10px;margin-top:20px}
+p{margin:4px 0;color:var(--soft)}.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(128px,1fr));gap:10px;margin-top:20px}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:12px 14px}.tile b{display:block;font-size:23px;font-variant-numeric:tabular-nums}
 .tile span{color:var(--soft);font-size:13px}.wide{overflow-x:auto}svg{display:block;width:100%;height:auto;font:11px system-ui,sans-serif}svg text{fill:var(--soft)}
 .good{fill:var(--good)}.bad{fill:var(--bad)}.other{fill:var(--other)}.axis{stroke:var(--line)}
@@ -52,7 +57,7 @@ pub(crate) fn html(report: &Report) -> String {
         page.push_str(
             "<i style=\"background:var(--bad)\"></i>failed<i style=\"background:var(--other)\"></i>other</p>",
         );
-        page.push_str(&days(&figures.days));
+        page.push_str(&days(&calendar(report)));
         if figures.bounded {
             page.push_str(&format!("<p>Steps below are those of the newest {MAX_WORKFLOWS} workflows.</p>"));
         }
@@ -91,6 +96,27 @@ fn tiles(figures: &Figures) -> String {
         .map(|(value, what)| format!("<div class=\"tile\"><b>{value}</b><span>{what}</span></div>"))
         .collect();
     format!("<div class=\"tiles\">{tiles}</div>")
+}
+
+/// All days of the report, also those on which nothing ran; of a very long time only the days that have something.
+fn calendar(report: &Report) -> Vec<DayFigures> {
+    let day = |at: Timestamp| at.to_string().chars().take(10).collect::<String>();
+    let known = &report.figures.days;
+    if report.to.since(report.from) > MAX_CALENDAR {
+        return known.clone();
+    }
+    let (mut at, mut all) = (report.from, Vec::new());
+    loop {
+        let name = day(at.min(report.to));
+        if all.last().is_none_or(|last: &DayFigures| last.day != name) {
+            let found = known.iter().find(|known| known.day == name).cloned();
+            all.push(found.unwrap_or_else(|| DayFigures { day: name, ..DayFigures::default() }));
+        }
+        if at >= report.to {
+            return all;
+        }
+        at = at.plus(Duration::from_secs(86_400));
+    }
 }
 
 /// Stacked columns.
@@ -242,7 +268,7 @@ mod tests {
     fn words_of_others_stay_words() {
         let evil = "<script>alert('x')</script>\" onload=\"y";
         let repo = RepoFigures { repo: evil.into(), steps: 2, failed: 1, ..RepoFigures::default() };
-        let day = DayFigures { day: evil.into(), completed: 3, ..DayFigures::default() };
+        let day = DayFigures { day: "1970-01-01".into(), completed: 3, ..DayFigures::default() };
         let workflows = std::collections::BTreeMap::from([("completed".to_owned(), 3)]);
         let figures = Figures { workflows, repos: vec![repo], days: vec![day], ..Figures::default() };
         let now = Timestamp::from_micros(0);
@@ -250,5 +276,19 @@ mod tests {
         assert!(!page.contains("<script") && !page.contains("onload=\"y"), "{page}");
         assert!(page.contains("&lt;script&gt;"));
         assert!(!page.contains("http://") && !page.contains("https://"), "nothing comes from elsewhere");
+    }
+
+    #[test]
+    fn days_without_work_have_their_place() {
+        let day = |day: &str, completed| DayFigures { day: day.into(), completed, ..DayFigures::default() };
+        let figures = Figures { days: vec![day("1970-01-01", 2), day("1970-01-04", 1)], ..Figures::default() };
+        let (from, to) = (Timestamp::from_micros(72_000_000_000), Timestamp::from_micros(265_000_000_000));
+        let mut report = Report { from, to, figures, failures: Vec::new() };
+        let days =
+            |report: &Report| calendar(report).into_iter().map(|day| (day.day, day.completed)).collect::<Vec<_>>();
+        let wanted = [("1970-01-01", 2), ("1970-01-02", 0), ("1970-01-03", 0), ("1970-01-04", 1)];
+        assert_eq!(days(&report), wanted.map(|(day, completed)| (day.to_owned(), completed)));
+        report.to = from.plus(MAX_CALENDAR).plus(Duration::from_secs(1));
+        assert_eq!(days(&report).len(), 2);
     }
 }

@@ -179,7 +179,7 @@ impl SweepRequest {
 
     fn select<'m>(&self, manifest: &'m Manifest, world: &World) -> Result<Vec<&'m orchestrator::repos::Repository>> {
         if manifest.repos.is_empty() {
-            return Err(Fault::not_found("there are no repositories").hint(Manifest::how_to_begin(&world.places())));
+            return Err(Fault::not_found("there are no repositories").hint(Manifest::how_to_list(&world.places())));
         }
         let mut selected = manifest.select(self.tag.as_deref(), self.role.as_deref())?;
         if !self.repos.is_empty() {

@@ -48,7 +48,7 @@ impl AdaptersCommand {
 }
 
 fn list(adapters: &Adapters, format: Format, output: &Output) -> Result<()> {
-    let mut table = Table::new(["Adapter", "State", "Address", "Version", "Why"]);
+    let mut table = Table::new(["Adapter", "State", "Address", "Version", "Why"]).optional([3]);
     let mut rows = Vec::new();
     for ((_, state), settings) in adapters.states(PROBE).iter().zip(adapters.settings()) {
         let (version, why) = match state {

@@ -1,4 +1,5 @@
-//! `metrics`: what the database knows of workflows, steps and repositories, as rows or as Prometheus reads them.
+//! `metrics`: what the database knows of workflows, steps and repositories, and Session-Buddy of sessions, as rows or as
+//! Prometheus reads them.
 
 use std::time::Duration;
 
@@ -12,9 +13,11 @@ use orchestrator::workflows::figures::{Figures, MAX_WORKFLOWS, Seconds};
 use serde::Serialize;
 
 use super::format::Format;
+use crate::buddy;
+use crate::drive::PRODUCT;
 use crate::world::World;
 
-/// Show figures of workflows, steps and repositories
+/// Show figures of workflows, steps, repositories and sessions
 #[derive(clap::Args, Debug)]
 pub(super) struct Metrics {
     /// Workflows asked for since: 90m, 24h, 7d, 2026-11-22 or a time stamp
@@ -46,7 +49,7 @@ struct Row {
 }
 
 /// Names, and what they are.
-const METRICS: [(&str, &str); 7] = [
+const METRICS: [(&str, &str); 10] = [
     ("workflows", "Workflows asked for in the range, by state"),
     ("steps", "Steps of those workflows, by state"),
     ("step_retries", "Attempts of steps beyond the first"),
@@ -54,6 +57,9 @@ const METRICS: [(&str, &str); 7] = [
     ("repository_steps", "Steps that began, by repository"),
     ("repository_failed", "Steps that failed or ran out of time, by repository"),
     ("repository_seconds", "How long steps took, by repository, in seconds"),
+    ("sessions", "Sessions of the shell that began in the range, and how many are open now; Session-Buddy knows them"),
+    ("session_failure_rate", "Part of the ended sessions that failed, 0 to 1"),
+    ("session_seconds", "How long sessions took, in seconds"),
 ];
 
 /// Repositories that metrics tell apart, the busiest: a scrape stays small.
@@ -62,10 +68,22 @@ const MAX_REPOS: usize = 100;
 impl Metrics {
     pub(super) fn run(&self, world: &World, output: &Output) -> Result<()> {
         let now = world.clock.now();
-        let figures = world.workflows().figures(moment::parse(&self.range, now)?, now.plus(Duration::from_secs(1)))?;
+        let from = moment::parse(&self.range, now)?;
+        let figures = world.workflows().figures(from, now.plus(Duration::from_secs(1)))?;
         let mut rows = rows(&figures);
-        if let Some(wanted) = &self.metric {
-            let wanted = wanted.strip_prefix("mahavishnu_").unwrap_or(wanted);
+        let wanted = self.metric.as_deref().map(|wanted| wanted.strip_prefix("mahavishnu_").unwrap_or(wanted));
+        let asked = |name: &str| wanted.is_none_or(|wanted| name.contains(wanted));
+        if METRICS.iter().any(|(name, _)| name.starts_with("session") && asked(name)) {
+            match sessions(world, now.since(from)) {
+                Ok(found) => rows.extend(found),
+                // Who asks for nothing else has no use for an empty answer.
+                Err(fault) if METRICS.iter().all(|(name, _)| name.starts_with("session") || !asked(name)) => {
+                    return Err(fault);
+                }
+                Err(fault) => output.error_line(&format!("note: no figures of sessions: {}", fault.message())),
+            }
+        }
+        if let Some(wanted) = wanted {
             if !METRICS.iter().any(|(name, _)| name.contains(wanted)) {
                 let known: Vec<&str> = METRICS.iter().map(|(name, _)| *name).collect();
                 return Err(Fault::not_found(format!("no metric '{}'", wanted.escape_debug()))
@@ -79,7 +97,11 @@ impl Metrics {
         let mut table = Table::new(["Metric", "Of", "Value"]).numeric(2);
         for row in &rows {
             let labels: Vec<String> = row.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            table.row([row.metric.to_owned(), labels.join(" "), number(row.value)]);
+            let value = match row.metric {
+                "session_failure_rate" => format!("{:.1} %", 100.0 * row.value),
+                _ => number(row.value),
+            };
+            table.row([row.metric.to_owned(), labels.join(" "), value]);
         }
         let format = match self.format {
             Shape::Prometheus => {
@@ -100,8 +122,29 @@ impl Metrics {
                 serde_json::json!({ "metric": row.metric, "labels": labels, "value": row.value })
             })
             .collect();
-        format.print(&json, &table, "No workflows in this range.", output)
+        format.print(&json, &table, "No workflows and no sessions in this range.", output)
     }
+}
+
+/// What Session-Buddy knows of this program's sessions of so long.
+fn sessions(world: &World, span: Duration) -> Result<Vec<Row>> {
+    let days = span.as_secs().div_ceil(86_400).max(1);
+    let arguments = serde_json::json!({ "range_days": days, "component": PRODUCT });
+    let serde_json::Value::Object(arguments) = arguments else { return Ok(Vec::new()) };
+    let answer = world.peer().call_tool("analytics_sessions", arguments, world.patience()).map_err(buddy::explain)?;
+    let figure = |pointer: &str| answer.pointer(pointer).and_then(serde_json::Value::as_f64);
+    let row = |metric, name: &'static str, of: &str, value: Option<f64>| {
+        let labels = if name.is_empty() { Vec::new() } else { vec![(name, of.to_owned())] };
+        value.map(|value| Row { metric, labels, value })
+    };
+    let rows = [
+        row("sessions", "of", "range", figure("/totals/sessions")),
+        row("sessions", "of", "open now", figure("/active_now")),
+        row("session_failure_rate", "", "", figure("/failure_rate")),
+        row("session_seconds", "quantile", "0.5", figure("/durations/p50")),
+        row("session_seconds", "quantile", "0.95", figure("/durations/p95")),
+    ];
+    Ok(rows.into_iter().flatten().collect())
 }
 
 /// Adds the figures of the last day to what the server's `/metrics` says.

@@ -11,7 +11,7 @@ use oneiric::fault::{Fault, Result};
 use oneiric::token::Scope;
 use oneiric_shell::output::Output;
 use oneiric_shell::table::Table;
-use oneiric_shell::terminal::Terminal;
+use oneiric_shell::terminal::{Terminal, printable};
 use orchestrator::workflows::fact::{Decision, StepState};
 use orchestrator::workflows::machine::Machine;
 use orchestrator::workflows::{Request, Status, Which, Workflow};
@@ -230,7 +230,8 @@ pub(crate) fn table(workflows: &[Workflow], world: &World) -> Table {
     let mut table = Table::new(["ID", "Task", "Repository", "Status", "Progress", "Time", "Exit"])
         .numeric(4)
         .numeric(6)
-        .optional([6, 5]);
+        .optional([6, 5])
+        .brief([1]);
     for workflow in workflows {
         let time = workflow.started_at.map(|start| clock_time(workflow.ended_at.unwrap_or(now).since(start)));
         table.row([
@@ -282,7 +283,7 @@ fn show(world: &World, workflow: &Workflow, format: Format, output: &Output) -> 
         return Ok(());
     }
     if format == Format::Table {
-        output.line(&format!("{}  {}", output.terminal().strong(&workflow.id), workflow.task));
+        output.line(&format!("{}  {}", output.terminal().strong(&workflow.id), printable(&workflow.task)));
         let asked = workflow.asked_by.as_deref().map(|by| format!(", asked for by {by}")).unwrap_or_default();
         output.line(&format!("{}; created {}{asked}", status_words(workflow, world), workflow.created_at.local()));
     }
@@ -381,7 +382,7 @@ pub(super) fn end_of(workflow: &Workflow, terminal: Terminal) -> String {
         Status::Completed => format!("{} {count} completed{took}", terminal.good("✓")),
         Status::Pending | Status::Running => format!("… {} ({count} completed)", workflow.status),
         status => {
-            let error = workflow.error.as_deref().unwrap_or_default();
+            let error = printable(workflow.error.as_deref().unwrap_or_default());
             format!("{} {status}{took}: {error}", terminal.error("✗"))
         }
     }

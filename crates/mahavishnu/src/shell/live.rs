@@ -7,7 +7,7 @@ use oneiric::fault::Result;
 use oneiric_shell::interpreter::Frame;
 use oneiric_shell::output::Output;
 use oneiric_shell::table::Table;
-use oneiric_shell::terminal::{Terminal, printable_lines};
+use oneiric_shell::terminal::{Terminal, printable, printable_lines};
 use orchestrator::engine::output_path;
 use orchestrator::run::read_output;
 use orchestrator::workflows::fact::StepState;
@@ -37,7 +37,8 @@ pub(super) fn top(world: &World, terminal: Terminal) -> Result<Frame> {
         Table::new(["ID", "Task", "Repository", "Status", "Progress", "Steps", "Running", "Failed", "Time"])
             .numeric(6)
             .numeric(7)
-            .optional([2, 7, 6, 5]);
+            .optional([7, 6, 5, 2])
+            .brief([1]);
     for workflow in &found {
         table.row([
             short(&workflow.id).to_owned(),
@@ -53,7 +54,7 @@ pub(super) fn top(world: &World, terminal: Terminal) -> Result<Frame> {
     }
     let running: u32 = found.iter().map(|workflow| workflow.running).sum();
     let mut text = table.render(terminal);
-    let _ = write!(text, "\n{} active, {running} steps run", found.len());
+    let _ = write!(text, "\n{} active, {running} steps running", found.len());
     Ok(Frame { text, over: false })
 }
 
@@ -94,7 +95,7 @@ pub(super) fn workflow(world: &World, workflow: &Workflow, output: &Output) -> R
             continue;
         }
         shown += 1;
-        output.line(&output.terminal().strong(&format!("── {}", machine.label(number))));
+        output.line(&output.terminal().strong(&format!("── {}", printable(&machine.label(number)))));
         output.line(&printable_lines(&lines[lines.len().saturating_sub(TAIL)..].join("\n")));
     }
     Ok(())

@@ -51,3 +51,23 @@ fn the_morning_checks_of_section_8_1_run_to_the_letter() {
     }
     server.stop();
 }
+
+#[test]
+fn the_failure_rate_of_sessions_is_told_as_the_guides_incident_asks() {
+    let home = TestHome::patient();
+    let line = "mahavishnu metrics --metric session_failure_rate";
+    let down = home.sh(line).run();
+    down.expect_code(6).expect_no_internals();
+    assert!(down.stderr.contains("session-buddy mcp start"), "{down}");
+    let server = Server::start(&home);
+    home.mahavishnu(["shell", "-c", "ps()"]).run().expect_success();
+    home.mahavishnu(["shell", "-c", "fail('on purpose')"]).run().expect_code(1);
+    server.expect_all_delivered(&home);
+    let told = home.sh(line).run();
+    assert!(told.expect_success().stdout.contains("50.0 %"), "{told}");
+    let json = home.sh(&format!("{line} --format json")).run().expect_success().json();
+    assert_eq!((&json[0]["metric"], json[0]["value"].as_f64()), (&"session_failure_rate".into(), Some(0.5)), "{json}");
+    let all = home.sh("mahavishnu metrics --range 7d").run();
+    assert!(all.expect_success().stdout.contains("session_seconds"), "{all}");
+    server.stop();
+}

@@ -1,5 +1,7 @@
 //! The admin shell over the real binary: objects, magics, figures and pages, and input that would break a lesser shell.
 
+use std::time::Duration;
+
 use testkit::{TestHome, git};
 
 fn manifest(home: &TestHome, names: &[&str]) {
@@ -83,4 +85,92 @@ fn what_would_hang_or_break_a_shell_ends_its_entry_and_the_next_one_runs() {
     }
     assert!(seen.stdout.contains("bytes in all"), "a huge value is cut");
     seen.expect_no_internals();
+}
+
+/// Most memory that a running process has had, in MiB.
+fn most_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+/// Time for what a busy machine does slowly.
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[test]
+fn values_that_would_take_all_memory_are_refused_and_the_next_entry_runs() {
+    let home = TestHome::new();
+    let mut shell = home.mahavishnu(["shell"]).spawn();
+    let refused = [
+        "'x' * 1000000000",
+        "('x' * 1000000) * 2000000000",
+        "[0] * 2000000000",
+        "list(range(2000000000))",
+        "sorted(range(2000000000), reverse = True)",
+        "s = 'x'\nfor i in range(60):\n    s = s + s\n",
+        "s = 'x'\nfor i in range(60):\n    s += s\n",
+        "s = 'abc'\ns *= 2000000000",
+        "('%s' * 1000) % tuple(['x' * 1000000] * 1000)",
+        "[text * 1000000 for text in ['x'] * 100000]",
+        "','.join(['x' * 1000000] * 1000)",
+        "('a' * 100000).replace('a', 'b' * 100000)",
+        "('{0}' * 1000).format('x' * 1000000)",
+    ];
+    for entry in refused {
+        shell.send(entry).unwrap();
+    }
+    // What is small is as it was.
+    shell.send("s = 'ab'; s *= 2; s + 'c'; 7 % 4; '%s!' % 'x'; [1] + [2]; list(range(3))").unwrap();
+    shell.send("('a' + '-').join(['b', 'c']).replace('-', '+').format(); struct(join = len).join('abc')").unwrap();
+    shell.send("'a' + 1").unwrap();
+    shell.send("1 .join([])").unwrap();
+    shell.send("len('x' * 1000); print('still here')").unwrap();
+    let mut lines = Vec::new();
+    while !lines.iter().any(|line: &String| line.contains("still here")) {
+        lines.push(shell.next_line(LIMIT).expect("it still runs"));
+    }
+    let memory = most_memory(shell.id());
+    assert!(memory < 1_200, "{memory} MiB");
+    let seen: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
+    assert_eq!(seen, ["\"ababc\"", "3", "\"x!\"", "[1, 2]", "[0, 1, 2]", "\"ba+c\"", "3", "1000", "still here"]);
+    shell.close_stdin();
+    assert_eq!(shell.wait(LIMIT).code(), Some(0));
+    let (_, errors) = shell.rest();
+    assert_eq!(errors.matches("takes more memory than code may have").count(), refused.len(), "{errors}");
+    assert!(errors.contains("Operation `+` not supported for types `string` and `int`"), "{errors}");
+    assert!(!errors.contains("sum__") && !errors.contains("panicked"), "{errors}");
+}
+
+#[test]
+fn input_of_any_length_and_any_bytes_takes_bounded_memory_and_ends_as_documented() {
+    let home = TestHome::new();
+    let run = |input: Vec<u8>| home.mahavishnu(["shell"]).stdin(input).limit(LIMIT).run();
+    for (input, code, out, err) in [
+        (b"def f():\r\n    return 7\r\n\r\nf()\r\n".to_vec(), 0, "7\n", ""),
+        (b"print('\xff\xfe')\n\xff = 1\nprint(3)\n".to_vec(), 0, "3\n", "syntax error"),
+        (b"x = 1\0\nprint('a\0b'); print(4)\n".to_vec(), 0, "a\u{fffd}b\n4\n", "at 1:6"),
+        (b"for i in range(2):\n    print(i)".to_vec(), 0, "0\n1\n", ""),
+        (b"x = [1,\n2".to_vec(), 1, "", "unexpected new line"),
+        (b"x = '''abc\n".to_vec(), 1, "", "unfinished string"),
+        (format!("x = '{}'\nprint(5)\n", "a".repeat(1_000_000)).into(), 0, "5\n", "at most 128 KiB, not 977"),
+        (format!("x = [\n{}]\nprint(6)\n", "1,\n".repeat(100_000)).into(), 1, "", "nothing more is read"),
+        (format!("{}print(7)\n", "%who;".repeat(2_000)).into(), 0, "7\n", ""),
+        (format!("x = 1{}\nx\n", "+1".repeat(50_000)).into(), 0, "50001\n", ""),
+        (format!("{}\nprint(8)\n", "(".repeat(90_000)).into(), 1, "", "nested deeper than 100"),
+        (b"exit(3)\nprint(9)\n".to_vec(), 3, "", ""),
+    ] {
+        let done = run(input);
+        done.expect_code(code).expect_no_internals();
+        assert!(done.stdout.ends_with(out) && done.stderr.contains(err), "{out}{err}: {}", done.stderr);
+    }
+    // A line without an end: what is not held cannot take memory.
+    let mut shell = home.mahavishnu(["shell"]).spawn();
+    let mut pipe = shell.take_stdin();
+    let feeder = std::thread::spawn(move || {
+        let piece = vec![b'a'; 1 << 20];
+        while std::io::Write::write_all(&mut pipe, &piece).is_ok() {}
+    });
+    assert_eq!(shell.wait(LIMIT).code(), Some(1));
+    feeder.join().unwrap();
+    assert!(shell.rest().1.contains("nothing more is read"));
 }

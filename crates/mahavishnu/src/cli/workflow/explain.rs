@@ -6,6 +6,7 @@ use std::time::Duration;
 use oneiric::clock::clock_time;
 use oneiric::fault::Result;
 use oneiric_shell::output::Output;
+use oneiric_shell::terminal::printable;
 use orchestrator::workflows::Workflow;
 use orchestrator::workflows::fact::{Decision, Ending, Fact, Outcome, StepState};
 use orchestrator::workflows::machine::Machine;
@@ -15,13 +16,13 @@ use crate::world::World;
 
 pub(super) fn explain(world: &World, workflow: &Workflow, output: &Output) -> Result<()> {
     let machine = machine(world, workflow)?;
-    output.line(&format!("{}  {}", output.terminal().strong(&workflow.id), workflow.task));
+    output.line(&format!("{}  {}", output.terminal().strong(&workflow.id), printable(&workflow.task)));
     for (at, fact) in world.workflows().facts(workflow)? {
-        output.line(&format!("{}  {}", output.terminal().faint(&at.local()), words(&machine, &fact)));
+        output.line(&format!("{}  {}", output.terminal().faint(&at.local()), printable(&words(&machine, &fact))));
     }
     output.line(&format!("Now: {}", status_words(workflow, world)));
     for line in waits(&machine) {
-        output.line(&format!("  {line}"));
+        output.line(&format!("  {}", printable(&line)));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use oneiric::fault::{Fault, Result};
 use oneiric::paths::plain;
 use oneiric_shell::output::Output;
+use oneiric_shell::terminal::{printable, printable_lines};
 use orchestrator::engine::output_path;
 use orchestrator::run::read_output;
 use orchestrator::workflows::Workflow;
@@ -87,10 +88,10 @@ impl Logs {
                 }
                 if *last != Some((number, attempt)) {
                     let again = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
-                    output.line(&output.terminal().strong(&format!("── {}{again}", machine.label(number))));
+                    output.line(&output.terminal().strong(&format!("── {}{again}", printable(&machine.label(number)))));
                     *last = Some((number, attempt));
                 }
-                output.bytes(oneiric_shell::terminal::printable_lines(&text).as_bytes(), false);
+                output.bytes(printable_lines(&text).as_bytes(), false);
                 if !text.ends_with('\n') {
                     output.bytes(b"\n", false);
                 }
