@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use oneiric::fault::Result;
-use session_store::search::meaning::Near;
+use session_store::search::meaning::{Near, Seen};
 use session_store::vectors::Vectors;
 use session_store::{SearchFilter, Store};
 
@@ -17,9 +17,11 @@ use crate::text_hash::mark;
 
 /// Events up to which a filter counts as narrow.
 const NARROW: usize = 20_000;
-/// Vectors whose exact cosine is looked at for each event that is wanted: texts may be cut into pieces, and codes err.
-const LOOKED_AT: usize = 3;
-const LOOKED_AT_LEAST: usize = 150;
+/// Vectors that are taken from the codes for each event that is wanted: texts may be cut into pieces.
+const TAKEN: usize = 3;
+const TAKEN_LEAST: usize = 150;
+/// Vectors whose exact cosine is looked at beyond those that are wanted, since codes err.
+const SLACK: usize = 150;
 /// Vectors that a broad filter is asked about at most.
 const ASKED: usize = 20_000;
 /// Events of one text that are asked about: the newest. Thousands may share the text of a common command.
@@ -47,17 +49,18 @@ impl Question<'_> {
     }
 
     /// How near these events are.
-    pub(crate) fn of(&self, seqs: &[i64]) -> Result<Vec<Near>> {
-        let mut places: Vec<u32> = seqs.iter().flat_map(|seq| self.held.places(*seq)).copied().collect();
+    pub(crate) fn of(&self, events: &[Seen<'_>]) -> Result<Vec<Near>> {
+        let events: Vec<(i64, &[u32])> = events
+            .iter()
+            .filter(|one| self.held.mark(one.seq) == Some(mark(one.event_id)))
+            .map(|one| (one.seq, self.held.places(one.seq)))
+            .collect();
+        let mut places: Vec<u32> = events.iter().flat_map(|(_, places)| *places).copied().collect();
         places.sort_unstable();
         places.dedup();
         let cosines: HashMap<u32, f32> = self.held.exact(self.vectors, self.query, &places)?.into_iter().collect();
-        let mut near = Vec::with_capacity(seqs.len());
-        for &seq in seqs {
-            let best = self.held.places(seq).iter().filter_map(|place| cosines.get(place)).copied().reduce(f32::max);
-            near.extend(best.map(|cosine| Near { seq, cosine }));
-        }
-        self.true_ones(near)
+        let best = |places: &[u32]| places.iter().filter_map(|place| cosines.get(place)).copied().reduce(f32::max);
+        Ok(events.iter().filter_map(|&(seq, places)| Some(Near { seq, cosine: best(places)? })).collect())
     }
 
     fn among(&self, seqs: &[i64], limit: usize) -> Result<Vec<Near>> {
@@ -68,42 +71,52 @@ impl Question<'_> {
             }
         }
         let places: Vec<u32> = owners.keys().copied().collect();
-        let wanted = (limit * LOOKED_AT).max(LOOKED_AT_LEAST);
-        let ordered = self.held.ordered(self.query, &places);
-        let places: Vec<u32> = ordered.iter().take(wanted).map(|one| one.place).collect();
-        let mut near = Vec::new();
-        for (place, cosine) in self.held.exact(self.vectors, self.query, &places)? {
-            near.extend(owners.get(&place).into_iter().flatten().map(|&seq| Near { seq, cosine }));
-        }
+        let ordered: Vec<u32> = self.held.ordered(self.query, &places).iter().map(|one| one.place).collect();
+        let mut found = Vec::new();
         // The filter was asked for before; what it said may be older than the hit.
-        self.first_true(best_of_each(near), limit)
+        self.look_at(&ordered, limit, &mut found, |place| owners.get(&place).into_iter().flatten().copied())?;
+        found.truncate(limit);
+        Ok(found)
     }
 
     fn broadly(&self, limit: usize) -> Result<Vec<Near>> {
         let most = self.held.len().min(ASKED.max(limit));
-        let mut wanted = (limit * LOOKED_AT).max(LOOKED_AT_LEAST).min(most);
+        let mut wanted = (limit * TAKEN).max(TAKEN_LEAST).min(most);
         let mut looked_at: HashSet<u32> = HashSet::new();
         let mut found: Vec<Near> = Vec::new();
         loop {
-            let places: Vec<u32> = self
-                .held
-                .nearest(self.query, wanted)
-                .into_iter()
-                .map(|one| one.place)
-                .filter(|place| looked_at.insert(*place))
-                .collect();
-            let mut near = Vec::new();
-            for (place, cosine) in self.held.exact(self.vectors, self.query, &places)? {
-                near.extend(self.held.owners(place).take(SHARING).map(|seq| Near { seq, cosine }));
-            }
-            found.extend(self.first_true(best_of_each(near), limit)?);
-            found = best_of_each(found);
+            let nearest = self.held.nearest(self.query, wanted);
+            let places: Vec<u32> =
+                nearest.into_iter().map(|one| one.place).filter(|place| looked_at.insert(*place)).collect();
+            self.look_at(&places, limit, &mut found, |place| self.held.owners(place).take(SHARING))?;
             if found.len() >= limit || wanted >= most {
                 found.truncate(limit);
                 return Ok(found);
             }
             wanted = (wanted * 5).min(most);
         }
+    }
+
+    /// Adds the events of these vectors, exactly compared, until `limit` are found: first those that seem nearest.
+    fn look_at<O: Iterator<Item = i64>>(
+        &self,
+        places: &[u32],
+        limit: usize,
+        found: &mut Vec<Near>,
+        owners: impl Fn(u32) -> O,
+    ) -> Result<()> {
+        for places in places.chunks(limit + SLACK) {
+            if found.len() >= limit {
+                break;
+            }
+            let mut near = Vec::new();
+            for (place, cosine) in self.held.exact(self.vectors, self.query, places)? {
+                near.extend(owners(place).map(|seq| Near { seq, cosine }));
+            }
+            found.extend(self.first_true(best_of_each(near), limit)?);
+            *found = best_of_each(std::mem::take(found));
+        }
+        Ok(())
     }
 
     /// The first `limit` that the filter lets pass and that are still themselves.
@@ -121,18 +134,6 @@ impl Question<'_> {
             }
         }
         Ok(found)
-    }
-
-    /// Those whose events are the ones that the vectors were made of.
-    fn true_ones(&self, near: Vec<Near>) -> Result<Vec<Near>> {
-        let seqs: Vec<i64> = near.iter().map(|one| one.seq).collect();
-        let ids = self.store.event_ids(&seqs)?;
-        Ok(near
-            .into_iter()
-            .zip(ids)
-            .filter(|(one, id)| self.is_itself(one, id.as_deref()))
-            .map(|(one, _)| one)
-            .collect())
     }
 
     /// Whether the event with this id is the one that the vector was made of.

@@ -1,10 +1,10 @@
 //! Answers what lies near a query: the model and the vectors behind one door, for every search of a process.
 
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::thread::JoinHandle;
 
 use oneiric::fault::{Fault, Result};
-use session_store::search::meaning::{Meaning, Near};
+use session_store::search::meaning::{Meaning, Near, Seen};
 use session_store::vectors::{Generation, VectorModel, Vectors};
 use session_store::{SearchFilter, Store};
 
@@ -69,11 +69,19 @@ impl Searcher {
         let embedder = self.models.named(&generation.model.name, &generation.model.digest)?;
         let asked = Asked { searcher: Arc::clone(self), store, filter: filter.clone(), generation };
         let query = query.to_owned();
-        let begun = std::thread::Builder::new()
+        let (tell_begun, begun) = sync_channel(1);
+        let (tell_ahead, ahead) = sync_channel(1);
+        let work = move || {
+            let begun = asked.begin(embedder.as_ref(), &query).map(Arc::new);
+            // Whoever asked may be gone.
+            let _ = tell_begun.send(begun.clone());
+            let _ = tell_ahead.send(begun.and_then(|begun| begun.question(|question| question.nearest(AHEAD))));
+        };
+        std::thread::Builder::new()
             .name("meaning".to_owned())
-            .spawn(move || asked.begin(embedder.as_ref(), &query))
+            .spawn(work)
             .map_err(|error| Fault::unavailable(format!("cannot start a thread: {error}")))?;
-        Ok(Box::new(Pending { state: Mutex::new(State::Working(begun)) }))
+        Ok(Box::new(Pending { begun: Mutex::new(Awaited::In(begun)), ahead: Mutex::new(Awaited::In(ahead)) }))
     }
 
     /// The generation that searches ask.
@@ -140,9 +148,7 @@ impl Asked {
         }
         let vector = embedder.embed_query(query)?;
         let held = self.searcher.held(&self.generation)?;
-        let mut begun = Begun { asked: self, held, vector, ahead: Vec::new() };
-        begun.ahead = begun.question(|question| question.nearest(AHEAD))?;
-        Ok(begun)
+        Ok(Begun { asked: self, held, vector })
     }
 }
 
@@ -151,8 +157,6 @@ struct Begun {
     asked: Asked,
     held: Arc<RwLock<Held>>,
     vector: Vec<f32>,
-    /// The nearest [`AHEAD`].
-    ahead: Vec<Near>,
 }
 
 impl Begun {
@@ -169,48 +173,43 @@ impl Begun {
     }
 }
 
-enum State {
-    Working(JoinHandle<Result<Begun>>),
-    Done(Result<Box<Begun>>),
-    /// Between the two, never seen from outside.
-    Taken,
+/// What a thread finds out.
+enum Awaited<T> {
+    In(Receiver<Result<T>>),
+    There(Result<T>),
 }
 
-struct Pending {
-    state: Mutex<State>,
-}
-
-impl Pending {
-    fn with<T>(&self, work: impl FnOnce(&Begun) -> Result<T>) -> Result<T> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = match std::mem::replace(&mut *state, State::Taken) {
-            State::Working(thread) => State::Done(
-                thread
-                    .join()
-                    .unwrap_or_else(|_| Err(Fault::internal("the search by meaning ended unexpectedly")))
-                    .map(Box::new),
-            ),
-            done => done,
-        };
-        match &*state {
-            State::Done(Ok(begun)) => work(begun),
-            State::Done(Err(fault)) => Err(fault.clone()),
-            State::Working(_) | State::Taken => Err(Fault::internal("a search by meaning was lost")),
+impl<T: Clone> Awaited<T> {
+    fn get(this: &Mutex<Self>) -> Result<T> {
+        let mut this = this.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Self::In(receiver) = &*this {
+            let lost = |_| Err(Fault::internal("the search by meaning ended unexpectedly"));
+            *this = Self::There(receiver.recv().unwrap_or_else(lost));
+        }
+        match &*this {
+            Self::There(found) => found.clone(),
+            Self::In(_) => Err(Fault::internal("a search by meaning was lost")),
         }
     }
 }
 
+struct Pending {
+    begun: Mutex<Awaited<Arc<Begun>>>,
+    /// The nearest [`AHEAD`].
+    ahead: Mutex<Awaited<Vec<Near>>>,
+}
+
 impl Meaning for Pending {
     fn nearest(&self, limit: usize) -> Result<Vec<Near>> {
-        self.with(|begun| {
-            if limit <= AHEAD {
-                return Ok(begun.ahead.iter().take(limit).copied().collect());
-            }
-            begun.question(|question| question.nearest(limit))
-        })
+        if limit <= AHEAD {
+            let mut ahead = Awaited::get(&self.ahead)?;
+            ahead.truncate(limit);
+            return Ok(ahead);
+        }
+        Awaited::get(&self.begun)?.question(|question| question.nearest(limit))
     }
 
-    fn of(&self, seqs: &[i64]) -> Result<Vec<Near>> {
-        self.with(|begun| begun.question(|question| question.of(seqs)))
+    fn of(&self, events: &[Seen<'_>]) -> Result<Vec<Near>> {
+        Awaited::get(&self.begun)?.question(|question| question.of(events))
     }
 }

@@ -1,6 +1,7 @@
 //! The codes of all vectors, in memory, and the scan over them.
 
 use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use pulp::{Arch, Simd, WithSimd};
@@ -108,29 +109,26 @@ impl Codes {
         } else {
             thread::available_parallelism().map_or(1, NonZero::get).min(THREADS).min(self.segments.len())
         };
-        let share = self.segments.len().div_ceil(threads.max(1)).max(1);
-        let mut best = Best::new(wanted);
-        thread::scope(|scope| {
-            let mut parts = self.segments.chunks(share).enumerate();
-            let own = parts.next();
-            let others: Vec<_> = parts
-                .map(|(part, segments)| {
-                    scope.spawn(move || {
-                        let mut best = Best::new(wanted);
-                        self.scan(segments, part * share, query, &mut best);
-                        best
-                    })
-                })
-                .collect();
-            if let Some((_, segments)) = own {
-                self.scan(segments, 0, query, &mut best);
+        // Threads take segment after segment: one that has to wait for a processor leaves its share to the others.
+        let next = AtomicUsize::new(0);
+        let scan = || {
+            let mut best = Best::new(wanted);
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(segment) = self.segments.get(number) else { break best };
+                self.scan(segment, number * SEGMENT, query, &mut best);
             }
+        };
+        let best = thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(&scan)).collect();
+            let mut best = scan();
             for other in others {
                 match other.join() {
                     Ok(found) => best.absorb(found),
                     Err(panic) => std::panic::resume_unwind(panic),
                 }
             }
+            best
         });
         let mut found = best.sorted();
         for one in &mut found {
@@ -152,13 +150,10 @@ impl Codes {
         found
     }
 
-    fn scan(&self, segments: &[Segment], first: usize, query: &Query, best: &mut Best) {
-        let arch = Arch::new();
+    /// Scans a segment whose first vector has the place `begin`.
+    fn scan(&self, segment: &Segment, begin: usize, query: &Query, best: &mut Best) {
         let root = ((self.words * 64) as f32).sqrt();
-        for (number, segment) in segments.iter().enumerate() {
-            let begin = (first + number) * SEGMENT;
-            arch.dispatch(Scan { segment, words: self.words, begin, query, root, best });
-        }
+        Arch::new().dispatch(Scan { segment, words: self.words, begin, query, root, best });
     }
 
     /// The estimate of both planes.

@@ -2,10 +2,17 @@
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
+use pulp::{Arch, Simd, WithSimd};
 
 /// Outputs of one panel. The product packs a panel's weights once a call; one of this size stays in the nearest caches
 /// (96 outputs x 384 inputs: 147 kB) and is what the kernel with the widest vectors takes in one go.
 const PANEL: usize = 96;
+/// Rows up to which the weights are read once and nothing is packed: a question's few rows are done before its weights would
+/// have been copied.
+const FEW: usize = 32;
+/// Rows and vectors of outputs that [`Few`] sums up side by side.
+const ROWS: usize = 4;
+const VECTORS: usize = 3;
 
 /// A linear map without its bias: `outputs` rows of `inputs` weights.
 pub(super) struct Linear {
@@ -35,6 +42,13 @@ impl Linear {
     /// `y[row] = weights x[row]`: `x` has rows of `inputs` numbers, `y` as many rows of `outputs`.
     pub(super) fn apply(&self, x: &[f32], y: &mut [f32]) {
         let rows = x.len() / self.inputs;
+        if rows <= FEW && self.outputs.is_multiple_of(PANEL) {
+            let arch = Arch::new();
+            for (index, panel) in self.panels.chunks(self.inputs * PANEL).enumerate() {
+                arch.dispatch(Few { x, inputs: self.inputs, panel, y, outputs: self.outputs, first: index * PANEL });
+            }
+            return;
+        }
         let x = MatRef::from_row_major_slice(x, rows, self.inputs);
         let mut y = MatMut::from_row_major_slice_mut(y, rows, self.outputs);
         for (index, panel) in self.panels.chunks(self.inputs * PANEL).enumerate() {
@@ -46,13 +60,78 @@ impl Linear {
     }
 }
 
+/// The product of few rows with one whole panel.
+struct Few<'p> {
+    x: &'p [f32],
+    inputs: usize,
+    panel: &'p [f32],
+    y: &'p mut [f32],
+    outputs: usize,
+    /// The panel's first output.
+    first: usize,
+}
+
+impl WithSimd for Few<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { x, inputs, panel, y, outputs, first } = self;
+        let (weights, _) = S::as_simd_f32s(panel);
+        let across = weights.len() / inputs;
+        let lanes = PANEL / across;
+        for (x, y) in x.chunks(inputs * ROWS).zip(y.chunks_mut(outputs * ROWS)) {
+            for from in (0..across).step_by(VECTORS) {
+                let to = (outputs, first + from * lanes, lanes);
+                match x.len() / inputs {
+                    1 => tile::<S, 1>(simd, x, inputs, (weights, across, from), y, to),
+                    2 => tile::<S, 2>(simd, x, inputs, (weights, across, from), y, to),
+                    3 => tile::<S, 3>(simd, x, inputs, (weights, across, from), y, to),
+                    _ => tile::<S, ROWS>(simd, x, inputs, (weights, across, from), y, to),
+                }
+            }
+        }
+    }
+}
+
+/// `R` rows by [`VECTORS`] vectors of outputs.
+#[inline(always)]
+fn tile<S: Simd, const R: usize>(
+    simd: S,
+    x: &[f32],
+    inputs: usize,
+    (weights, across, from): (&[S::f32s], usize, usize),
+    y: &mut [f32],
+    (outputs, first, lanes): (usize, usize, usize),
+) {
+    let rows: [&[f32]; R] = std::array::from_fn(|row| &x[row * inputs..][..inputs]);
+    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; R];
+    for (input, weights) in weights.chunks_exact(across).take(inputs).enumerate() {
+        let Some(weights) = weights[from..].first_chunk::<VECTORS>() else { break };
+        for (row, sums) in rows.iter().zip(&mut sums) {
+            let value = simd.splat_f32s(row[input]);
+            for (sum, weight) in sums.iter_mut().zip(weights) {
+                *sum = simd.mul_add_f32s(value, *weight, *sum);
+            }
+        }
+    }
+    for (row, sums) in sums.iter().enumerate() {
+        let (y, _) = S::as_mut_simd_f32s(&mut y[row * outputs + first..][..VECTORS * lanes]);
+        for (y, sum) in y.iter_mut().zip(sums) {
+            *y = *sum;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_product_equals_the_sum_over_its_inputs() {
-        for (rows, inputs, outputs) in [(1, 384, 384), (3, 7, 5), (40, 32, 200), (130, 100, 96)] {
+        for (rows, inputs, outputs) in
+            [(1, 384, 384), (3, 7, 5), (6, 50, 192), (31, 64, 96), (40, 32, 200), (130, 100, 96)]
+        {
             let number = |seed: usize| ((seed * 7919) % 101) as f32 / 50.0 - 1.0;
             let weights: Vec<f32> = (0..inputs * outputs).map(number).collect();
             let x: Vec<f32> = (0..rows * inputs).map(|i| number(i + 13)).collect();

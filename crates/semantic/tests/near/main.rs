@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 
 use oneiric::fault::FaultKind;
 use semantic::Step;
+use session_store::search::meaning::Seen;
 use session_store::sqlite::SqliteVectors;
 use session_store::{SearchFilter, Vectors};
 use world::{Hashing, World, put, store};
@@ -160,7 +161,9 @@ fn how_near_given_events_are_is_known_for_those_that_have_vectors() {
     world.index();
     world.session("three", "p", &["green apples too"]);
     let meaning = world.searcher.meaning(world.store.clone(), &within("p"), "green apples").unwrap();
-    let near = meaning.of(&[2, 4, 6, 77]).unwrap();
+    let seen = |seq, event_id| Seen { seq, event_id };
+    let near = meaning.of(&[seen(2, "one.0"), seen(4, "two.0"), seen(6, "three.0"), seen(77, "no.0")]).unwrap();
     assert_eq!(near.iter().map(|one| one.seq).collect::<Vec<_>>(), [2, 4]);
     assert!(near[0].cosine > 0.9 && near[1].cosine < near[0].cosine);
+    assert_eq!(meaning.of(&[seen(2, "another.0")]).unwrap(), [], "a vector of an event that had this seq before");
 }

@@ -14,7 +14,7 @@ use oneiric::clock::Clock;
 use oneiric::fault::{Fault, Result};
 use oneiric_server::health::Part;
 use semantic::{Progress, Searcher};
-use session_store::search::meaning::{Meaning, Near};
+use session_store::search::meaning::{Meaning, Near, Seen};
 use session_store::sqlite::SqliteVectors;
 use session_store::{SearchRequest, Store, Vectors};
 
@@ -228,7 +228,7 @@ impl Meaning for Missing {
         Err(self.0.clone())
     }
 
-    fn of(&self, _: &[i64]) -> Result<Vec<Near>> {
+    fn of(&self, _: &[Seen<'_>]) -> Result<Vec<Near>> {
         Err(self.0.clone())
     }
 }

@@ -11,6 +11,15 @@ pub struct Near {
     pub cosine: f32,
 }
 
+/// An event that a search has read and its filter lets pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen<'e> {
+    /// The event, by its `seq`.
+    pub seq: i64,
+    /// Its id: a `seq` may have been another event's when its vector was made.
+    pub event_id: &'e str,
+}
+
 /// A query's meaning over the events of a filter. Made for one search; may compute in the background from its making on.
 pub trait Meaning: Send + Sync {
     /// The nearest events that the search's filter lets pass, the nearest first, at most `limit`.
@@ -19,9 +28,9 @@ pub trait Meaning: Send + Sync {
     /// When the model or its vectors cannot answer; the search goes on by words and says so.
     fn nearest(&self, limit: usize) -> Result<Vec<Near>>;
 
-    /// How near these events are, those that have vectors.
+    /// How near these events are, those that have vectors. Needs less than [`Meaning::nearest`], so it is there earlier.
     ///
     /// # Errors
     /// As [`Meaning::nearest`].
-    fn of(&self, seqs: &[i64]) -> Result<Vec<Near>>;
+    fn of(&self, events: &[Seen<'_>]) -> Result<Vec<Near>>;
 }

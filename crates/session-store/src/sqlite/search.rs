@@ -22,7 +22,7 @@ use super::counters;
 use super::failure::Failure;
 use super::sessions;
 use crate::model::{Candidates, Granularity, Page, Pool, SearchAnswer, SearchFilter, SearchMode, SearchRequest};
-use crate::search::meaning::{Meaning, Near};
+use crate::search::meaning::{Meaning, Near, Seen};
 use crate::search::query::Query;
 use crate::search::rank::{Collection, Ranker};
 use blocks::Range;
@@ -46,6 +46,8 @@ struct Search<'s> {
     filter: &'s SearchFilter,
     /// The one session that is searched.
     only: Option<&'s str>,
+    /// Whether meaning counts beside words.
+    by_meaning: bool,
     ranker: Ranker<'s>,
     /// The newest event that counts, and totals.
     pool: Pool,
@@ -104,6 +106,7 @@ pub(super) fn search(
         query: &query,
         filter,
         only,
+        by_meaning: meaning.is_some() && request.mode != SearchMode::Text,
         ranker: Ranker::new(&query, &collection),
         pool,
         later,
@@ -134,6 +137,11 @@ impl Search<'_> {
         if !by_meaning_alone {
             (found, candidates) = self.by_words(request.by, limit)?;
         }
+        // How near they are is known before the nearest of all are found.
+        let nearness = match meaning {
+            Some(meaning) if self.by_meaning => nearness(meaning, &mut found),
+            _ => Ok(Vec::new()),
+        };
         let near = match (request.mode, meaning) {
             (SearchMode::Text, _) => None,
             (_, Some(meaning)) => match meaning.nearest(NEAREST.max(limit.saturating_mul(2))) {
@@ -146,7 +154,7 @@ impl Search<'_> {
                             "nothing is as near as {least}, which is asked for; the nearest is {nearest:.2}"
                         ));
                     }
-                    Some((meaning, near))
+                    Some(near)
                 }
                 Err(fault) => {
                     notes.push(format!("text search answered, because search by meaning cannot: {fault}"));
@@ -162,12 +170,12 @@ impl Search<'_> {
         if by_meaning_alone && mode == SearchMode::Text {
             (found, candidates) = self.by_words(request.by, limit)?;
         }
-        if let Some((meaning, near)) = near {
-            match self.by_meaning(meaning, &near, &mut found) {
-                Ok(()) => {}
-                Err(Failure::Fault(fault)) => notes.push(format!("the nearness of some hits is not known: {fault}")),
-                Err(failure) => return Err(failure),
-            }
+        if let Some(near) = near {
+            let known = nearness.unwrap_or_else(|fault| {
+                notes.push(format!("the nearness of some hits is not known: {fault}"));
+                Vec::new()
+            });
+            self.by_meaning(&near, &known, &mut found)?;
         }
         if mode == SearchMode::Semantic {
             candidates = Candidates::Exact { count: found.len() as u64 };
@@ -216,26 +224,19 @@ impl Search<'_> {
     }
 
     /// Adds the events whose meaning is near, and the nearness of those that were found by their words.
-    fn by_meaning(&mut self, meaning: &dyn Meaning, near: &[Near], found: &mut Vec<Candidate>) -> Result<(), Failure> {
-        let mut cosines: HashMap<i64, f32> = near.iter().map(|one| (one.seq, one.cosine)).collect();
-        let known: HashSet<i64> = found.iter().map(|one| one.seq).collect();
-        let new: Vec<i64> = near.iter().map(|one| one.seq).filter(|seq| !known.contains(seq)).collect();
-        found.sort_by(|a, b| b.scored.score.total_cmp(&a.scored.score));
-        let asked: Vec<i64> =
-            found.iter().map(|one| one.seq).filter(|seq| !cosines.contains_key(seq)).take(NEARNESS).collect();
+    fn by_meaning(&mut self, near: &[Near], known: &[Near], found: &mut Vec<Candidate>) -> Result<(), Failure> {
+        let cosines: HashMap<i64, f32> = near.iter().chain(known).map(|one| (one.seq, one.cosine)).collect();
+        let read: HashSet<i64> = found.iter().map(|one| one.seq).collect();
+        let new: Vec<i64> = near.iter().map(|one| one.seq).filter(|seq| !read.contains(seq)).collect();
         // Long texts that were found by words leave no less room for those found by meaning.
         self.bytes = 0;
         found.extend(self.read(&new, true)?.0);
-        let answered = meaning.of(&asked);
-        if let Ok(more) = &answered {
-            cosines.extend(more.iter().map(|one| (one.seq, one.cosine)));
-        }
         // What has no vector yet is taken to be as far as the farthest that is known.
         let floor = cosines.values().copied().fold(f32::INFINITY, f32::min);
         for one in found {
             one.cosine = Some(cosines.get(&one.seq).copied().unwrap_or(floor)).filter(|cosine| cosine.is_finite());
         }
-        answered.map(drop).map_err(Failure::Fault)
+        Ok(())
     }
 
     /// The best of `found`, one a session when sessions are wanted.
@@ -268,6 +269,17 @@ impl Search<'_> {
         }
         Ok(found)
     }
+}
+
+/// How near the best of `found` are.
+fn nearness(meaning: &dyn Meaning, found: &mut [Candidate]) -> oneiric::fault::Result<Vec<Near>> {
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    found.sort_by(|a, b| b.scored.score.total_cmp(&a.scored.score));
+    let asked: Vec<Seen<'_>> =
+        found.iter().take(NEARNESS).map(|one| Seen { seq: one.seq, event_id: &one.event_id }).collect();
+    meaning.of(&asked)
 }
 
 /// Best first; among equals the newest.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use oneiric::fault::{Fault, Result};
-use session_store::search::meaning::{Meaning, Near};
+use session_store::search::meaning::{Meaning, Near, Seen};
 use session_store::upkeep::{ArchiveRule, archive};
 use session_store::{Granularity, SearchAnswer, SearchFilter, SearchMode, SearchRequest};
 
@@ -86,8 +86,8 @@ impl Meaning for Told {
         Ok(self.near.iter().copied().take(limit).collect())
     }
 
-    fn of(&self, seqs: &[i64]) -> Result<Vec<Near>> {
-        Ok(self.near.iter().copied().filter(|near| seqs.contains(&near.seq)).collect())
+    fn of(&self, events: &[Seen<'_>]) -> Result<Vec<Near>> {
+        Ok(self.near.iter().copied().filter(|near| events.iter().any(|event| event.seq == near.seq)).collect())
     }
 }
 

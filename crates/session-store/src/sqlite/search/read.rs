@@ -18,6 +18,8 @@ const RANKED_BYTES: usize = 4 * 1024 * 1024;
 /// An event that may answer.
 pub(super) struct Candidate {
     pub(super) seq: i64,
+    /// Its id, where its meaning is asked for.
+    pub(super) event_id: Box<str>,
     /// Its session's place in [`Search::sessions`].
     pub(super) session: usize,
     pub(super) scored: Scored,
@@ -59,11 +61,11 @@ impl Search<'_> {
         format!("{sql} UNION ALL {archive}").into()
     }
 
-    /// Scores events by their texts; says how many were read before the bound on bytes. Events that hold none of the
-    /// words are kept only when `all` are wanted.
-    pub(super) fn read(&mut self, seqs: &[i64], all: bool) -> Result<(Vec<Candidate>, usize), Failure> {
+    /// Scores events by their texts; says how many were read before the bound on bytes. Those that are `near` were found by
+    /// their meaning: they are kept though they hold none of the words.
+    pub(super) fn read(&mut self, seqs: &[i64], near: bool) -> Result<(Vec<Candidate>, usize), Failure> {
         let mut select = self.connection.prepare_cached(
-            &self.over("SELECT data, timestamp, session_id, event_type FROM session_events WHERE seq = ?1"),
+            &self.over("SELECT data, timestamp, session_id, event_type, event_id FROM session_events WHERE seq = ?1"),
         )?;
         let narrowed = *self.filter != SearchFilter::default();
         let mut found = Vec::with_capacity(seqs.len());
@@ -85,9 +87,11 @@ impl Search<'_> {
             }
             self.bytes += data.len();
             let scored = self.ranker.score(data);
-            if scored.matches || (all && !scored.excluded) {
+            if scored.matches || (near && !scored.excluded) {
+                let event_id = row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?;
                 found.push(Candidate {
                     seq,
+                    event_id: if self.by_meaning { event_id.into() } else { Box::default() },
                     session,
                     scored,
                     frequencies: self.ranker.frequencies().into(),
