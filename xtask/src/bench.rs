@@ -23,6 +23,7 @@ mod size;
 mod store;
 mod upkeep;
 mod vectors;
+mod workflows;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,9 +38,21 @@ use corpus::Corpus;
 use figures::{Figure, Spread, Unit, table};
 
 /// Groups of figures, in the order in which they run.
-const GROUPS: [&str; 13] = [
-    "size", "server", "shell", "list", "search", "hybrid", "reports", "ingest", "store", "capture", "upkeep", "embed",
+const GROUPS: [&str; 14] = [
+    "size",
+    "server",
+    "shell",
+    "list",
+    "search",
+    "hybrid",
+    "reports",
+    "ingest",
+    "store",
+    "capture",
+    "upkeep",
+    "embed",
     "vectors",
+    "workflows",
 ];
 
 /// Set for the optimised copy of this program, which does the measuring.
@@ -114,6 +127,7 @@ fn measure(bench: &Bench, wanted: &Wanted, root: &Path) -> Result<bool> {
             "ingest" => ingest::measure(bench),
             "embed" => embed::measure(bench),
             "vectors" => vectors::measure(bench),
+            "workflows" => workflows::measure(bench),
             _ => store::measure(bench),
         };
         match measured {
@@ -164,6 +178,11 @@ fn parse(arguments: &[String]) -> Result<Wanted> {
         }
     }
     Ok(wanted)
+}
+
+/// Time that only goes forward.
+pub(crate) fn now() -> Duration {
+    SystemClock.monotonic()
 }
 
 /// Runs `work` and gives the time it took with what it gave.

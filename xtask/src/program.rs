@@ -211,6 +211,13 @@ impl Server {
         Err(format!("the server is busy after {UPKEEP:?}").into())
     }
 
+    /// Ends it as a crash would, without a chance to do anything.
+    pub(crate) fn kill(mut self) -> Result {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Ends it in the orderly way.
     pub(crate) fn stop(mut self) -> Result {
         self.terminate();

@@ -11,6 +11,8 @@ pub(crate) enum Unit {
     Mebibytes,
     /// Events a second.
     EventRate,
+    /// Steps a second.
+    StepRate,
     /// One measurement over another.
     Times,
     Percent,
@@ -23,6 +25,7 @@ impl Unit {
             Self::Milliseconds => "ms",
             Self::Mebibytes => "MiB",
             Self::EventRate => "events/s",
+            Self::StepRate => "steps/s",
             Self::Times => "x",
             Self::Percent => "%",
             Self::Gigaflops => "GFLOP/s",
@@ -31,7 +34,7 @@ impl Unit {
 
     fn shown(self, value: f64) -> String {
         match self {
-            Self::EventRate | Self::Gigaflops => format!("{value:.0}"),
+            Self::EventRate | Self::StepRate | Self::Gigaflops => format!("{value:.0}"),
             Self::Times => format!("{value:.2}"),
             Self::Percent | Self::Mebibytes => format!("{value:.1}"),
             Self::Milliseconds if value < 10.0 => format!("{value:.2}"),
