@@ -486,3 +486,6 @@ pub(super) fn read_step(row: &Row<'_>) -> rusqlite::Result<(StepIndex, Step)> {
     };
     Ok((row.get(0)?, step))
 }
+
+#[cfg(test)]
+mod tests;

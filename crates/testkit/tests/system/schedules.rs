@@ -79,6 +79,75 @@ fn missed_runs_are_made_up_for_once_also_by_two_servers_that_are_killed() {
     home.mahavishnu(["workflow", "schedule", "remove", "often"]).run().expect_success();
 }
 
+/// Lets a schedule have been due so many minutes ago, and not again before tomorrow.
+fn make_due(home: &TestHome, ago: u32) {
+    let file = home.mahavishnu_home().join("mahavishnu.db");
+    let cron = format!("strftime('%M %H', 'now', '-{ago} minutes') || ' * * *'");
+    let change = format!("PRAGMA busy_timeout = 10000; UPDATE schedules SET cron = {cron};");
+    home.program("sqlite3", [file.to_string_lossy().as_ref(), &change]).run().expect_success();
+    set_back(home, 30);
+}
+
+fn schedule(home: &TestHome) -> Value {
+    home.mahavishnu(["workflow", "schedule", "show", "often", "--format", "json"]).run().expect_success().json()
+}
+
+/// A schedule whose runs wait until there is a file `gate`, and its first run at work in a server.
+fn slow_schedule(home: &TestHome, overlap: &[&str]) -> Running {
+    let script = "touch begun; while ! test -e ../gate; do sleep 0.05; done";
+    let add = ["workflow", "schedule", "add", "often", "--cron", "0 3 * * *"];
+    let words = ["--", "--repo", "core", "--on-unknown", "retry", "--", "sh", "-c", script];
+    home.mahavishnu(add.iter().chain(overlap).chain(&words).copied()).run().expect_success();
+    make_due(home, 20);
+    let server = server(home);
+    eventually(Duration::from_secs(60), "the first run", || home.work().join("core/begun").exists().then_some(()));
+    server
+}
+
+#[test]
+fn a_run_that_is_due_while_an_earlier_one_is_at_work_is_skipped_and_told_also_after_a_kill() {
+    let home = home();
+    let mut first = slow_schedule(&home, &[]);
+    let running = workflows(&home)[0]["id"].as_str().unwrap().to_owned();
+    first.kill();
+    make_due(&home, 15);
+    let preview = home.mahavishnu(["workflow", "schedule", "preview", "often", "--count", "1"]).run();
+    assert!(preview.stdout.contains("by the policy 'skip' a run that is due now would be skipped"), "{preview}");
+    let _second = server(&home);
+    let shown = eventually(Duration::from_secs(60), "the run is skipped", || {
+        Some(schedule(&home)).filter(|shown| shown["skipped"] == 1)
+    });
+    assert_eq!(shown["skipped_for"], running.as_str(), "{shown}");
+    let list = home.mahavishnu(["workflow", "schedule", "list"]).run();
+    assert!(list.stdout.contains("skipped: "), "{list}");
+    assert_eq!(workflows(&home).len(), 1);
+    fs::write(home.work().join("gate"), "").unwrap();
+    eventually(Duration::from_secs(60), "it ends", || (workflows(&home)[0]["status"] == "completed").then_some(()));
+    make_due(&home, 10);
+    eventually(Duration::from_secs(60), "the next run", || (workflows(&home).len() == 2).then_some(()));
+    assert_eq!(schedule(&home)["skipped"], 1);
+}
+
+#[test]
+fn runs_that_queue_begin_one_after_the_other_whoever_is_killed() {
+    let home = home();
+    let mut first = slow_schedule(&home, &["--overlap", "queue"]);
+    make_due(&home, 15);
+    eventually(Duration::from_secs(60), "a second run waits", || (workflows(&home).len() == 2).then_some(()));
+    first.kill();
+    let list = home.mahavishnu(["workflow", "list"]).run();
+    assert!(list.stdout.contains("after the run before it"), "{list}");
+    let _second = server(&home);
+    let by_age = |home: &TestHome| -> Vec<Value> { workflows(home).into_iter().rev().collect() };
+    eventually(Duration::from_secs(60), "the first goes on", || (by_age(&home)[0]["running"] == 1).then_some(()));
+    assert_eq!((&by_age(&home)[1]["status"], &by_age(&home)[1]["queued"]), (&"pending".into(), &true.into()));
+    fs::write(home.work().join("gate"), "").unwrap();
+    let ended = eventually(Duration::from_secs(60), "both end", || {
+        Some(by_age(&home)).filter(|all| all.iter().all(|workflow| workflow["status"] == "completed"))
+    });
+    assert!(ended[0]["ended_at"].as_str() <= ended[1]["started_at"].as_str(), "{ended:?}");
+}
+
 #[test]
 fn wrong_schedules_are_refused_in_one_line() {
     let home = home();
@@ -94,6 +163,11 @@ fn wrong_schedules_are_refused_in_one_line() {
     ] {
         assert!(done.stderr.contains(part) && !done.stderr.contains("panicked"), "{done}");
     }
+    let args =
+        ["workflow", "schedule", "add", "x", "--cron", "@daily", "--misfire", "all", "--overlap", "skip", "--", "true"];
+    let contrary = home.mahavishnu(args).run();
+    contrary.expect_code(2);
+    assert!(contrary.stderr.contains("do not go together"), "{contrary}");
     add("0 3 * * *", "UTC", &["sweep", "--repo", "core", "--", "true"]).expect_success();
     assert!(add("0 3 * * *", "UTC", &["true"]).stderr.contains("already"));
 }

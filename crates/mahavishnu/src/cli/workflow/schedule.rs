@@ -273,10 +273,10 @@ fn show(world: &World, schedule: &Schedule, format: Format, output: &Output) -> 
             schedule.left_out
         ));
         output.line(&format!(
-            "while an earlier run has not ended: {}; {} runs skipped so far{}",
+            "while an earlier run has not ended: {}; skipped so far: {}{}",
             schedule.overlap.as_str(),
             schedule.skipped,
-            skipped_last(schedule).map(|last| format!(", the last one {last}")).unwrap_or_default()
+            skipped_last(schedule).map(|last| format!(", last {last}")).unwrap_or_default()
         ));
         if let Some(error) = &schedule.error {
             output.line(&format!("{} the last run could not begin: {error}", output.terminal().error("✗")));
