@@ -1,7 +1,7 @@
 //! Lines of the guide that stand apart from its way from installation to verification: section 6.1, issue 5, and the morning
 //! checks of section 8.1.
 
-use testkit::{Server, TestHome, model};
+use testkit::{Server, TestHome, model, ports};
 
 #[test]
 fn issue_5_semantic_search_is_diagnosed_and_mended_as_printed() {
@@ -69,5 +69,41 @@ fn the_failure_rate_of_sessions_is_told_as_the_guides_incident_asks() {
     assert_eq!((&json[0]["metric"], json[0]["value"].as_f64()), (&"session_failure_rate".into(), Some(0.5)), "{json}");
     let all = home.sh("mahavishnu metrics --range 7d").run();
     assert!(all.expect_success().stdout.contains("session_seconds"), "{all}");
+    server.stop();
+}
+
+#[test]
+fn the_lines_about_mahavishnu_itself_run_as_printed() {
+    let home = TestHome::patient().with_var("MAHAVISHNU_PORT", ports::free().to_string());
+    let server = Server::start(&home);
+    let script = r#"set -e
+        trap 'mahavishnu mcp stop >/dev/null 2>&1 || true' EXIT
+        mahavishnu --version
+        mahavishnu mcp restart
+        mahavishnu mcp health
+        mahavishnu health
+        mahavishnu shell -c "exit"
+        mahavishnu shell -c "ps(); top(); sync()" && echo "✓ E2E test passed"
+        mahavishnu sessions
+        mahavishnu mcp call-tool list_sessions
+        mahavishnu mcp call-tool list_sessions '{"limit": 5, "session_type": "admin_shell"}'
+        mahavishnu config | grep session
+        mahavishnu config | grep auth_enabled
+        mahavishnu logs --level ERROR --limit 10
+        mahavishnu logs --grep "ConnectionRefusedError" --since 1h
+        mahavishnu logs --grep "TimeoutError" --since 1h
+        mahavishnu metrics --range 7d
+        mahavishnu report --range 30d --output report.html
+        mahavishnu mcp restart
+        mahavishnu mcp stop
+        echo "all lines ran""#;
+    let done = home.sh(script).limit(std::time::Duration::from_secs(120)).run();
+    done.expect_success().expect_no_internals();
+    for line in ["✓ Mahavishnu MCP server: healthy", "✓ E2E test passed", "admin_shell", "report.html", "all lines ran"]
+    {
+        assert!(done.stdout.contains(line), "'{line}' is missing: {done}");
+    }
+    let page = std::fs::read_to_string(home.work().join("report.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>"), "{page}");
     server.stop();
 }
