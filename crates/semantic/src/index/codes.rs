@@ -120,7 +120,7 @@ impl Codes {
             }
         };
         let best = thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(&scan)).collect();
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(scan)).collect();
             let mut best = scan();
             for other in others {
                 match other.join() {
