@@ -1,13 +1,15 @@
 //! Who may ask, by every door: the token that is wanted when auth is on, and the audit log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use oneiric::audit::AuditLog;
 use oneiric::clock::Clock;
 use oneiric::fault::{Fault, Result};
 use oneiric::secret::Secret;
 use oneiric::settings::{Settings, check_secret_strength};
-use oneiric::token::{Scope, verify};
+use oneiric::token::{Claims, Scope, mint, verify};
+use oneiric_client::TokenSource;
 use oneiric_server::http::{Auth, Caller, Ending, Refused, TokenJudge, Visit};
 
 use crate::who;
@@ -59,6 +61,19 @@ pub(crate) fn auth(world: &World, secret: Option<&Secret>) -> Auth {
     }
 }
 
+/// Life of a token that a command makes for one call.
+const OWN_TOKEN: Duration = Duration::from_secs(60);
+
+/// Makes tokens for what this program's own user asks of this program, when there is a secret: whoever can read that may.
+pub(crate) fn own_tokens(world: &World) -> Option<TokenSource> {
+    let secret = secret(&world.settings).ok()?.clone();
+    let (clock, subject) = (Arc::clone(&world.clock), who::username(&world.surroundings));
+    Some(Box::new(move || {
+        let claims = Claims::new(subject.as_str(), AUDIENCE, AUDIENCE, &Scope::ALL);
+        mint(&secret, &claims, clock.now(), OWN_TOKEN).ok()
+    }))
+}
+
 /// Who gives a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Giver<'a> {
@@ -99,11 +114,9 @@ pub(crate) fn permit(world: &World, giver: Giver<'_>, what: &str, needed: Scope)
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::time::Duration;
 
     use oneiric::fault::FaultKind;
     use oneiric::settings::Surroundings;
-    use oneiric::token::{Claims, mint};
 
     use super::*;
 

@@ -2,7 +2,6 @@
 
 use clap::{Subcommand, ValueEnum};
 use oneiric::fault::{Fault, Result};
-use oneiric::token::{Claims, Scope, mint};
 use oneiric_client::Peer;
 use oneiric_client::control::Control;
 use oneiric_server::health::PartState;
@@ -14,14 +13,10 @@ use std::time::Duration;
 
 use super::format::json;
 use super::health;
-use crate::access::AUDIENCE;
 use crate::buddy;
 use crate::drive::PRODUCT;
 use crate::server::{self, Wishes};
 use crate::world::World;
-
-/// Life of a token that a command makes for one call.
-const OWN_TOKEN: Duration = Duration::from_secs(60);
 
 /// Start, stop and ask the MCP server
 #[derive(clap::Args, Debug)]
@@ -194,13 +189,6 @@ fn own_tool(world: &World, name: &str) -> Option<Peer> {
 /// This program's own server, as a peer that is asked with a token when there is a secret.
 pub(crate) fn own_server(world: &World) -> Option<Peer> {
     let info = control(world).running()?;
-    let secret = crate::access::secret(&world.settings).ok().cloned();
-    let (clock, subject) = (Arc::clone(&world.clock), crate::who::username(&world.surroundings));
-    let token = secret.map(|secret| -> oneiric_client::TokenSource {
-        Box::new(move || {
-            let claims = Claims::new(subject.as_str(), PRODUCT, AUDIENCE, &Scope::ALL);
-            mint(&secret, &claims, clock.now(), OWN_TOKEN).ok()
-        })
-    });
+    let token = crate::access::own_tokens(world);
     Some(Peer::new(&format!("http://{}", info.address), token))
 }

@@ -176,6 +176,17 @@ fn every_door_writes_who_changed_something_and_who_was_turned_away() {
 }
 
 #[test]
+fn what_is_begun_with_a_token_goes_on_in_the_background_without_a_server() {
+    let home = Orchestrator::home(&["core"])
+        .with_var("MAHAVISHNU_AUTH_SECRET", SECRET)
+        .with_var("MAHAVISHNU_AUTH_ENABLED", "true");
+    let claims = Claims::new("will", "mahavishnu", "mahavishnu", &[Scope::Write]);
+    let token = mint(&Secret::new(SECRET), &claims, SystemClock.now(), Duration::from_secs(600)).unwrap();
+    home.mahavishnu(["sweep", "--token", &token, "--detach", "--", "touch", "done"]).run().expect_success();
+    testkit::soon("the sweep runs", || home.work().join("core/done").exists());
+}
+
+#[test]
 fn what_changes_something_is_written_where_nobody_needs_a_token() {
     let home = Orchestrator::home(&["core"]);
     let server = Orchestrator::start(&home);
