@@ -3,15 +3,11 @@
 //! A setting whose text says "not done by this version" is read and checked, so that a file written for a later version
 //! loads, and does nothing.
 
+use oneiric::settings::rows::{
+    ALLOW_INSECURE_BIND, ALLOWED_HOSTS, LOG_LEVEL, TOKEN_ALGORITHM, TOKEN_LIFE, named, spec,
+};
 use oneiric::settings::{Catalog, Kind, Spec};
-
-const fn spec(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Spec {
-    Spec { path, kind, default, env: &[], aliases: &[], doc }
-}
-
-const fn named(spec: Spec, env: &'static [&'static str]) -> Spec {
-    Spec { env, ..spec }
-}
+use oneiric_server::mcp::Profile;
 
 /// `settings/mahavishnu.yaml`, `~/.mahavishnu/config.yaml`, `MAHAVISHNU_*`.
 pub(crate) static CATALOG: Catalog = Catalog { product: "mahavishnu", env_prefix: "MAHAVISHNU", specs: SPECS };
@@ -20,12 +16,7 @@ static SPECS: &[Spec] = &[
     spec("host", Kind::Text, "127.0.0.1", "Address of the server"),
     spec("port", Kind::Int { min: 0, max: 65_535 }, "8680", "Port of the server; 0 takes a free one"),
     spec("debug", Kind::Bool, "false", "Log everything, as log_level = DEBUG does"),
-    spec(
-        "log.level",
-        Kind::Choice(&["ERROR", "WARN", "WARNING", "INFO", "DEBUG", "TRACE"]),
-        "INFO",
-        "How much is logged",
-    ),
+    LOG_LEVEL,
     spec("log.format", Kind::Choice(&["logfmt", "json"]), "logfmt", "How lines of the log look"),
     spec(
         "log.dir",
@@ -37,21 +28,11 @@ static SPECS: &[Spec] = &[
     spec("token", Kind::Secret, "", "Token for commands that ask for one, in place of --token"),
     spec("auth.enabled", Kind::Bool, "false", "Ask for a token on the command line"),
     spec("auth.secret", Kind::Secret, "", "Signs and checks tokens; at least 32 characters"),
-    spec("auth.algorithm", Kind::Choice(&["HS256", "HS384", "HS512"]), "HS256", "How tokens made here are signed"),
-    spec("auth.expire_minutes", Kind::Int { min: 1, max: 525_600 }, "60", "Life of tokens made here, in minutes"),
-    spec("server.allowed_hosts", Kind::TextList, "", "Further names under which the server may be called"),
-    spec(
-        "server.allow_insecure_bind",
-        Kind::Bool,
-        "false",
-        "Listen on addresses that others can reach although callers need no token",
-    ),
-    spec(
-        "mcp.tool_profile",
-        Kind::Choice(oneiric_server::mcp::Profile::NAMES),
-        "standard",
-        "Tools that MCP clients see in the list; all can be called",
-    ),
+    TOKEN_ALGORITHM,
+    TOKEN_LIFE,
+    ALLOWED_HOSTS,
+    ALLOW_INSECURE_BIND,
+    Profile::SETTING,
     spec(
         "workflows.parallel",
         Kind::Int { min: 0, max: 1_000 },

@@ -8,6 +8,7 @@ mod dotenv;
 mod layers;
 mod names;
 mod oneiric;
+pub mod rows;
 mod surroundings;
 mod trust;
 mod value;

@@ -1,22 +1,13 @@
 //! Every setting of Session-Buddy. `config`, the variables and the reference page are all made from this table.
 
+use oneiric::settings::rows::{
+    ALLOW_INSECURE_BIND, ALLOWED_HOSTS, LOG_LEVEL, TOKEN_ALGORITHM, TOKEN_LIFE, also, named, spec,
+};
 use oneiric::settings::{Catalog, Kind, Spec};
 use oneiric_server::mcp::Profile;
 
 /// Port that clients expect.
 pub const DEFAULT_PORT: u16 = 8678;
-
-const fn spec(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Spec {
-    Spec { path, kind, default, env: &[], aliases: &[], doc }
-}
-
-const fn named(spec: Spec, env: &'static [&'static str]) -> Spec {
-    Spec { env, ..spec }
-}
-
-const fn also(spec: Spec, aliases: &'static [&'static str]) -> Spec {
-    Spec { aliases, ..spec }
-}
 
 /// `settings/session-buddy.yaml`, `~/.session-buddy/config.yaml`, `SESSION_BUDDY_*`.
 pub static CATALOG: Catalog = Catalog { product: "session-buddy", env_prefix: "SESSION_BUDDY", specs: SPECS };
@@ -44,13 +35,8 @@ static SPECS: &[Spec] = &[
         "auto",
         "auto serves MCP over standard input when a client is there, else HTTP",
     ),
-    spec(
-        "server.allowed_hosts",
-        Kind::TextList,
-        "",
-        "Further host names under which clients and pages may reach the server",
-    ),
-    spec("server.allow_insecure_bind", Kind::Bool, "false", "Allow listening beyond loopback without auth"),
+    ALLOWED_HOSTS,
+    ALLOW_INSECURE_BIND,
     named(
         spec(
             "database.type",
@@ -117,12 +103,7 @@ static SPECS: &[Spec] = &[
         "1000",
         "SQLite page cache of a connection, in pages of 4 KiB",
     ),
-    spec(
-        "mcp.tool_profile",
-        Kind::Choice(Profile::NAMES),
-        "standard",
-        "Tools in the list that MCP clients see: minimal, standard or full; every tool can be called whatever is listed",
-    ),
+    Profile::SETTING,
     spec(
         "backup.keep_days",
         Kind::Int { min: 0, max: 36_500 },
@@ -157,8 +138,8 @@ static SPECS: &[Spec] = &[
         ),
         &["SESSION_BUDDY_SECRET"],
     ),
-    spec("auth.algorithm", Kind::Choice(&["HS256", "HS384", "HS512"]), "HS256", "How tokens made here are signed"),
-    spec("auth.expire_minutes", Kind::Int { min: 1, max: 525_600 }, "60", "Life of tokens made here, in minutes"),
+    TOKEN_ALGORITHM,
+    TOKEN_LIFE,
     spec("token", Kind::Secret, "", "Token that commands send to a running server instead of making one"),
     spec(
         "capture.spools",
@@ -261,10 +242,5 @@ static SPECS: &[Spec] = &[
         ),
         &["integrations.crackerjack_url"],
     ),
-    spec(
-        "log.level",
-        Kind::Choice(&["ERROR", "WARN", "WARNING", "INFO", "DEBUG", "TRACE"]),
-        "INFO",
-        "How much is logged",
-    ),
+    LOG_LEVEL,
 ];

@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use oneiric::fault::Fault;
+use oneiric::settings::rows::spec;
+use oneiric::settings::{Kind, Spec};
 use oneiric::token::Scope;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -43,6 +45,14 @@ pub enum Profile {
 impl Profile {
     /// The names, smallest first.
     pub const NAMES: &'static [&'static str] = &["minimal", "standard", "full"];
+
+    /// The setting that chooses one.
+    pub const SETTING: Spec = spec(
+        "mcp.tool_profile",
+        Kind::Choice(Self::NAMES),
+        "standard",
+        "Tools in the list that MCP clients see; every tool can be called whatever is listed",
+    );
 
     /// The profile of that name.
     #[must_use]
