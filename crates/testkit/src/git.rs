@@ -9,7 +9,6 @@ use crate::home::TestHome;
 ///
 /// # Panics
 /// When git does not do it.
-#[must_use]
 pub fn repository(home: &TestHome, name: &str) -> PathBuf {
     let dir = home.work().join(name);
     fs::create_dir_all(&dir).expect("a folder for the repository");

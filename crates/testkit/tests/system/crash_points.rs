@@ -187,6 +187,9 @@ impl World {
     }
 }
 
+/// Task and repository of a step, and its state.
+type Stepped = ((String, String), String);
+
 /// Task and repository, state, attempt.
 fn steps(workflow: &Value) -> Vec<((String, String), &str, u64)> {
     let step = |step: &'_ Value| {
@@ -198,7 +201,7 @@ fn steps(workflow: &Value) -> Vec<((String, String), &str, u64)> {
 }
 
 /// State of the whole and of each step.
-fn outcome(workflow: &Value) -> (String, Vec<((String, String), String)>) {
+fn outcome(workflow: &Value) -> (String, Vec<Stepped>) {
     let states = steps(workflow).into_iter().map(|(step, state, _)| (step, state.to_owned())).collect();
     (workflow["status"].as_str().unwrap().to_owned(), states)
 }
