@@ -30,11 +30,14 @@ const LAST: usize = 1 << 20;
 /// Bytes of an element of a list, twice: a list is gathered before it is kept.
 const ELEMENT: usize = 16;
 
+/// The language without the functions that stand in, and those that gather.
+type Plain = (Globals, Vec<(&'static str, FrozenValue)>);
+
 thread_local! {
     /// Most bytes of the heap of this thread's interpreter.
     static MOST: Cell<usize> = const { Cell::new(usize::MAX) };
     /// The functions that gather, as the language has them.
-    static PLAIN: RefCell<Option<(Globals, Vec<(&'static str, FrozenValue)>)>> = const { RefCell::new(None) };
+    static PLAIN: RefCell<Option<Plain>> = const { RefCell::new(None) };
 }
 
 /// What [`starlark::syntax::AstModule::replace_binary_operators`] wants.

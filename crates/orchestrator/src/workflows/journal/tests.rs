@@ -58,7 +58,7 @@ fn live(seed: u64) {
         let journal = Journal::open(&path, &name).unwrap();
         Engine { journal, name, drives: BTreeSet::new(), holds: BTreeSet::new() }
     };
-    let mut engines = vec![engine(), engine()];
+    let mut engines = [engine(), engine()];
     let mut dead: Vec<String> = Vec::new();
     for _ in 0..60 {
         let which = chance.below(2);
