@@ -1,9 +1,10 @@
 //! One process, from its start to its end and the end of everything that it started.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -128,7 +129,8 @@ fn start(job: &CommandJob, around: &Around<'_>) -> Result<(Child, OwnedFd), Stri
         Ok((reader, writer, second))
     };
     let (reader, out, err) = pipe().map_err(|error| format!("no pipe for its output: {}", plain(&error)))?;
-    let child = Command::new(program)
+    let child = Command::new(found(program, job))
+        .arg0(program)
         .args(&job.argv[1..])
         .env_clear()
         .envs(&job.env)
@@ -142,6 +144,15 @@ fn start(job: &CommandJob, around: &Around<'_>) -> Result<(Child, OwnedFd), Stri
         .spawn()
         .map_err(|error| format!("cannot start {program}: {}", plain(&error)))?;
     Ok((child, reader))
+}
+
+/// The program's file, by the PATH that it gets itself. A name alone would be looked for in a copy of this whole process,
+/// which takes longer than a short step.
+fn found(program: &str, job: &CommandJob) -> PathBuf {
+    let runs = |file: &PathBuf| file.metadata().is_ok_and(|file| file.is_file() && file.mode() & 0o111 != 0);
+    let path = job.env.get(OsStr::new("PATH")).filter(|_| !program.contains('/'));
+    path.and_then(|path| std::env::split_paths(path).map(|dir| job.dir.join(dir).join(program)).find(runs))
+        .unwrap_or_else(|| program.into())
 }
 
 /// A text that can be read from its beginning and was never on a disk.
@@ -274,6 +285,64 @@ impl Running<'_> {
             }
             let (Some(reader), false) = (&self.reader, left.is_zero()) else { break };
             let _ = poll(&mut [PollFd::new(reader, PollFlags::IN)], Timespec::try_from(left).ok().as_ref());
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use oneiric::clock::SystemClock;
+
+    use super::*;
+
+    /// Runs a program with this `PATH` in a folder with three programs, and gives how it ended and what it printed.
+    fn run(argv: &[&str], path: Option<&str>) -> (Ending, String) {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, mode, says) in
+            [("bin/tool", 0o755, "bin"), ("other/tool", 0o755, "other"), ("plain/tool", 0o644, "no")]
+        {
+            let file = dir.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, format!("#!/bin/sh\necho {says}")).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let full = |path: &str| path.replace("DIR", &dir.path().to_string_lossy());
+        let job = CommandJob {
+            argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+            env: path.map(|path| ("PATH".into(), full(path).into())).into_iter().collect(),
+            dir: dir.path().to_owned(),
+            limit: None,
+            grace: Duration::from_secs(1),
+            mark: format!("{}/", dir.path().display()),
+            output: dir.path().join("printed"),
+        };
+        let ending = run_command(&job, &Stop::new().unwrap(), &Redactor::standard(), &SystemClock);
+        (ending, fs::read_to_string(&job.output).unwrap_or_default())
+    }
+
+    #[test]
+    fn a_program_is_found_by_the_path_that_it_gets_itself_and_called_by_its_own_name() {
+        for (path, said) in
+            [("DIR/bin:DIR/other", "bin"), ("DIR/plain:DIR/none:other", "other"), ("/nowhere:DIR/bin", "bin")]
+        {
+            let (ending, printed) = run(&["tool"], Some(path));
+            assert_eq!((ending.outcome, printed.trim()), (Outcome::Succeeded, said), "{path}: {ending:?}");
+        }
+        assert_eq!(run(&["./other/tool"], Some("DIR/bin")).1.trim(), "other");
+        let (_, printed) = run(&["sh", "-c", "echo $0"], Some("/usr/bin:/bin"));
+        assert_eq!(printed.trim(), "sh");
+    }
+
+    #[test]
+    fn a_program_that_no_folder_of_its_path_has_is_told() {
+        for path in ["DIR/plain", "/nowhere", ""] {
+            let (ending, printed) = run(&["tool"], Some(path));
+            assert_eq!((ending.outcome, ending.exit_code), (Outcome::Failed, Some(127)), "{path}: {ending:?}");
+            assert!(ending.note.unwrap().starts_with("cannot start tool: ") && printed.is_empty(), "{path}");
         }
     }
 }
