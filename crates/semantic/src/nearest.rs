@@ -18,7 +18,7 @@ use crate::text_hash::mark;
 /// Events up to which a filter counts as narrow.
 const NARROW: usize = 20_000;
 /// Vectors that are taken from the codes for each event that is wanted: texts may be cut into pieces.
-const TAKEN: usize = 3;
+const TAKEN: usize = 2;
 const TAKEN_LEAST: usize = 150;
 /// Vectors whose exact cosine is looked at beyond those that are wanted, since codes err.
 const SLACK: usize = 150;

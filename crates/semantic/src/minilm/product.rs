@@ -10,9 +10,8 @@ const PANEL: usize = 96;
 /// Rows up to which the weights are read once and nothing is packed: a question's few rows are done before its weights would
 /// have been copied.
 const FEW: usize = 32;
-/// Rows and vectors of outputs that [`Few`] sums up side by side.
+/// Rows that [`Few`] sums up side by side.
 const ROWS: usize = 4;
-const VECTORS: usize = 3;
 
 /// A linear map without its bias: `outputs` rows of `inputs` weights.
 pub(super) struct Linear {
@@ -79,24 +78,43 @@ impl WithSimd for Few<'_> {
         let Self { x, inputs, panel, y, outputs, first } = self;
         let (weights, _) = S::as_simd_f32s(panel);
         let across = weights.len() / inputs;
-        let lanes = PANEL / across;
         for (x, y) in x.chunks(inputs * ROWS).zip(y.chunks_mut(outputs * ROWS)) {
-            for from in (0..across).step_by(VECTORS) {
-                let to = (outputs, first + from * lanes, lanes);
-                match x.len() / inputs {
-                    1 => tile::<S, 1>(simd, x, inputs, (weights, across, from), y, to),
-                    2 => tile::<S, 2>(simd, x, inputs, (weights, across, from), y, to),
-                    3 => tile::<S, 3>(simd, x, inputs, (weights, across, from), y, to),
-                    _ => tile::<S, ROWS>(simd, x, inputs, (weights, across, from), y, to),
-                }
+            // With the widest vectors a whole row of the panel fits into registers, and memory is read straight on.
+            if across == 6 {
+                strip::<S, 6>(simd, x, inputs, weights, y, (outputs, first));
+            } else {
+                strip::<S, 3>(simd, x, inputs, weights, y, (outputs, first));
             }
         }
     }
 }
 
-/// `R` rows by [`VECTORS`] vectors of outputs.
+/// Up to [`ROWS`] rows by all outputs of a panel, `V` vectors at a time.
 #[inline(always)]
-fn tile<S: Simd, const R: usize>(
+fn strip<S: Simd, const V: usize>(
+    simd: S,
+    x: &[f32],
+    inputs: usize,
+    weights: &[S::f32s],
+    y: &mut [f32],
+    (outputs, first): (usize, usize),
+) {
+    let across = weights.len() / inputs;
+    let lanes = PANEL / across;
+    for from in (0..across).step_by(V) {
+        let (weights, to) = ((weights, across, from), (outputs, first + from * lanes, lanes));
+        match x.len() / inputs {
+            1 => tile::<S, 1, V>(simd, x, inputs, weights, y, to),
+            2 => tile::<S, 2, V>(simd, x, inputs, weights, y, to),
+            3 => tile::<S, 3, V>(simd, x, inputs, weights, y, to),
+            _ => tile::<S, ROWS, V>(simd, x, inputs, weights, y, to),
+        }
+    }
+}
+
+/// `R` rows by `V` vectors of outputs.
+#[inline(always)]
+fn tile<S: Simd, const R: usize, const V: usize>(
     simd: S,
     x: &[f32],
     inputs: usize,
@@ -105,9 +123,9 @@ fn tile<S: Simd, const R: usize>(
     (outputs, first, lanes): (usize, usize, usize),
 ) {
     let rows: [&[f32]; R] = std::array::from_fn(|row| &x[row * inputs..][..inputs]);
-    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; R];
+    let mut sums = [[simd.splat_f32s(0.0); V]; R];
     for (input, weights) in weights.chunks_exact(across).take(inputs).enumerate() {
-        let Some(weights) = weights[from..].first_chunk::<VECTORS>() else { break };
+        let Some(weights) = weights[from..].first_chunk::<V>() else { break };
         for (row, sums) in rows.iter().zip(&mut sums) {
             let value = simd.splat_f32s(row[input]);
             for (sum, weight) in sums.iter_mut().zip(weights) {
@@ -116,7 +134,7 @@ fn tile<S: Simd, const R: usize>(
         }
     }
     for (row, sums) in sums.iter().enumerate() {
-        let (y, _) = S::as_mut_simd_f32s(&mut y[row * outputs + first..][..VECTORS * lanes]);
+        let (y, _) = S::as_mut_simd_f32s(&mut y[row * outputs + first..][..V * lanes]);
         for (y, sum) in y.iter_mut().zip(sums) {
             *y = *sum;
         }
