@@ -4,17 +4,16 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use pulp::{Arch, Simd, WithSimd};
-
 use super::code::{Code, Query, fit};
-use super::select::{Best, better};
+use super::scan::{BLOCK, Kernel, Row, Table, Work, lane, with_kernel};
+use super::select::{Best, Seen, better};
 
-/// Vectors whose words lie side by side, so that one instruction takes one word of each.
-const LANES: usize = 8;
 /// Vectors of a segment. Segments are allocated whole: growing never copies what is there.
 const SEGMENT: usize = 8_192;
 /// Vectors from which on a second thread is worth its start.
 const ALONE: usize = 40_000;
+/// Less than any estimate, and a number: what is infinite times nothing is none.
+const FARTHEST: f32 = -1000.0;
 /// Threads of a scan at most.
 const THREADS: usize = 8;
 
@@ -37,19 +36,20 @@ pub struct Codes {
 
 #[derive(Debug)]
 struct Segment {
-    /// Word by word of eight vectors, then the next eight.
-    high: Vec<[u64; LANES]>,
+    /// Block after block: a row for each byte of the plane.
+    high: Vec<Row>,
     /// Vector by vector: read for a few only.
     low: Vec<u64>,
-    fits: Vec<[u8; 2]>,
+    /// Of the first plane, and of both.
+    fits: [Vec<u8>; 2],
 }
 
 impl Segment {
     fn new(words: usize) -> Self {
         Self {
-            high: Vec::with_capacity(SEGMENT / LANES * words),
+            high: Vec::with_capacity(SEGMENT / BLOCK * words * 8),
             low: Vec::with_capacity(SEGMENT * words),
-            fits: Vec::with_capacity(SEGMENT),
+            fits: [Vec::with_capacity(SEGMENT), Vec::with_capacity(SEGMENT)],
         }
     }
 }
@@ -85,17 +85,24 @@ impl Codes {
             self.segments.push(Segment::new(self.words));
         }
         let Some(segment) = self.segments.last_mut() else { return };
-        let lane = self.length % LANES;
-        if lane == 0 {
-            segment.high.resize(segment.high.len() + self.words, [0; LANES]);
+        let rows = self.words * 8;
+        if self.length.is_multiple_of(BLOCK) {
+            segment.high.resize(segment.high.len() + rows, Row([0; BLOCK]));
         }
         let fitting = code.high.len() == self.words && code.low.len() == self.words;
-        let begin = segment.high.len() - self.words;
-        for word in 0..self.words {
-            segment.high[begin + word][lane] = if fitting { code.high[word] } else { 0 };
-            segment.low.push(if fitting { code.low[word] } else { 0 });
+        if fitting {
+            let begin = segment.high.len() - rows;
+            let bytes = code.high.iter().flat_map(|word| word.to_le_bytes());
+            for (row, byte) in segment.high[begin..].iter_mut().zip(bytes) {
+                row.0[lane(self.length % BLOCK)] = byte;
+            }
+            segment.low.extend_from_slice(&code.low);
+        } else {
+            segment.low.resize(segment.low.len() + self.words, 0);
         }
-        segment.fits.push(if fitting { code.fits } else { [u8::MAX; 2] });
+        for (fits, fit) in segment.fits.iter_mut().zip(code.fits) {
+            fits.push(if fitting { fit } else { u8::MAX });
+        }
         self.length += 1;
     }
 
@@ -109,6 +116,7 @@ impl Codes {
         } else {
             thread::available_parallelism().map_or(1, NonZero::get).min(THREADS).min(self.segments.len())
         };
+        let table = &Table::new(query);
         // Threads take segment after segment: one that has to wait for a processor leaves its share to the others.
         let next = AtomicUsize::new(0);
         let scan = || {
@@ -116,7 +124,7 @@ impl Codes {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let Some(segment) = self.segments.get(number) else { break best };
-                self.scan(segment, number * SEGMENT, query, &mut best);
+                with_kernel(Scan { codes: self, segment, begin: number * SEGMENT, query, table, best: &mut best });
             }
         };
         let best = thread::scope(|scope| {
@@ -130,10 +138,7 @@ impl Codes {
             }
             best
         });
-        let mut found = best.sorted();
-        for one in &mut found {
-            one.score = self.estimate(query, one.place);
-        }
+        let mut found = with_kernel(Estimate { codes: self, query, seen: &best.kept() });
         found.sort_unstable_by(better);
         found.truncate(limit);
         found
@@ -142,165 +147,125 @@ impl Codes {
     /// Some vectors, ordered by both planes, the nearest first.
     #[must_use]
     pub fn ordered(&self, query: &Query, places: impl Iterator<Item = u32>) -> Vec<Scored> {
-        let mut found: Vec<Scored> = places
-            .filter(|place| (*place as usize) < self.length)
-            .map(|place| Scored { place, score: self.estimate(query, place) })
-            .collect();
+        let mut places: Vec<u32> = places.filter(|place| (*place as usize) < self.length).collect();
+        places.sort_unstable();
+        let seen = with_kernel(Sums { codes: self, table: &Table::new(query), places: &places });
+        let mut found = with_kernel(Estimate { codes: self, query, seen: &seen });
         found.sort_unstable_by(better);
         found
     }
 
-    /// Scans a segment whose first vector has the place `begin`.
-    fn scan(&self, segment: &Segment, begin: usize, query: &Query, best: &mut Best) {
-        let root = ((self.words * 64) as f32).sqrt();
-        Arch::new().dispatch(Scan { segment, words: self.words, begin, query, root, best });
-    }
-
-    /// The estimate of both planes.
-    fn estimate(&self, query: &Query, place: u32) -> f32 {
-        let place = place as usize;
-        let Some(segment) = self.segments.get(place / SEGMENT) else { return f32::NEG_INFINITY };
-        let (within, lane) = (place % SEGMENT, place % LANES);
-        let mut sum = 0_i32;
-        for word in 0..self.words {
-            let high = segment.high[within / LANES * self.words + word][lane];
-            let low = segment.low[within * self.words + word];
-            sum += 2 * weighted(high, query, word) + weighted(low, query, word);
-        }
-        let dot = sum as f32 * query.step - 1.5 * query.sum;
-        let root = ((self.words * 64) as f32).sqrt();
-        dot / (fit(segment.fits[within][1]) * root * 1.5)
+    /// What a code of full fit is divided by.
+    fn root(&self) -> f32 {
+        ((self.words * 64) as f32).sqrt()
     }
 }
 
-fn weighted(code: u64, query: &Query, word: usize) -> i32 {
-    let count = |plane: usize| (code & query.planes[plane][word]).count_ones().cast_signed();
-    count(0) + 2 * count(1) + 4 * count(2) - 8 * count(3)
-}
-
-/// Eight words, one of each vector.
-type Lanes = [u64; LANES];
-
-#[inline(always)]
-fn lanes(each: impl Fn(usize) -> u64) -> Lanes {
-    std::array::from_fn(each)
-}
-
-/// How many bits each of eight vectors shares with a plane of the query.
-///
-/// Six words are added up as binary numbers, a bit of each at a time, before anything is counted: three counts instead
-/// of six (carry-save addition, as by Harley and Seal).
-#[inline(always)]
-fn matches<const WORDS: usize>(words: &[Lanes], plane: &[u64; WORDS]) -> [f32; LANES] {
-    let mut sums = [0_u64; LANES];
-    for (words, plane) in words.chunks(6).zip(plane.chunks(6)) {
-        let shared = |word: usize| match (words.get(word), plane.get(word)) {
-            (Some(words), Some(plane)) => lanes(|lane| words[lane] & plane),
-            _ => [0; LANES],
-        };
-        let (one, twos) = add(shared(0), shared(1), shared(2));
-        let (other, more) = add(shared(3), shared(4), shared(5));
-        let carried = lanes(|lane| one[lane] & other[lane]);
-        let ones = lanes(|lane| one[lane] ^ other[lane]);
-        let (twos, fours) = add(twos, more, carried);
-        for (lane, sum) in sums.iter_mut().enumerate() {
-            let count = |bits: &Lanes| u64::from(bits[lane].count_ones());
-            *sum += count(&ones) + 2 * count(&twos) + 4 * count(&fours);
-        }
-    }
-    std::array::from_fn(|lane| sums[lane] as f32)
-}
-
-/// Adds three bits everywhere: the sum and what is carried.
-#[inline(always)]
-fn add(a: Lanes, b: Lanes, c: Lanes) -> (Lanes, Lanes) {
-    let sum = lanes(|lane| a[lane] ^ b[lane] ^ c[lane]);
-    let carry = lanes(|lane| (a[lane] & b[lane]) | (c[lane] & (a[lane] ^ b[lane])));
-    (sum, carry)
-}
-
-/// The scan of one segment, as something that is compiled for each kind of processor.
+/// The scan of one segment.
 struct Scan<'s> {
+    codes: &'s Codes,
     segment: &'s Segment,
-    words: usize,
+    /// Place of its first vector.
     begin: usize,
     query: &'s Query,
-    root: f32,
+    table: &'s Table,
     best: &'s mut Best,
 }
 
-impl WithSimd for Scan<'_> {
+impl Work for Scan<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        match self.words {
-            // The usual lengths, known to the compiler: 384, 768 and 1024 numbers.
-            6 => self.groups_of::<6>(),
-            12 => self.groups_of::<12>(),
-            16 => self.groups_of::<16>(),
-            _ => self.groups(),
+    fn run<K: Kernel>(self, kernel: K) {
+        let Self { codes, segment, begin, query, table, best } = self;
+        let root = codes.root();
+        let dot = |sum: i32| 2.0 * sum as f32 * query.step - query.sum;
+        let blocks = segment.high.chunks_exact(codes.words * 8).zip(segment.fits[0].chunks(BLOCK));
+        for (block, (rows, fits)) in blocks.enumerate() {
+            let sums = kernel.sums(rows, table);
+            // Whether any is better than the worst that is kept: a product less, since few are.
+            let floor = best.floor.max(FARTHEST) * root;
+            let (least, step) = (floor * fit(0), floor * (fit(1) - fit(0)));
+            let better = |sum: i32, fit: u8| dot(sum) > least + step * f32::from(fit);
+            let some = match fits.first_chunk::<BLOCK>() {
+                Some(fits) => {
+                    let mut some = false;
+                    for at in 0..BLOCK {
+                        some |= better(sums[at], fits[at]);
+                    }
+                    some
+                }
+                None => true,
+            };
+            if some {
+                for (at, (&sum, &fits)) in sums.iter().zip(fits).enumerate() {
+                    if better(sum, fits) {
+                        let score = dot(sum) / (fit(fits) * root);
+                        best.offer(Seen { score, place: (begin + block * BLOCK + at) as u32, sum });
+                    }
+                }
+            }
         }
     }
 }
 
-impl Scan<'_> {
-    #[inline(always)]
-    fn groups_of<const WORDS: usize>(mut self) {
-        let planes: [[u64; WORDS]; 4] =
-            std::array::from_fn(|plane| std::array::from_fn(|word| self.query.planes[plane][word]));
-        let segment = self.segment;
-        for (group, words) in segment.high.chunks_exact(WORDS).enumerate() {
-            let mut dots = [0.0_f32; LANES];
-            for (plane, weight) in planes.iter().zip([1.0, 2.0, 4.0, -8.0]) {
-                for (dot, count) in dots.iter_mut().zip(matches(words, plane)) {
-                    *dot += weight * count;
-                }
-            }
-            self.offer(group, dots);
-        }
-    }
+/// The first plane of some vectors, in the order of their places.
+struct Sums<'s> {
+    codes: &'s Codes,
+    table: &'s Table,
+    places: &'s [u32],
+}
+
+impl Work for Sums<'_> {
+    type Output = Vec<Seen>;
 
     #[inline(always)]
-    fn groups(mut self) {
-        let segment = self.segment;
-        for (group, words) in segment.high.chunks_exact(self.words).enumerate() {
-            let mut dots = [0.0_f32; LANES];
-            for (lane, dot) in dots.iter_mut().enumerate() {
-                *dot =
-                    words.iter().enumerate().map(|(word, codes)| weighted(codes[lane], self.query, word)).sum::<i32>()
-                        as f32;
-            }
-            self.offer(group, dots);
+    fn run<K: Kernel>(self, kernel: K) -> Vec<Seen> {
+        let rows = self.codes.words * 8;
+        let mut seen = Vec::with_capacity(self.places.len());
+        for places in self.places.chunk_by(|one, other| *one as usize / BLOCK == *other as usize / BLOCK) {
+            let first = places[0] as usize;
+            let block = first % SEGMENT / BLOCK * rows;
+            let sums = kernel.sums(&self.codes.segments[first / SEGMENT].high[block..][..rows], self.table);
+            seen.extend(places.iter().map(|&place| Seen { score: 0.0, place, sum: sums[place as usize % BLOCK] }));
         }
+        seen
     }
+}
 
-    /// Turns eight sums into estimates and offers those that matter.
-    #[inline(always)]
-    fn offer(&mut self, group: usize, sums: [f32; LANES]) {
-        let first = group * LANES;
-        let Some(fits) = self.segment.fits.get(first..first + LANES) else {
-            for (lane, fits) in self.segment.fits[first..].iter().enumerate() {
-                let score = self.score(sums[lane], fits[0]);
-                self.best.offer(Scored { place: (self.begin + first + lane) as u32, score });
-            }
-            return;
-        };
-        let mut scores = [0.0_f32; LANES];
-        for ((score, sum), fit) in scores.iter_mut().zip(sums).zip(fits) {
-            *score = self.score(sum, fit[0]);
-        }
-        if scores.iter().fold(false, |any, score| any | (*score > self.best.floor)) {
-            for (lane, &score) in scores.iter().enumerate() {
-                self.best.offer(Scored { place: (self.begin + first + lane) as u32, score });
-            }
-        }
-    }
+/// The estimates of both planes.
+struct Estimate<'s> {
+    codes: &'s Codes,
+    query: &'s Query,
+    seen: &'s [Seen],
+}
+
+impl Work for Estimate<'_> {
+    type Output = Vec<Scored>;
 
     #[inline(always)]
-    fn score(&self, sum: f32, byte: u8) -> f32 {
-        (2.0 * sum * self.query.step - self.query.sum) / (fit(byte) * self.root)
+    fn run<K: Kernel>(self, _: K) -> Vec<Scored> {
+        let Self { codes, query, seen } = self;
+        let root = codes.root();
+        let mut found = Vec::with_capacity(seen.len());
+        for one in seen {
+            let (segment, within) = (&codes.segments[one.place as usize / SEGMENT], one.place as usize % SEGMENT);
+            let mut sum = 2 * one.sum;
+            for (word, code) in segment.low[within * codes.words..][..codes.words].iter().enumerate() {
+                sum += weighted(*code, query, word);
+            }
+            let dot = sum as f32 * query.step - 1.5 * query.sum;
+            found.push(Scored { place: one.place, score: dot / (fit(segment.fits[1][within]) * root * 1.5) });
+        }
+        found
     }
+}
+
+/// The sum of the query's levels where a word has a bit.
+#[inline(always)]
+fn weighted(code: u64, query: &Query, word: usize) -> i32 {
+    let count = |plane: usize| (code & query.planes[plane][word]).count_ones().cast_signed();
+    count(0) + 2 * count(1) + 4 * count(2) - 8 * count(3)
 }
 
 #[cfg(test)]

@@ -1,11 +1,22 @@
 //! Keeps the best of a long stream of scores without sorting it.
 
+use std::cmp::Ordering;
+
 use super::codes::Scored;
+
+/// A vector by its place, with what its first plane comes to.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    pub(super) score: f32,
+    pub(super) place: u32,
+    /// Sum of the query's levels where the plane has a bit.
+    pub(super) sum: i32,
+}
 
 /// The best `wanted` scores seen.
 pub(super) struct Best {
     wanted: usize,
-    kept: Vec<Scored>,
+    kept: Vec<Seen>,
     /// What a score must beat to matter.
     pub(super) floor: f32,
 }
@@ -17,9 +28,9 @@ impl Best {
     }
 
     #[inline]
-    pub(super) fn offer(&mut self, scored: Scored) {
-        if scored.score > self.floor {
-            self.kept.push(scored);
+    pub(super) fn offer(&mut self, seen: Seen) {
+        if seen.score > self.floor {
+            self.kept.push(seen);
             if self.kept.len() >= 2 * self.wanted {
                 self.shrink();
             }
@@ -29,25 +40,28 @@ impl Best {
     #[cold]
     fn shrink(&mut self) {
         if self.kept.len() > self.wanted {
-            self.kept.select_nth_unstable_by(self.wanted - 1, better);
+            self.kept.select_nth_unstable_by(self.wanted - 1, first);
             self.kept.truncate(self.wanted);
             self.floor = self.kept.last().map_or(f32::NEG_INFINITY, |last| last.score);
         }
     }
 
     pub(super) fn absorb(&mut self, other: Self) {
-        other.kept.into_iter().for_each(|scored| self.offer(scored));
+        other.kept.into_iter().for_each(|seen| self.offer(seen));
     }
 
-    /// Best first.
-    pub(super) fn sorted(mut self) -> Vec<Scored> {
+    /// In no order.
+    pub(super) fn kept(mut self) -> Vec<Seen> {
         self.shrink();
-        self.kept.sort_unstable_by(better);
         self.kept
     }
 }
 
 /// Best first; among equals the newest.
-pub(super) fn better(a: &Scored, b: &Scored) -> std::cmp::Ordering {
+pub(super) fn better(a: &Scored, b: &Scored) -> Ordering {
+    b.score.total_cmp(&a.score).then(b.place.cmp(&a.place))
+}
+
+fn first(a: &Seen, b: &Seen) -> Ordering {
     b.score.total_cmp(&a.score).then(b.place.cmp(&a.place))
 }
