@@ -20,6 +20,7 @@ use crate::chunk;
 use crate::embedder::{Embedder, ModelIdentity};
 use crate::models::Manifest;
 use encoder::{Encoder, Workspace};
+use product::Weights;
 
 /// Word pieces of one pass: enough for products at full speed, few enough that what is worked on stays in the caches.
 const PASS: usize = 512;
@@ -74,6 +75,13 @@ impl Embedder for MiniLm {
         self.loaded()?.embed(texts)
     }
 
+    fn embed_query(&self, text: &str) -> Result<Vec<f32>> {
+        let loaded = self.loaded()?;
+        let ids = loaded.ids(text)?;
+        let vector = loaded.encoder.run(&[&ids], &mut Workspace::default(), Weights::Rounded)?.pop();
+        vector.ok_or_else(|| Fault::internal("the model gave no vector"))
+    }
+
     fn chunks(&self, text: &str) -> Vec<Range<usize>> {
         match self.loaded() {
             Ok(loaded) => loaded.chunks(text),
@@ -121,7 +129,7 @@ impl Loaded {
             let mut work = Workspace::default();
             let mut vectors = Vec::with_capacity(texts.len());
             for pass in passes {
-                vectors.extend(self.encoder.run(&ids[pass], &mut work)?);
+                vectors.extend(self.encoder.run(&ids[pass], &mut work, Weights::Whole)?);
             }
             return Ok(vectors);
         }
@@ -131,7 +139,7 @@ impl Loaded {
             let mut work = Workspace::default();
             let mut done = Vec::new();
             while let Some(pass) = passes.get(next.fetch_add(1, Ordering::Relaxed)) {
-                done.push((pass.start, self.encoder.run(&ids[pass.clone()], &mut work)?));
+                done.push((pass.start, self.encoder.run(&ids[pass.clone()], &mut work, Weights::Whole)?));
             }
             Ok::<_, Fault>(done)
         };

@@ -7,7 +7,7 @@ use oneiric::fault::Result;
 use pulp::Arch;
 
 use super::loops::{Norm, add_and_norm, add_bias, bias_gelu, norm_rows, softmax_rows};
-use super::product::Linear;
+use super::product::{Linear, Weights};
 use super::weights::Embeddings;
 
 /// Sizes that a model's weights agree with.
@@ -65,7 +65,7 @@ impl Encoder {
     ///
     /// # Errors
     /// `Unavailable` when the word vectors cannot be read from the model's file.
-    pub(super) fn run(&self, texts: &[&[u32]], work: &mut Workspace) -> Result<Vec<Vec<f32>>> {
+    pub(super) fn run(&self, texts: &[&[u32]], work: &mut Workspace, weights: Weights) -> Result<Vec<Vec<f32>>> {
         let arch = Arch::new();
         let Shape { width, inner, .. } = self.shape;
         let rows: usize = texts.iter().map(|ids| ids.len()).sum();
@@ -81,14 +81,14 @@ impl Encoder {
         self.embeddings.fill(texts, &mut work.x)?;
         norm_rows(arch, &mut work.x, &self.embeddings.norm);
         for layer in &self.layers {
-            layer.qkv.apply(&work.x, &mut work.qkv);
+            layer.qkv.apply(&work.x, &mut work.qkv, weights);
             add_bias(arch, &mut work.qkv, &layer.qkv_bias);
             self.attend(arch, texts, work);
-            layer.out.apply(&work.context, &mut work.y);
+            layer.out.apply(&work.context, &mut work.y, weights);
             add_and_norm(arch, &mut work.x, &work.y, &layer.out_bias, &layer.out_norm);
-            layer.up.apply(&work.x, &mut work.inner);
+            layer.up.apply(&work.x, &mut work.inner, weights);
             bias_gelu(arch, &mut work.inner, &layer.up_bias);
-            layer.down.apply(&work.inner, &mut work.y);
+            layer.down.apply(&work.inner, &mut work.y, weights);
             add_and_norm(arch, &mut work.x, &work.y, &layer.down_bias, &layer.down_norm);
         }
         Ok(pool(texts, &work.x, width))

@@ -7,11 +7,20 @@ use pulp::{Arch, Simd, WithSimd};
 /// Outputs of one panel. The product packs a panel's weights once a call; one of this size stays in the nearest caches
 /// (96 outputs x 384 inputs: 147 kB) and is what the kernel with the widest vectors takes in one go.
 const PANEL: usize = 96;
-/// Rows up to which the weights are read once and nothing is packed: a question's few rows are done before its weights would
-/// have been copied.
+/// Rows up to which rounded weights are used where they may be.
 const FEW: usize = 32;
 /// Rows that [`Few`] sums up side by side.
 const ROWS: usize = 4;
+
+/// Which weights a product may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weights {
+    /// As they are: a text gets the same vector whatever it is embedded with.
+    Whole,
+    /// For few rows by their upper 16 bits, read once and never packed: a question's few rows are done before its weights
+    /// would have been copied, and reading them takes longer than the arithmetic. Turns a vector by about half a degree.
+    Rounded,
+}
 
 /// A linear map without its bias: `outputs` rows of `inputs` weights.
 pub(super) struct Linear {
@@ -19,6 +28,9 @@ pub(super) struct Linear {
     outputs: usize,
     /// Panel after panel: `inputs` columns of up to [`PANEL`] outputs, outputs side by side.
     panels: Vec<f32>,
+    /// The same, where all panels are whole, two weights a word, each by its upper 16 bits (bfloat16): the first half of a
+    /// panel's outputs has the lower half of its words.
+    pairs: Vec<u32>,
 }
 
 impl Linear {
@@ -30,21 +42,30 @@ impl Linear {
                 panels.extend(rows.iter().skip(input).step_by(inputs));
             }
         }
-        Self { inputs, outputs, panels }
+        let pair = |row: &[f32]| -> Vec<u32> {
+            let (first, second) = row.split_at(PANEL / 2);
+            first.iter().zip(second).map(|(first, second)| upper(*first) >> 16 | upper(*second)).collect()
+        };
+        let pairs = if outputs.is_multiple_of(PANEL) {
+            panels.chunks_exact(PANEL).flat_map(pair).collect()
+        } else {
+            Vec::new()
+        };
+        Self { inputs, outputs, panels, pairs }
     }
 
     /// Bytes of its weights.
     pub(super) fn bytes(&self) -> usize {
-        self.panels.len() * size_of::<f32>()
+        self.panels.len() * size_of::<f32>() + self.pairs.len() * size_of::<u32>()
     }
 
     /// `y[row] = weights x[row]`: `x` has rows of `inputs` numbers, `y` as many rows of `outputs`.
-    pub(super) fn apply(&self, x: &[f32], y: &mut [f32]) {
+    pub(super) fn apply(&self, x: &[f32], y: &mut [f32], weights: Weights) {
         let rows = x.len() / self.inputs;
-        if rows <= FEW && self.outputs.is_multiple_of(PANEL) {
+        if weights == Weights::Rounded && rows <= FEW && !self.pairs.is_empty() {
             let arch = Arch::new();
-            for (index, panel) in self.panels.chunks(self.inputs * PANEL).enumerate() {
-                arch.dispatch(Few { x, inputs: self.inputs, panel, y, outputs: self.outputs, first: index * PANEL });
+            for (index, pairs) in self.pairs.chunks(self.inputs * PANEL / 2).enumerate() {
+                arch.dispatch(Few { x, inputs: self.inputs, pairs, y, outputs: self.outputs, first: index * PANEL });
             }
             return;
         }
@@ -59,11 +80,17 @@ impl Linear {
     }
 }
 
+/// The upper 16 bits of a number, rounded to the nearest; the lower ones are 0.
+fn upper(number: f32) -> u32 {
+    let bits = number.to_bits();
+    bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000
+}
+
 /// The product of few rows with one whole panel.
 struct Few<'p> {
     x: &'p [f32],
     inputs: usize,
-    panel: &'p [f32],
+    pairs: &'p [u32],
     y: &'p mut [f32],
     outputs: usize,
     /// The panel's first output.
@@ -75,68 +102,80 @@ impl WithSimd for Few<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { x, inputs, panel, y, outputs, first } = self;
-        let (weights, _) = S::as_simd_f32s(panel);
-        let across = weights.len() / inputs;
+        let Self { x, inputs, pairs, y, outputs, first } = self;
+        let (pairs, _) = S::as_simd_u32s(pairs);
+        let across = pairs.len() / inputs;
         for (x, y) in x.chunks(inputs * ROWS).zip(y.chunks_mut(outputs * ROWS)) {
             // With the widest vectors a whole row of the panel fits into registers, and memory is read straight on.
-            if across == 6 {
-                strip::<S, 6>(simd, x, inputs, weights, y, (outputs, first));
+            if across == 3 {
+                strip::<S, 3>(simd, x, inputs, pairs, y, (outputs, first));
             } else {
-                strip::<S, 3>(simd, x, inputs, weights, y, (outputs, first));
+                strip::<S, 1>(simd, x, inputs, pairs, y, (outputs, first));
             }
         }
     }
 }
 
-/// Up to [`ROWS`] rows by all outputs of a panel, `V` vectors at a time.
+/// Up to [`ROWS`] rows by all outputs of a panel, `V` vectors of pairs at a time.
 #[inline(always)]
 fn strip<S: Simd, const V: usize>(
     simd: S,
     x: &[f32],
     inputs: usize,
-    weights: &[S::f32s],
+    pairs: &[S::u32s],
     y: &mut [f32],
     (outputs, first): (usize, usize),
 ) {
-    let across = weights.len() / inputs;
-    let lanes = PANEL / across;
+    let across = pairs.len() / inputs;
+    let lanes = PANEL / 2 / across;
     for from in (0..across).step_by(V) {
-        let (weights, to) = ((weights, across, from), (outputs, first + from * lanes, lanes));
+        let (pairs, to) = ((pairs, across, from), (outputs, first + from * lanes, lanes));
         match x.len() / inputs {
-            1 => tile::<S, 1, V>(simd, x, inputs, weights, y, to),
-            2 => tile::<S, 2, V>(simd, x, inputs, weights, y, to),
-            3 => tile::<S, 3, V>(simd, x, inputs, weights, y, to),
-            _ => tile::<S, ROWS, V>(simd, x, inputs, weights, y, to),
+            1 => tile::<S, 1, V>(simd, x, inputs, pairs, y, to),
+            2 => tile::<S, 2, V>(simd, x, inputs, pairs, y, to),
+            3 => tile::<S, 3, V>(simd, x, inputs, pairs, y, to),
+            _ => tile::<S, ROWS, V>(simd, x, inputs, pairs, y, to),
         }
     }
 }
 
-/// `R` rows by `V` vectors of outputs.
+/// `R` rows by `V` vectors of pairs of outputs.
 #[inline(always)]
 fn tile<S: Simd, const R: usize, const V: usize>(
     simd: S,
     x: &[f32],
     inputs: usize,
-    (weights, across, from): (&[S::f32s], usize, usize),
+    (pairs, across, from): (&[S::u32s], usize, usize),
     y: &mut [f32],
     (outputs, first, lanes): (usize, usize, usize),
 ) {
     let rows: [&[f32]; R] = std::array::from_fn(|row| &x[row * inputs..][..inputs]);
-    let mut sums = [[simd.splat_f32s(0.0); V]; R];
-    for (input, weights) in weights.chunks_exact(across).take(inputs).enumerate() {
-        let Some(weights) = weights[from..].first_chunk::<V>() else { break };
+    let (half, upper) = (simd.splat_u32s(16), simd.splat_u32s(0xffff_0000));
+    let mut sums = [[[simd.splat_f32s(0.0); V]; 2]; R];
+    for (input, pairs) in pairs.chunks_exact(across).take(inputs).enumerate() {
+        let Some(pairs) = pairs[from..].first_chunk::<V>() else { break };
+        // Loops, since what takes a closure may not be compiled for this kind of processor.
+        let mut weights = [[simd.splat_f32s(0.0); V]; 2];
+        for (at, pair) in pairs.iter().enumerate() {
+            weights[0][at] = simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(*pair, half));
+            weights[1][at] = simd.transmute_f32s_u32s(simd.and_u32s(*pair, upper));
+        }
         for (row, sums) in rows.iter().zip(&mut sums) {
             let value = simd.splat_f32s(row[input]);
-            for (sum, weight) in sums.iter_mut().zip(weights) {
-                *sum = simd.mul_add_f32s(value, *weight, *sum);
+            for (sums, weights) in sums.iter_mut().zip(&weights) {
+                for (sum, weight) in sums.iter_mut().zip(weights) {
+                    *sum = simd.mul_add_f32s(value, *weight, *sum);
+                }
             }
         }
     }
     for (row, sums) in sums.iter().enumerate() {
-        let (y, _) = S::as_mut_simd_f32s(&mut y[row * outputs + first..][..V * lanes]);
-        for (y, sum) in y.iter_mut().zip(sums) {
-            *y = *sum;
+        for (half, sums) in sums.iter().enumerate() {
+            let at = row * outputs + first + half * PANEL / 2;
+            let (y, _) = S::as_mut_simd_f32s(&mut y[at..][..V * lanes]);
+            for (y, sum) in y.iter_mut().zip(sums) {
+                *y = *sum;
+            }
         }
     }
 }
@@ -153,12 +192,16 @@ mod tests {
             let number = |seed: usize| ((seed * 7919) % 101) as f32 / 50.0 - 1.0;
             let weights: Vec<f32> = (0..inputs * outputs).map(number).collect();
             let x: Vec<f32> = (0..rows * inputs).map(|i| number(i + 13)).collect();
-            let mut y = vec![f32::NAN; rows * outputs];
-            Linear::new(&weights, inputs, outputs).apply(&x, &mut y);
-            for row in 0..rows {
-                for output in 0..outputs {
-                    let right: f32 = (0..inputs).map(|i| x[row * inputs + i] * weights[output * inputs + i]).sum();
-                    assert!((y[row * outputs + output] - right).abs() < 1e-3);
+            let linear = Linear::new(&weights, inputs, outputs);
+            for (which, most) in [(Weights::Whole, 1e-3), (Weights::Rounded, 0.004)] {
+                let mut y = vec![f32::NAN; rows * outputs];
+                linear.apply(&x, &mut y, which);
+                for row in 0..rows {
+                    for output in 0..outputs {
+                        let products = (0..inputs).map(|i| x[row * inputs + i] * weights[output * inputs + i]);
+                        let (right, all) = products.fold((0.0, 1.0), |(sum, all), one| (sum + one, all + one.abs()));
+                        assert!((y[row * outputs + output] - right).abs() < most * all, "{which:?} {rows} {outputs}");
+                    }
                 }
             }
         }
