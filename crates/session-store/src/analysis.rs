@@ -160,6 +160,20 @@ impl Analyser {
         chars: &mut std::iter::Peekable<std::str::CharIndices<'_>>,
         emit: &mut impl FnMut(Token<'_>) -> bool,
     ) -> bool {
+        if let Some(word) = plain_word(&text[begin..]) {
+            chars.nth(word.len() - 1);
+            let term = stem(word, &mut self.stemmed);
+            let position = self.position;
+            self.position = self.position.saturating_add(1);
+            return emit(Token {
+                term,
+                surface: word,
+                start: begin,
+                end: begin + word.len(),
+                position,
+                kind: Kind::Part,
+            });
+        }
         self.folded.clear();
         self.parts.clear();
         let mut group = 0;
@@ -274,6 +288,15 @@ impl Analyser {
         let position = base.saturating_add(u32::try_from(begin).unwrap_or(u32::MAX));
         emit(Token { term, surface, start: first.start, end: last.end, position, kind: Kind::Whole })
     }
+}
+
+/// The word that `text` begins with, when it is one of a to z and stands alone: it has no parts and is its own folding, as
+/// most words are.
+fn plain_word(text: &str) -> Option<&str> {
+    let length = text.bytes().take_while(u8::is_ascii_lowercase).count();
+    let alone =
+        text[length..].bytes().next().is_none_or(|next| next.is_ascii() && class(char::from(next)) == Class::Separator);
+    (1..=MAX_TERM_BYTES).contains(&length).then(|| &text[..length]).filter(|_| alone)
 }
 
 fn plural_capitals(rest: &str) -> bool {
