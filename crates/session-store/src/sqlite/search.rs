@@ -29,6 +29,7 @@ use blocks::Range;
 use evidence::Worth;
 #[cfg(test)]
 pub(super) use expression::NEWEST;
+use gather::Scopes;
 use mend::Mended;
 use read::{Candidate, Known};
 
@@ -57,6 +58,7 @@ struct Search<'s> {
     /// Prefixes that so many events hold that the index is no help.
     common: Vec<bool>,
     ranges: Vec<Range>,
+    scopes: Scopes,
     /// Sessions of candidates, and where each id stands among them.
     sessions: Vec<Known>,
     places: HashMap<String, usize>,
@@ -113,6 +115,7 @@ pub(super) fn search(
         frequencies: frequencies.events,
         common: frequencies.common,
         ranges: blocks::ranges(connection, filter, pool.through)?,
+        scopes: Scopes::choose(connection, filter, &pool)?,
         sessions: Vec::new(),
         places: HashMap::new(),
         bytes: 0,

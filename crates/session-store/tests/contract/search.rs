@@ -13,6 +13,7 @@ on_every_store!(
     hits_carry_what_is_shown_of_them,
     when_not_all_words_are_found_some_words_fill_up,
     each_filter_narrows_the_search,
+    a_component_of_most_events_is_searched_as_completely_as_a_rare_one,
     leakage_between_projects_is_zero,
     a_common_word_is_bounded_and_the_answer_says_so,
     long_outputs_are_found_and_cut,
@@ -143,6 +144,41 @@ fn each_filter_narrows_the_search(world: &World) {
         world.store.search(&SearchRequest::text("needle").within(nowhere.clone()).limit(5), None).unwrap_err().kind(),
         FaultKind::NotFound
     );
+}
+
+fn a_component_of_most_events_is_searched_as_completely_as_a_rare_one(world: &World) {
+    world.session("a", start_of("mahavishnu", "admin_shell"), &[]);
+    world.session("b", start_of("akosha", "admin_shell"), &[]);
+    let mut next = 0;
+    let mut put = |session: &str, count: usize| {
+        let numbers = next..next + count;
+        next += count;
+        let one = |n: usize| command(&format!("{session}{n}"), n as f64, &format!("common word number{n}"));
+        world.put(session, numbers.map(one).collect());
+    };
+    let within = |component: &str| SearchFilter { component: Some(component.into()), ..SearchFilter::default() };
+    // Seven of ten: the index is not asked for it.
+    for _ in 0..20 {
+        put("a", 35);
+        put("b", 15);
+    }
+    for (component, count) in [("mahavishnu", 700), ("akosha", 300)] {
+        let answer = world.search_in("common word", &within(component));
+        assert_eq!(answer.candidates, Candidates::Exact { count }, "{component}");
+        assert_eq!(complete(&world.search_in("common number3", &within("mahavishnu"))), ["a3"]);
+        assert!(world.search_in("number3 number38", &within("akosha")).hits.iter().all(|hit| hit.session_id == "b"));
+    }
+    // What is true of the newest is not true of those before.
+    for _ in 0..40 {
+        put("b", 95);
+        put("a", 5);
+    }
+    put("a", 400);
+    let answer = world.search_in("common word", &within("mahavishnu"));
+    assert_eq!(answer.candidates, Candidates::Exact { count: 1_300 });
+    let answer = world.search_in("common word", &within("akosha"));
+    let Candidates::Newest { ranked, about } = answer.candidates else { panic!("{:?}", answer.candidates) };
+    assert!(ranked == 1_500 && (3_300..=4_900).contains(&about), "{ranked} of {about}");
 }
 
 fn leakage_between_projects_is_zero(world: &World) {

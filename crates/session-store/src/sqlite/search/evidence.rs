@@ -59,10 +59,11 @@ impl Search<'_> {
                 && let Some(owner) = self.owner(session)?
             {
                 let known: f64 = all.iter().map(|&index| found[index].length as f64).sum();
-                let events = if self.later { self.events_of(session)? } else { owner.events };
+                let (events, began) = (owner.events, owner.began);
+                let events = if self.later { self.events_of(session)? } else { events };
                 let length = known + (events - all.len() as f64).max(0.0) * event_length;
                 for &(term, part) in &dates {
-                    held[term] = f32::from(u8::from(owner.began.is_some_and(|began| dates::holds(part, began))));
+                    held[term] = f32::from(u8::from(began.is_some_and(|began| dates::holds(part, began))));
                 }
                 add(&mut together[session], &held);
                 by_session = weights.answer(&together[session], length, session_length);

@@ -39,28 +39,31 @@ fn clause(query: &Query, clause: &Clause) -> String {
     }
 }
 
-/// Events that hold the clauses that are `asked` for and pass the filter; `None` when the index cannot narrow them at all.
-pub(super) fn all(query: &Query, filter: &SearchFilter, asked: &[bool]) -> Option<String> {
-    let clauses = query.clauses.iter().zip(asked).filter(|(_, asked)| **asked);
-    narrowed(clauses.map(|(one, _)| clause(query, one)).collect(), query, filter)
-}
-
-/// Events that hold one term and pass the filter.
-pub(super) fn any(one: &Term, query: &Query, filter: &SearchFilter) -> Option<String> {
-    narrowed(vec![term(one)], query, filter)
-}
-
-fn narrowed(mut wanted: Vec<String>, query: &Query, filter: &SearchFilter) -> Option<String> {
-    for (kind, value) in [
+/// What the index knows of a filter, nearly: a term for each of its fields.
+pub(super) fn scopes(filter: &SearchFilter) -> Vec<String> {
+    let fields = [
         (SCOPE_PROJECT, &filter.project),
         (SCOPE_COMPONENT, &filter.component),
         (SCOPE_SESSION_TYPE, &filter.session_type),
         (SCOPE_EVENT_TYPE, &filter.event_type),
-    ] {
-        if let Some(value) = value {
-            wanted.push(format!("\"{}\"", scope(kind, value)));
-        }
-    }
+    ];
+    let given = fields.into_iter().filter_map(|(kind, value)| Some((kind, value.as_ref()?)));
+    given.map(|(kind, value)| format!("\"{}\"", scope(kind, value))).collect()
+}
+
+/// Events that hold the clauses that are `asked` for, and the `scopes`; `None` when the index cannot narrow them at all.
+pub(super) fn all(query: &Query, scopes: &[String], asked: &[bool]) -> Option<String> {
+    let clauses = query.clauses.iter().zip(asked).filter(|(_, asked)| **asked);
+    narrowed(clauses.map(|(one, _)| clause(query, one)).collect(), query, scopes)
+}
+
+/// Events that hold one term and the `scopes`.
+pub(super) fn any(one: &Term, query: &Query, scopes: &[String]) -> Option<String> {
+    narrowed(vec![term(one)], query, scopes)
+}
+
+fn narrowed(mut wanted: Vec<String>, query: &Query, scopes: &[String]) -> Option<String> {
+    wanted.extend_from_slice(scopes);
     if wanted.is_empty() {
         return None;
     }

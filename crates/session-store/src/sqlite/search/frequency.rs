@@ -44,8 +44,17 @@ impl Probe {
 
     /// About how many events hold `term`.
     pub(super) fn events(&self, connection: &Connection, term: &Term) -> Result<f64, Failure> {
+        self.matching(connection, &expression::term(term))
+    }
+
+    /// About which share of the newest events is of a scope.
+    pub(super) fn share(&self, connection: &Connection, scope: &str) -> Result<f64, Failure> {
+        Ok((self.matching(connection, scope)? / self.span).min(1.0))
+    }
+
+    fn matching(&self, connection: &Connection, matching: &str) -> Result<f64, Failure> {
         let mut probe = connection.prepare_cached(expression::NEWEST)?;
-        let mut rows = probe.query((expression::term(term), i64::MIN, self.newest, PROBE as i64))?;
+        let mut rows = probe.query((matching, i64::MIN, self.newest, PROBE as i64))?;
         let mut count = 0_usize;
         let mut last = self.newest;
         while let Some(row) = rows.next()? {

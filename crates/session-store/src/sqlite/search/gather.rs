@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::blocks::Range;
+use super::frequency::Probe;
 use super::read::{Candidate, in_time};
 use super::{Search, expression};
-use crate::model::Candidates;
+use crate::model::{Candidates, Pool, SearchFilter};
 use crate::sqlite::failure::Failure;
 use crate::sqlite::session_row::time;
 
@@ -21,6 +22,8 @@ const FILLED_BESIDE: usize = 300;
 const FILLED: usize = 1_000;
 /// Matches that are looked at, when most of them lie outside the filter's time.
 const VISITED: usize = 30_000;
+/// Share of events from which a field of the filter is left to their rows.
+const MOST: f64 = 0.5;
 /// Events of a session that a search within it reads.
 const SESSION_EVENTS: usize = 20_000;
 
@@ -36,12 +39,47 @@ struct Gathered {
     passed: i64,
 }
 
+/// Which fields of the filter the index is asked for.
+pub(super) struct Scopes {
+    asked: Vec<String>,
+    /// Share of the newest events, about, that pass what it is not asked for.
+    share: f64,
+}
+
+impl Scopes {
+    /// All but those that most events are of: the index would walk through all of these, which takes longer than reading
+    /// the few that do not pass.
+    pub(super) fn choose(connection: &Connection, filter: &SearchFilter, pool: &Pool) -> Result<Self, Failure> {
+        let mut scopes = Self { asked: Vec::new(), share: 1.0 };
+        for scope in expression::scopes(filter) {
+            let share = Probe::new(connection, pool)?.share(connection, &scope)?;
+            if share < MOST {
+                scopes.asked.push(scope);
+            } else {
+                scopes.share *= share;
+            }
+        }
+        Ok(scopes)
+    }
+
+    /// How many are to be gathered before the rest of the filter, so that about `wanted` are left.
+    fn before(&self, wanted: usize) -> usize {
+        (wanted as f64 / self.share).ceil() as usize
+    }
+}
+
 impl Search<'_> {
     /// Events that hold all words, as the index says.
     pub(super) fn all_words(&mut self) -> Result<(Vec<Candidate>, Candidates), Failure> {
         let mut asked = self.asked(FEW);
         let mut gathered = self.holding(&asked)?;
         let (mut ranked, mut read) = self.read(&gathered.seqs, false)?;
+        if self.thinner_than_expected(&gathered, ranked.len()) {
+            self.ask_all_scopes();
+            gathered = self.holding(&asked)?;
+            self.bytes = 0;
+            (ranked, read) = self.read(&gathered.seqs, false)?;
+        }
         let most = self.asked(f64::NEG_INFINITY);
         if asked != most && (gathered.bounded || read < gathered.seqs.len()) {
             // The words are less evenly spread than was expected, or the texts are long.
@@ -55,7 +93,9 @@ impl Search<'_> {
             return Ok((ranked, Candidates::Exact { count: complete as u64 }));
         }
         // Where the index could not decide, count what the texts decided.
-        let counted = if asked.contains(&false) { complete } else { gathered.seqs.len() };
+        let decided = self.scopes.share == 1.0;
+        let counted = if decided && !asked.contains(&false) { gathered.seqs.len() } else { complete };
+        let read = if decided { read } else { ranked.len() };
         let total: i64 = self.ranges.iter().map(Range::length).sum();
         let about = counted as f64 / gathered.passed.max(1) as f64 * total as f64;
         let about = (about.round() as u64).max(counted as u64);
@@ -64,8 +104,8 @@ impl Search<'_> {
 
     /// The newest events that hold the clauses that are `asked` for.
     fn holding(&self, asked: &[bool]) -> Result<Gathered, Failure> {
-        let matching = expression::all(self.query, self.filter, asked);
-        self.newest(matching.as_deref(), RANKED, &HashSet::new())
+        let matching = expression::all(self.query, &self.scopes.asked, asked);
+        self.newest(matching.as_deref(), self.scopes.before(RANKED), &HashSet::new())
     }
 
     /// Which clauses the index is asked for: the rarest first, until about `few` events are left. Never common prefixes:
@@ -99,19 +139,38 @@ impl Search<'_> {
         words.retain(|word| !self.common[*word]);
         words.sort_by(|a, b| self.frequencies[*a].total_cmp(&self.frequencies[*b]));
         let wanted = if many { FILLED } else { FILLED_BESIDE };
-        let mut seqs: Vec<i64> = Vec::new();
-        let mut taken: HashSet<i64> = known.iter().map(|one| one.seq).collect();
-        for (index, word) in words.iter().enumerate() {
-            // Each word gets its share, and what the words before it left.
-            let room = (wanted - seqs.len()) / (words.len() - index);
-            let matching = expression::any(&self.query.terms[*word], self.query, self.filter);
-            let gathered = self.newest(matching.as_deref(), room, &taken)?;
-            taken.extend(&gathered.seqs);
-            seqs.extend(gathered.seqs);
+        let bytes = self.bytes;
+        loop {
+            let mut all = Gathered::default();
+            let mut taken: HashSet<i64> = known.iter().map(|one| one.seq).collect();
+            let wanted = self.scopes.before(wanted);
+            for (index, word) in words.iter().enumerate() {
+                // Each word gets its share, and what the words before it left.
+                let room = wanted.saturating_sub(all.seqs.len()) / (words.len() - index);
+                let matching = expression::any(&self.query.terms[*word], self.query, &self.scopes.asked);
+                let gathered = self.newest(matching.as_deref(), room, &taken)?;
+                taken.extend(&gathered.seqs);
+                all.seqs.extend(gathered.seqs);
+                all.bounded |= gathered.bounded;
+            }
+            // Near rows share pages.
+            all.seqs.sort_unstable_by(|a, b| b.cmp(a));
+            let found = self.read(&all.seqs, false)?.0;
+            if !self.thinner_than_expected(&all, found.len()) {
+                return Ok(found);
+            }
+            self.ask_all_scopes();
+            self.bytes = bytes;
         }
-        // Near rows share pages.
-        seqs.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(self.read(&seqs, false)?.0)
+    }
+
+    /// Whether far fewer events passed the filter than did among the newest, so that there are more to be found.
+    fn thinner_than_expected(&self, gathered: &Gathered, passed: usize) -> bool {
+        gathered.bounded && (passed as f64) < gathered.seqs.len() as f64 * self.scopes.share / 2.0
+    }
+
+    fn ask_all_scopes(&mut self) {
+        self.scopes = Scopes { asked: expression::scopes(self.filter), share: 1.0 };
     }
 
     /// The newest events that match and lie in the filter's time, but for those that are `known`.

@@ -275,7 +275,7 @@ impl Mender<'_> {
     /// Events of the filter that hold `term`, as far as they are counted.
     fn count(&self, term: &Term) -> Result<i64, Failure> {
         let mut probe = self.connection.prepare_cached(expression::NEWEST)?;
-        let matching = expression::any(term, self.query, self.filter);
+        let matching = expression::any(term, self.query, &expression::scopes(self.filter));
         let mut rows = probe.query((matching, i64::MIN, self.through, COUNTED))?;
         let mut count = 0;
         while rows.next()?.is_some() {

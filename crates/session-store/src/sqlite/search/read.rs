@@ -133,14 +133,18 @@ impl Search<'_> {
     }
 
     /// What a session's row says.
-    pub(super) fn owner(&mut self, session: usize) -> Result<Option<Owner>, Failure> {
-        if let Some(known) = &self.sessions[session].owner {
-            return Ok(known.clone());
+    pub(super) fn owner(&mut self, session: usize) -> Result<Option<&Owner>, Failure> {
+        if self.sessions[session].owner.is_none() {
+            self.sessions[session].owner = Some(self.read_owner(session)?);
         }
+        Ok(self.sessions[session].owner.as_ref().and_then(Option::as_ref))
+    }
+
+    fn read_owner(&self, session: usize) -> Result<Option<Owner>, Failure> {
         let sql = self.over(
             "SELECT component, session_type, project, event_count, start_time FROM sessions WHERE session_id = ?1",
         );
-        let found = self
+        Ok(self
             .connection
             .prepare_cached(&sql)?
             .query_row([&self.sessions[session].id], |row| {
@@ -152,9 +156,7 @@ impl Search<'_> {
                     began: time(row, 4)?,
                 })
             })
-            .optional()?;
-        self.sessions[session].owner = Some(found.clone());
-        Ok(found)
+            .optional()?)
     }
 
     /// What is shown of the best.
@@ -166,7 +168,7 @@ impl Search<'_> {
         for one in best {
             let mut rows = select.query([one.seq])?;
             let Some(row) = rows.next()? else { continue };
-            let owner = self.owner(one.session)?;
+            let owner = self.owner(one.session)?.cloned();
             let data: String = row.get(3)?;
             let excerpt = excerpt(&mut self.ranker, &data);
             hits.push(SearchHit {
