@@ -83,26 +83,26 @@ impl Desk {
         &self.world
     }
 
-    /// Answers a request.
+    /// Answers a request of this person.
     ///
     /// # Errors
     /// What the caller should read.
-    pub(crate) fn answer(&self, request: Request) -> Result<Value, ToolError> {
+    pub(crate) fn answer(&self, request: Request, by: String) -> Result<Value, ToolError> {
         let world = &*self.world;
         match request {
             Request::ListRepos(request) => request.run(world),
             Request::RepoStatus(request) => request.run(world),
             Request::ListRoles(request) => request.run(world),
-            Request::Sweep(request) => request.run(world),
-            Request::RunPlan(request) => request.run(world),
+            Request::Sweep(request) => request.run(world, by),
+            Request::RunPlan(request) => request.run(world, by),
             Request::ListWorkflows(request) => request.run(world),
             Request::GetWorkflow(request) => request.run(world),
             Request::WorkflowLogs(request) => request.run(world),
-            Request::CancelWorkflow(request) => request.run(world),
+            Request::CancelWorkflow(request) => request.run(world, by),
             Request::RetryWorkflow(request) => request.run(world),
-            Request::DecideWorkflow(request) => request.run(world),
+            Request::DecideWorkflow(request) => request.run(world, by),
             Request::ListSchedules(request) => request.run(world),
-            Request::Schedule(request) => request.run(world),
+            Request::Schedule(request) => request.run(world, by),
             Request::ListWorktrees(request) => request.run(world),
             Request::ReclaimWorktrees(request) => request.run(world),
             Request::ListPools(request) => request.run(world),

@@ -13,6 +13,7 @@ use oneiric_server::mcp::{
 };
 
 use crate::desk::{Desk, Request};
+use crate::who;
 use crate::works::LastingWorkflows;
 
 /// How the server presents itself to clients.
@@ -172,12 +173,13 @@ impl ToolSet for Tools {
         Some(&self.works)
     }
 
-    fn call<'a>(&'a self, name: &'a str, arguments: Arguments<'a>) -> ToolFuture<'a> {
+    fn call<'a>(&'a self, name: &'a str, arguments: Arguments<'a>, who: &'a str) -> ToolFuture<'a> {
         let request = Request::read(name, arguments);
         let desk = Arc::clone(&self.desk);
+        let by = who::asker(&desk.world().surroundings, who);
         Box::pin(async move {
             let request = request?;
-            blocking(move || desk.answer(request)).await
+            blocking(move || desk.answer(request, by)).await
         })
     }
 }

@@ -22,6 +22,11 @@ pub(crate) fn username(surroundings: &Surroundings) -> String {
     process::username(&surroundings.vars)
 }
 
+/// Who asks for something by a door that knows `subject` of the caller's token, which is empty where nobody needs one.
+pub(crate) fn asker(surroundings: &Surroundings, subject: &str) -> String {
+    if subject.is_empty() { username(surroundings) } else { subject.to_owned() }
+}
+
 /// The start of an admin-shell session. `mode` says how it is worked with: `interactive`, `code` or `script`.
 pub(crate) fn session_start(
     surroundings: &Surroundings,

@@ -95,7 +95,7 @@ impl Works for LastingWorkflows {
             if workflow.status.is_final() {
                 return Ok(());
             }
-            let by = name(world, &who);
+            let by = who::asker(&world.surroundings, &who);
             match world.workflows().ask(&workflow, &Request::Cancel { by }, world.clock.now()) {
                 // It has ended meanwhile.
                 Err(fault) if fault.kind() == FaultKind::Conflict => Ok(()),
@@ -114,10 +114,6 @@ fn whole(world: &World, id: &str) -> Result<Workflow> {
         Err(fault) if !matches!(fault.kind(), FaultKind::NotFound | FaultKind::Conflict) => Err(fault),
         _ => Err(missing()),
     }
-}
-
-fn name(world: &World, who: &str) -> String {
-    if who.is_empty() { who::username(&world.surroundings) } else { who.to_owned() }
 }
 
 fn standing(world: &World, workflow: &Workflow) -> Result<Standing> {
@@ -225,7 +221,7 @@ fn word(world: &World, workflow: &Workflow, key: &str, reply: &Reply, who: &str)
     else {
         return Ok(None);
     };
-    let by = name(world, who);
+    let by = who::asker(&world.surroundings, who);
     let wrong = |what: &str| Fault::user(format!("the answer to '{}' has no {what}", key.escape_debug()));
     let given = |field: &str| match reply {
         Reply::Given(fields) => fields.get(field).cloned().unwrap_or(Value::Null),

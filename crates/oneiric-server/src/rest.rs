@@ -194,7 +194,7 @@ impl Api {
         let key = parts.headers.get("idempotency-key").and_then(|key| key.to_str().ok());
         let asker = Asker { subject: &caller.subject, idempotency_key: key, now: self.0.clock.now() };
         route.complete(&mut given, &asker);
-        let answer = call(self.0.tools.as_ref(), tool, Arguments::Parsed(given)).await;
+        let answer = call(self.0.tools.as_ref(), tool, Arguments::Parsed(given), &caller.subject).await;
         let mut answer = answer.map_err(Problem::from)?;
         let next = answer.get("next_cursor").and_then(Value::as_str).map(|cursor| arguments::next(&parts.uri, cursor));
         if let (Some(next), Value::Object(map)) = (&next, &mut answer) {

@@ -280,6 +280,26 @@ impl Workflows {
         Ok(found.unwrap_or_default())
     }
 
+    /// Who asked to cancel a workflow, when that is what it does or did.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn cancelled_by(&self, workflow: &Workflow) -> Result<Option<String>> {
+        if !workflow.cancel_requested {
+            return Ok(None);
+        }
+        let found = self.read(|sql| {
+            sql.query_row(
+                "SELECT fact ->> 'by' FROM facts WHERE workflow = ?1 AND fact ->> 'fact' = 'cancel_asked'
+                 ORDER BY n DESC LIMIT 1",
+                [workflow.number],
+                |row| row.get(0),
+            )
+            .optional()
+        })?;
+        Ok(found.flatten().flatten())
+    }
+
     /// When something happened to a workflow last.
     ///
     /// # Errors

@@ -207,7 +207,7 @@ impl ToolSet for Tools {
         self.profile
     }
 
-    fn call<'a>(&'a self, name: &'a str, arguments: Arguments<'a>) -> ToolFuture<'a> {
+    fn call<'a>(&'a self, name: &'a str, arguments: Arguments<'a>, _who: &'a str) -> ToolFuture<'a> {
         let request = Request::read(name, arguments);
         let desk = Arc::clone(&self.desk);
         Box::pin(async move {

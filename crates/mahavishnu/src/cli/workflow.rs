@@ -277,15 +277,17 @@ fn list(world: &World, which: Which, limit: usize, format: Format, output: &Outp
 
 fn show(world: &World, workflow: &Workflow, format: Format, output: &Output) -> Result<()> {
     if format == Format::Json {
-        let mut value = serde_json::to_value(workflow).map_err(|error| Fault::internal(error.to_string()))?;
-        value["steps"] = steps_value(world, workflow)?.into();
-        output.line(&super::format::json(&value)?);
+        output.line(&super::format::json(&whole_value(world, workflow)?)?);
         return Ok(());
     }
     if format == Format::Table {
         output.line(&format!("{}  {}", output.terminal().strong(&workflow.id), printable(&workflow.task)));
         let asked = workflow.asked_by.as_deref().map(|by| format!(", asked for by {by}")).unwrap_or_default();
-        output.line(&format!("{}; created {}{asked}", status_words(workflow, world), workflow.created_at.local()));
+        let stopped =
+            world.workflows().cancelled_by(workflow)?.map(|by| format!(", cancelled by {by}")).unwrap_or_default();
+        let line =
+            format!("{}; created {}{asked}{stopped}", status_words(workflow, world), workflow.created_at.local());
+        output.line(&printable(&line));
     }
     print_steps(world, workflow, format, output)?;
     if format == Format::Table {
@@ -298,6 +300,16 @@ fn show(world: &World, workflow: &Workflow, format: Format, output: &Output) -> 
         }
     }
     Ok(())
+}
+
+/// A workflow and its steps for programs.
+pub(crate) fn whole_value(world: &World, workflow: &Workflow) -> Result<Value> {
+    let mut value = serde_json::to_value(workflow).map_err(|error| Fault::internal(error.to_string()))?;
+    if let Some(by) = world.workflows().cancelled_by(workflow)? {
+        value["cancelled_by"] = by.into();
+    }
+    value["steps"] = steps_value(world, workflow)?.into();
+    Ok(value)
 }
 
 /// A workflow and its steps for people.
@@ -318,7 +330,7 @@ pub(crate) fn machine(world: &World, workflow: &Workflow) -> Result<Machine> {
 }
 
 /// Steps as rows for programs.
-pub(crate) fn steps_value(world: &World, workflow: &Workflow) -> Result<Vec<Value>> {
+pub(super) fn steps_value(world: &World, workflow: &Workflow) -> Result<Vec<Value>> {
     let Ok(machine) = machine(world, workflow) else { return Ok(Vec::new()) };
     let rows = (0_u32..).zip(machine.steps()).map(|(number, step)| {
         let cell = &machine.graph().cells[number as usize];

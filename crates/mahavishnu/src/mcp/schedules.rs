@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::schedules::{self, Recurring, Wanted, schedules};
-use crate::who;
 use crate::world::World;
 
 /// Most due times and runs of a schedule that are told.
@@ -113,7 +112,7 @@ enum Overlapping {
 }
 
 impl ScheduleCall {
-    pub(crate) fn run(self, world: &World) -> Result<Value, ToolError> {
+    pub(crate) fn run(self, world: &World, by: String) -> Result<Value, ToolError> {
         let (table, now) = (schedules(world), world.clock.now());
         let asked = self.cron.is_some()
             || self.zone.is_some()
@@ -125,7 +124,7 @@ impl ScheduleCall {
             return Err(Fault::user("cron, zone, misfire, overlap, sweep and plan belong to the action add").into());
         }
         let schedule = match self.action {
-            Action::Add => self.add(world)?,
+            Action::Add => self.add(world, by)?,
             Action::Pause => table.pause(&self.name, true, now)?,
             Action::Resume => table.pause(&self.name, false, now)?,
             Action::Remove => {
@@ -137,7 +136,7 @@ impl ScheduleCall {
         Ok(json!({ "schedules": [shape(&schedule)?] }))
     }
 
-    fn add(self, world: &World) -> Result<Schedule, ToolError> {
+    fn add(self, world: &World, by: String) -> Result<Schedule, ToolError> {
         let missing = |field: &str| ToolError::new("invalid_arguments", format!("missing field `{field}`"));
         let cron = self.cron.ok_or_else(|| missing("cron").with("field", "cron"))?;
         let sweep = self.sweep.map(|sweep| Arguments::Parsed(sweep).parse()).transpose()?;
@@ -163,7 +162,7 @@ impl ScheduleCall {
             }),
             work: Recurring { sweep, plan, dir },
         };
-        Ok(schedules::add(world, wanted, who::username(&world.surroundings))?)
+        Ok(schedules::add(world, wanted, by)?)
     }
 }
 

@@ -13,10 +13,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::cli::workflow::{machine, steps_value};
+use crate::cli::workflow::{machine, whole_value};
 use crate::drive;
 use crate::sweeps::SweepRequest;
-use crate::who;
 use crate::world::World;
 
 /// Most rows of a list.
@@ -69,11 +68,10 @@ fn begun(world: &World, new: &NewWorkflow, title: &str) -> Result<Value, ToolErr
 }
 
 impl SweepRequest {
-    pub(crate) fn run(self, world: &World) -> Result<Value, ToolError> {
+    pub(crate) fn run(self, world: &World, by: String) -> Result<Value, ToolError> {
         let plan = self.plan(world)?;
-        let asked_by = who::username(&world.surroundings);
         let title = plan.title();
-        begun(world, &NewWorkflow { plan, key: self.key, asked_by, schedule: None }, &title)
+        begun(world, &NewWorkflow { plan, key: self.key, asked_by: by, schedule: None }, &title)
     }
 }
 
@@ -93,7 +91,7 @@ pub(crate) struct RunPlan {
 }
 
 impl RunPlan {
-    pub(crate) fn run(self, world: &World) -> Result<Value, ToolError> {
+    pub(crate) fn run(self, world: &World, by: String) -> Result<Value, ToolError> {
         let cwd = &world.surroundings.cwd;
         let file = match (&self.file, &self.plan) {
             (Some(file), None) => PlanFile::read(&cwd.join(file))?,
@@ -104,8 +102,7 @@ impl RunPlan {
             _ => return Err(Fault::user("a plan comes by 'file' or by 'plan'").hint("give one of them").into()),
         };
         let plan = file.plan(&world.manifest()?)?;
-        let asked_by = who::username(&world.surroundings);
-        begun(world, &NewWorkflow { plan, key: self.key, asked_by, schedule: None }, &file.title())
+        begun(world, &NewWorkflow { plan, key: self.key, asked_by: by, schedule: None }, &file.title())
     }
 }
 
@@ -235,9 +232,8 @@ pub(crate) struct CancelWorkflow {
 }
 
 impl CancelWorkflow {
-    pub(crate) fn run(self, world: &World) -> Result<Value, ToolError> {
+    pub(crate) fn run(self, world: &World, by: String) -> Result<Value, ToolError> {
         let workflow = world.workflows().get(&self.workflow_id)?;
-        let by = who::username(&world.surroundings);
         world.workflows().ask(&workflow, &Request::Cancel { by }, world.clock.now())?;
         told(&Course::of(&workflow))
     }
@@ -282,9 +278,8 @@ enum Word {
 }
 
 impl DecideWorkflow {
-    pub(crate) fn run(self, world: &World) -> Result<Value, ToolError> {
+    pub(crate) fn run(self, world: &World, by: String) -> Result<Value, ToolError> {
         let workflow = world.workflows().get(&self.workflow_id)?;
-        let by = who::username(&world.surroundings);
         let step = self.step;
         let settle = |decision| Request::Settle { step, decision, by: by.clone() };
         let request = match self.decision {
@@ -301,13 +296,12 @@ impl DecideWorkflow {
 }
 
 fn shape(world: &World, workflow: &Workflow) -> Result<Value, ToolError> {
-    let mut value = serde_json::to_value(workflow).map_err(|error| Fault::internal(error.to_string()))?;
-    let steps = steps_value(world, workflow)?;
+    let mut value = whole_value(world, workflow)?;
     let waiting = |row: &&Value| {
         let state = row["state"].as_str().unwrap_or_default();
         state == StepState::Asking.as_str() || state == StepState::Unknown.as_str()
     };
+    let steps = value["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
     value["waits_for_you"] = steps.iter().filter(waiting).map(|row| row["step"].clone()).collect::<Vec<_>>().into();
-    value["steps"] = steps.into();
     Ok(value)
 }

@@ -30,6 +30,7 @@ pub(crate) async fn answer(
     id: Option<&RequestId>,
     call: &CallParams<'_>,
     guest: Option<&dyn Guest>,
+    who: &str,
     ending: &Ending,
 ) -> Option<Vec<u8>> {
     let id = id?;
@@ -55,11 +56,11 @@ pub(crate) async fn answer(
         Some(guest) => {
             guest.called(tool.name);
             match completed(guest, tool, arguments).await {
-                Ok(arguments) => tools.call(tool.name, arguments).await,
+                Ok(arguments) => tools.call(tool.name, arguments, who).await,
                 Err(error) => Err(error),
             }
         }
-        None => tools.call(tool.name, arguments).await,
+        None => tools.call(tool.name, arguments, who).await,
     };
     ending.tell(answer.as_ref().err().map(ToolError::code));
     let mut result = match answer {

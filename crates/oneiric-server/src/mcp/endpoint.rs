@@ -108,7 +108,8 @@ impl Endpoint {
             let guest = self.passer(&parts, call, &caller).await;
             let tools = self.tools.as_ref();
             let id = envelope.id.as_ref();
-            let answer = direct::answer(tools, &parts.headers, id, call, guest.as_deref(), &ending).await;
+            let answer =
+                direct::answer(tools, &parts.headers, id, call, guest.as_deref(), &caller.subject, &ending).await;
             if let Some(answer) = answer {
                 return json(StatusCode::OK, answer);
             }

@@ -66,11 +66,12 @@ pub(super) async fn settled(
     tools: &dyn ToolSet,
     tool: &ToolDescription,
     arguments: &Map<String, Value>,
+    who: &str,
     answer: Value,
     standing: Standing,
 ) -> Result<Value, ToolError> {
     if tool.effect == Effect::Reads {
-        return tools.call(tool.name, Arguments::Parsed(arguments.clone())).await;
+        return tools.call(tool.name, Arguments::Parsed(arguments.clone()), who).await;
     }
     Ok(with(answer, standing))
 }
@@ -83,7 +84,7 @@ pub(super) fn with(mut answer: Value, standing: Standing) -> Value {
     answer
 }
 
-/// Calls a tool for a door that cannot say anything before the answer. Tools about lasting work are waited for as they are
+/// Calls a tool in the name of `who` for a door that cannot say anything before the answer. Tools about lasting work are waited for as they are
 /// asked to.
 ///
 /// # Errors
@@ -92,13 +93,14 @@ pub(crate) async fn call(
     tools: &dyn ToolSet,
     tool: &ToolDescription,
     arguments: Arguments<'_>,
+    who: &str,
 ) -> Result<Value, ToolError> {
     let (Some(lasting), Some(works)) = (tool.lasting, tools.works()) else {
-        return tools.call(tool.name, arguments).await;
+        return tools.call(tool.name, arguments, who).await;
     };
     let mut arguments: Map<String, Value> = arguments.parse()?;
     let wait = wait_of(lasting, &mut arguments)?;
-    let answer = tools.call(tool.name, Arguments::Parsed(arguments.clone())).await?;
+    let answer = tools.call(tool.name, Arguments::Parsed(arguments.clone()), who).await?;
     let Some(id) = named(works, &answer).map(str::to_owned).filter(|_| !wait.is_zero()) else { return Ok(answer) };
     let until = tokio::time::Instant::now() + wait;
     let mut pace = Pace::new();
@@ -110,7 +112,7 @@ pub(crate) async fn call(
             || left.is_zero()
             || (standing.stage == super::Stage::Rests && lasting != Lasting::Ends)
         {
-            return settled(tools, tool, &arguments, answer, standing).await;
+            return settled(tools, tool, &arguments, who, answer, standing).await;
         }
         let now = Some((standing.done, standing.stage));
         pace.next(now != last, left).await;

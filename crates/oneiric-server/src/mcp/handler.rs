@@ -29,7 +29,7 @@ use super::sessions::Served;
 use super::tool::{Arguments, Effect, ToolDescription, ToolSet, unknown_tool};
 use super::visit::{Connection, Guest, Pass, Reception, completed};
 use crate::http::Ending;
-use lasting::{Call, Unanswered};
+use lasting::{Call, Unanswered, caller};
 use presence::Presence;
 
 /// How a server presents itself to clients.
@@ -105,7 +105,7 @@ impl Handler {
                 let call = Call { tools, works, tool, lasting, seal: &self.seal, context };
                 call.make(request, arguments.parse()?).await
             }
-            _ => Ok(CallToolResult::structured(tools.call(tool.name, arguments).await?).into()),
+            _ => Ok(CallToolResult::structured(tools.call(tool.name, arguments, caller(context)).await?).into()),
         }
     }
 }

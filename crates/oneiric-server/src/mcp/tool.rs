@@ -259,8 +259,9 @@ pub trait ToolSet: Send + Sync + 'static {
         None
     }
 
-    /// Runs a tool. The result is a JSON object.
-    fn call<'a>(&'a self, name: &'a str, arguments: Arguments<'a>) -> ToolFuture<'a>;
+    /// Runs a tool in the name of `who`, the subject of the caller's token (empty while nobody is asked for one). The result is
+    /// a JSON object.
+    fn call<'a>(&'a self, name: &'a str, arguments: Arguments<'a>, who: &'a str) -> ToolFuture<'a>;
 
     /// The tool of that name.
     fn find(&self, name: &str) -> Option<&ToolDescription> {

@@ -48,7 +48,7 @@ impl ToolSet for Sample {
         &self.0
     }
 
-    fn call<'a>(&'a self, name: &'a str, arguments: Arguments<'a>) -> ToolFuture<'a> {
+    fn call<'a>(&'a self, name: &'a str, arguments: Arguments<'a>, _who: &'a str) -> ToolFuture<'a> {
         Box::pin(async move {
             match name {
                 "echo" => Ok(json!(arguments.parse::<Echo>()?)),

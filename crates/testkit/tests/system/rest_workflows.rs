@@ -176,6 +176,47 @@ fn every_door_writes_who_changed_something_and_who_was_turned_away() {
 }
 
 #[test]
+fn whoever_shows_a_token_is_named_for_what_they_cause() {
+    let home = Orchestrator::home(&["core"]).with_var("MAHAVISHNU_AUTH_SECRET", SECRET);
+    let server = Orchestrator::start(&home);
+    let claims = Claims::new("olga", "mahavishnu", "mahavishnu", &Scope::ALL);
+    let token = mint(&Secret::new(SECRET), &claims, SystemClock.now(), Duration::from_secs(600)).unwrap();
+    let bearer = format!("Bearer {token}");
+    let olga = [("Authorization", bearer.as_str())];
+    let show = |id: &str| home.mahavishnu(["workflow", "show", id, "--format", "json"]).run().expect_success().json();
+    let begin = |body: Value| post(&server, "/sweeps", &olga, &body).json()["workflow_id"].as_str().unwrap().to_owned();
+
+    let cancelled = begin(json!({ "command": ["sleep", "600"] }));
+    assert_eq!(post(&server, &format!("/workflows/{cancelled}/cancel"), &olga, &json!({})).status, 200);
+    let shown = show(&cancelled);
+    assert_eq!((&shown["asked_by"], &shown["cancelled_by"]), (&json!("olga"), &json!("olga")), "{shown}");
+    let words = home.mahavishnu(["workflow", "show", &cancelled]).run();
+    assert!(words.stdout.contains("asked for by olga, cancelled by olga"), "{words}");
+    let explained = home.mahavishnu(["workflow", "explain", &cancelled]).run();
+    assert!(explained.stdout.contains("olga asked to cancel it"), "{explained}");
+
+    // By MCP: alone, by a client that the protocol library serves, and with the token as an argument.
+    let capable = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
+    for (capabilities, header) in [(json!({}), Some(token.as_str())), (capable, Some(&token)), (json!({}), None)] {
+        let id = begin(json!({ "command": ["true"], "approve": "Go?" }));
+        eventually(Duration::from_secs(30), "it asks", || (show(&id)["stuck"] == true).then_some(()));
+        let mut call = json!({ "name": "decide_workflow", "arguments": { "workflow_id": id, "decision": "approve" } });
+        if header.is_none() {
+            call["arguments"]["token"] = token.clone().into();
+        }
+        let answer = server.ask(&capabilities, header, "tools/call", call).message();
+        assert_ne!(answer["result"]["isError"], true, "{answer}");
+        let shown = show(&id);
+        assert_eq!(shown["steps"][0]["note"], "approved by olga", "{shown}");
+    }
+
+    // Whoever needs no token is the user of this machine.
+    let own = begin(json!({ "command": ["sleep", "600"] }));
+    let _ = home.mahavishnu(["workflow", "cancel", &own]).run();
+    assert_eq!(show(&own)["cancelled_by"], "ada");
+}
+
+#[test]
 fn what_is_begun_with_a_token_goes_on_in_the_background_without_a_server() {
     let home = Orchestrator::home(&["core"])
         .with_var("MAHAVISHNU_AUTH_SECRET", SECRET)

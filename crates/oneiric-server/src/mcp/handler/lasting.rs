@@ -112,7 +112,8 @@ impl Call<'_> {
                 (json!({ self.works.named(): id.as_str() }), id)
             }
             None => {
-                let answer = self.tools.call(self.tool.name, Arguments::Parsed(arguments.clone())).await?;
+                let answer =
+                    self.tools.call(self.tool.name, Arguments::Parsed(arguments.clone()), caller(self.context)).await?;
                 let Some(id) = named(self.works, &answer).map(str::to_owned) else {
                     return Ok(CallToolResult::structured(answer).into());
                 };
@@ -141,7 +142,7 @@ impl Call<'_> {
             }
         };
         let failed = standing.stage == Stage::Failed && self.lasting == Lasting::Begins;
-        let answer = settled(self.tools, self.tool, &arguments, answer, standing).await?;
+        let answer = settled(self.tools, self.tool, &arguments, caller(self.context), answer, standing).await?;
         Ok(if failed { CallToolResult::structured_error(answer) } else { CallToolResult::structured(answer) }.into())
     }
 
