@@ -5,6 +5,7 @@ use std::sync::Arc;
 use oneiric_server::mcp::{Arguments, ToolError};
 use serde_json::{Map, Value};
 
+use crate::mcp::answer::Answer;
 use crate::mcp::{pools, repos, schedules, workflows};
 use crate::sweeps::SweepRequest;
 use crate::world::World;
@@ -68,7 +69,7 @@ impl Request {
     }
 }
 
-/// Answers requests. Calls block.
+/// Answers requests. Calls block, but none waits for what somebody else does.
 pub(crate) struct Desk {
     world: Arc<World>,
 }
@@ -87,9 +88,9 @@ impl Desk {
     ///
     /// # Errors
     /// What the caller should read.
-    pub(crate) fn answer(&self, request: Request, by: String) -> Result<Value, ToolError> {
+    pub(crate) fn answer(&self, request: Request, by: String) -> Result<Answer, ToolError> {
         let world = &*self.world;
-        match request {
+        let answer = match request {
             Request::ListRepos(request) => request.run(world),
             Request::RepoStatus(request) => request.run(world),
             Request::ListRoles(request) => request.run(world),
@@ -100,16 +101,17 @@ impl Desk {
             Request::WorkflowLogs(request) => request.run(world),
             Request::CancelWorkflow(request) => request.run(world, by),
             Request::RetryWorkflow(request) => request.run(world),
-            Request::DecideWorkflow(request) => request.run(world, by),
+            Request::DecideWorkflow(request) => return request.run(world, by),
             Request::ListSchedules(request) => request.run(world),
             Request::Schedule(request) => request.run(world, by),
             Request::ListWorktrees(request) => request.run(world),
             Request::ReclaimWorktrees(request) => request.run(world),
             Request::ListPools(request) => request.run(world),
-            Request::Pool(request) => request.run(world),
+            Request::Pool(request) => return request.run(world),
             Request::ListSessions(request) => request.run(world),
             Request::HealthCheck(_) => serde_json::to_value(repos::health(world))
                 .map_err(|error| ToolError::new("internal", error.to_string())),
-        }
+        };
+        answer.map(Answer::Now)
     }
 }

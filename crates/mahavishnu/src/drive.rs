@@ -256,27 +256,16 @@ fn drive_here(world: &World, workflow: &Workflow) -> Result<Engine> {
     Ok(engine)
 }
 
-/// Waits until the engine that drives a workflow has answered a request.
+/// Waits until the engine that drives a workflow has answered a request, as long as somebody drives it: an engine may be
+/// killed first. Gives whether it has answered.
 ///
 /// # Errors
 /// Conflict, with what the engine says; unavailable when it does not answer.
-pub(crate) fn await_answer(world: &World, request: i64) -> Result<()> {
-    await_answer_while(world, request, || Ok(true)).map(drop)
-}
-
-/// The same, as long as somebody drives the workflow: an engine may be killed first. Gives whether it has answered.
-///
-/// # Errors
-/// As [`await_answer`].
-pub(crate) fn await_answer_of(world: &World, workflow: &Workflow, request: i64) -> Result<bool> {
-    await_answer_while(world, request, || Ok(is_driven(world, &world.workflows().get(&workflow.id)?)))
-}
-
-fn await_answer_while(world: &World, request: i64, driven: impl Fn() -> Result<bool>) -> Result<bool> {
+pub(crate) fn await_answer(world: &World, workflow: &Workflow, request: i64) -> Result<bool> {
     let limit = world.clock.monotonic() + PATIENCE;
     loop {
         // Looked at before the answer: the last thing that an engine did may have been to give it.
-        let driven = driven()?;
+        let driven = is_driven(world, &world.workflows().get(&workflow.id)?);
         match world.workflows().answer(request)? {
             Some(Ok(())) => return Ok(true),
             Some(Err(why)) => return Err(Fault::conflict(why)),

@@ -1,5 +1,6 @@
 //! The MCP door: which tools there are, what they take and answer.
 
+pub(crate) mod answer;
 pub(crate) mod pools;
 pub(crate) mod repos;
 pub(crate) mod schedules;
@@ -179,7 +180,8 @@ impl ToolSet for Tools {
         let by = who::asker(&desk.world().surroundings, who);
         Box::pin(async move {
             let request = request?;
-            blocking(move || desk.answer(request, by)).await
+            let world = Arc::clone(desk.world());
+            blocking(move || desk.answer(request, by)).await?.settle(world).await
         })
     }
 }

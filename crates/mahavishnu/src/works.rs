@@ -1,7 +1,6 @@
 //! Workflows as lasting work of the protocol: how one stands, what it asks, and answers to that.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use oneiric::clock::Timestamp;
 use oneiric::fault::{Fault, FaultKind, Result};
@@ -14,16 +13,13 @@ use orchestrator::workflows::{RETENTION, Request, Status, Workflow};
 use serde_json::{Map, Value, json};
 
 use crate::cli::workflow::machine;
+use crate::mcp::answer::heard;
 use crate::mcp::workflows::Course;
 use crate::who;
 use crate::world::World;
 
 /// Most questions that are shown at once.
 const MAX_QUESTIONS: usize = 16;
-/// How long an engine may take to take an answer.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Time between two looks whether it has.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// The workflows of this home.
 pub(crate) struct LastingWorkflows(Arc<World>);
@@ -72,19 +68,8 @@ impl Works for LastingWorkflows {
         Box::pin(async move {
             let asked = self.at(move |world| Ok(word(world, &whole(world, &id)?, &key, &reply, &who)?)).await?;
             let Some(request) = asked else { return Ok(()) };
-            let until = tokio::time::Instant::now() + PATIENCE;
-            loop {
-                match self.at(move |world| Ok(world.workflows().answer(request)?)).await? {
-                    // Somebody else was faster.
-                    Some(Ok(()) | Err(_)) => return Ok(()),
-                    None if tokio::time::Instant::now() >= until => {
-                        return Err(Fault::unavailable("the engine that drives it does not answer")
-                            .hint("try again")
-                            .into());
-                    }
-                    None => tokio::time::sleep(LOOK).await,
-                }
-            }
+            // A refusal says that somebody else was faster.
+            heard(&self.0, request).await.map(drop)
         })
     }
 

@@ -198,7 +198,7 @@ impl WorkflowCommand {
                 }
                 let request = Request::Answer { step: None, yes: !refuse, by };
                 let number = world.workflows().ask(&workflow, &request, world.clock.now())?;
-                if drive::is_driven(world, &workflow) && drive::await_answer_of(world, &workflow, number)? {
+                if drive::is_driven(world, &workflow) && drive::await_answer(world, &workflow, number)? {
                     output.line(if *refuse { "Refused." } else { "Approved." });
                     return Ok(0);
                 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::answer::Answer;
 use crate::world::World;
 
 /// Arguments of `pool`: what belongs to an action stands beside it, and is checked by the pools.
@@ -43,7 +44,7 @@ pub(crate) struct ListPools {}
 
 impl ListPools {
     pub(crate) fn run(self, world: &World) -> Result<Value, ToolError> {
-        PoolCall { action: Action::List, rest: Map::new() }.run(world)
+        asked(world, PoolRequest::List)
     }
 }
 
@@ -56,11 +57,20 @@ pub(crate) struct PoolAnswer {
 }
 
 impl PoolCall {
-    pub(crate) fn run(self, world: &World) -> Result<Value, ToolError> {
-        let pools =
-            world.served_pools().ok_or_else(|| ToolError::new("unavailable", "this process serves no pools"))?;
-        let mut request = self.rest;
-        request.insert("action".to_owned(), serde_json::to_value(self.action).unwrap_or_default());
-        Ok(pools.answer(PoolRequest::read(Value::Object(request))?)?)
+    pub(crate) fn run(self, world: &World) -> Result<Answer, ToolError> {
+        let mut fields = self.rest;
+        fields.insert("action".to_owned(), serde_json::to_value(self.action).unwrap_or_default());
+        let (request, wait) = PoolRequest::read(Value::Object(fields))?.without_wait();
+        let answer = asked(world, request)?;
+        Ok(match (answer["task"].as_u64(), wait) {
+            (Some(task), Some(wait)) => Answer::Given { task, wait },
+            _ => Answer::Now(answer),
+        })
     }
+}
+
+/// Asks the pools of this process.
+pub(super) fn asked(world: &World, request: PoolRequest) -> Result<Value, ToolError> {
+    let pools = world.served_pools().ok_or_else(|| ToolError::new("unavailable", "this process serves no pools"))?;
+    Ok(pools.answer(request)?)
 }

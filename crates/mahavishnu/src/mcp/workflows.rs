@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::answer::Answer;
 use crate::cli::workflow::{machine, whole_value};
 use crate::drive;
 use crate::sweeps::SweepRequest;
@@ -251,7 +252,7 @@ impl RetryWorkflow {
     pub(crate) fn run(self, world: &World) -> Result<Value, ToolError> {
         let workflow = world.workflows().get(&self.workflow_id)?;
         world.workflows().retry(&workflow, world.clock.now())?;
-        told(&Course::of(&world.workflows().get(&workflow.id)?))
+        standing(world, &workflow.id)
     }
 }
 
@@ -278,7 +279,8 @@ enum Word {
 }
 
 impl DecideWorkflow {
-    pub(crate) fn run(self, world: &World, by: String) -> Result<Value, ToolError> {
+    /// Leaves word for the engine.
+    pub(crate) fn run(self, world: &World, by: String) -> Result<Answer, ToolError> {
         let workflow = world.workflows().get(&self.workflow_id)?;
         let step = self.step;
         let settle = |decision| Request::Settle { step, decision, by: by.clone() };
@@ -289,10 +291,14 @@ impl DecideWorkflow {
             Word::Done => settle(Decision::Done),
             Word::Failed => settle(Decision::Failed),
         };
-        let number = world.workflows().ask(&workflow, &request, world.clock.now())?;
-        drive::await_answer(world, number)?;
-        told(&Course::of(&world.workflows().get(&workflow.id)?))
+        let request = world.workflows().ask(&workflow, &request, world.clock.now())?;
+        Ok(Answer::Asked { workflow: workflow.id, request })
     }
+}
+
+/// How the workflow with this id stands.
+pub(super) fn standing(world: &World, id: &str) -> Result<Value, ToolError> {
+    told(&Course::of(&world.workflows().get(id)?))
 }
 
 fn shape(world: &World, workflow: &Workflow) -> Result<Value, ToolError> {

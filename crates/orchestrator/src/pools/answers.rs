@@ -9,15 +9,13 @@ use serde_json::{Value, json};
 
 use super::machine::{TaskId, Word};
 use super::pool::Pool;
-use super::request::{Execute, PoolRequest, PoolSpec, Route};
+use super::request::{Execute, PoolRequest, PoolSpec, Route, TASK_WAIT};
 use super::task::{Ask, TaskReport};
 use super::{CLOSING, Inner, Pools, lock, saved};
 use crate::run::Stop;
 use crate::workers::Profiles;
 use crate::workflows::plan::seconds;
 
-/// How long the end of a task is waited for when the caller does not say: less than what clients wait for an answer.
-const WAIT: Duration = Duration::from_secs(45);
 /// Time between asking a task to end and killing it.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -139,7 +137,7 @@ impl Inner {
         let stop = Stop::new()?;
         let ticket = self.submit(pool, ask, stop);
         // Nobody waits any more when this returns; the stop sign stays with the task for whoever cancels it.
-        let wait = task.wait_seconds.map_or(WAIT, seconds);
+        let wait = task.wait_seconds.map_or(TASK_WAIT, seconds);
         let waiting = Stop::new()?;
         let _ = ticket.wait(self, &waiting, Some(wait), &|_| {});
         self.report(ticket.task)

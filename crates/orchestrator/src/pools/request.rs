@@ -1,16 +1,22 @@
 //! What can be asked of pools, as every door writes it: `{"action": "spawn", "name": …}`.
 
+use std::time::Duration;
+
 use oneiric::fault::{Fault, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::selector::Selector;
+use crate::workflows::plan::seconds;
 
 /// Most workers of one pool.
 pub const MAX_WORKERS: u32 = 256;
 /// Most tasks that may wait for one pool.
 pub const MAX_QUEUE: usize = 100_000;
+
+/// How long the end of a task is waited for when the caller does not say: less than what clients wait for an answer.
+pub(super) const TASK_WAIT: Duration = Duration::from_secs(45);
 
 /// What a pool is made with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -266,6 +272,23 @@ struct One {
 }
 
 impl PoolRequest {
+    /// The same request, answered at once, and how long the end of its task may be waited for: for callers that wait without a
+    /// thread. A wait that is no time stays, to be refused.
+    #[must_use]
+    pub fn without_wait(mut self) -> (Self, Option<Duration>) {
+        let task = match &mut self {
+            Self::Execute(task) | Self::Route(Route { task, .. }) => task,
+            _ => return (self, None),
+        };
+        let wait = match task.wait_seconds {
+            None => TASK_WAIT,
+            Some(wait) if wait.is_finite() && wait >= 0.0 => seconds(wait),
+            Some(_) => return (self, None),
+        };
+        task.wait_seconds = Some(0.0);
+        (self, Some(wait))
+    }
+
     /// What an action may be.
     pub const ACTIONS: [&str; 12] = [
         "spawn",

@@ -44,4 +44,5 @@ mod tasks;
 mod tasks_legacy;
 mod transfer;
 mod visitors;
+mod waiting_calls;
 mod without_server;
