@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use oneiric::count::counted;
 use oneiric::fault::{Fault, FaultKind, Result};
 use oneiric::paths::plain;
 use oneiric::run_file;
@@ -346,8 +347,8 @@ impl Progress<'_> {
         let over = workflow.progress * f64::from(workflow.steps);
         let part = |count: u32, word: &str| if count > 0 { format!(", {count} {word}") } else { String::new() };
         let line = format!(
-            "{over:.0} of {} steps{}{}{}",
-            workflow.steps,
+            "{over:.0} of {}{}{}{}",
+            counted(workflow.steps, "step", "steps"),
             part(workflow.running, "running"),
             part(workflow.failed, "failed"),
             part(workflow.waiting_for_someone, "waiting for someone"),

@@ -10,6 +10,7 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
+use oneiric::count::counted;
 use oneiric::fault::{FaultKind, Result};
 use oneiric::recorder::{Recorder, RecorderConfig};
 use oneiric::repository::{RepositoryIdentity, probe};
@@ -173,15 +174,15 @@ fn end(journal: &SessionJournal, ending: Ending, mode: &str, output: &Output) ->
     if report.lost > 0 {
         let why = report.error.unwrap_or_default();
         output.error_line(&format!(
-            "warning: {} events of this session are lost, since neither the spool nor Session-Buddy took them ({why}); \
+            "warning: {}, since neither the spool nor Session-Buddy took what was told ({why}); \
              make room in the home, or start Session-Buddy with 'session-buddy mcp start'",
-            report.lost
+            counted(report.lost, "event of this session is lost", "events of this session are lost")
         ));
     } else if report.pending > 0 && mode == "interactive" {
         let why = report.error.unwrap_or_default();
         output.error_line(&format!(
-            "note: {} events wait on the spool and will be delivered later: {why}",
-            report.pending
+            "note: {} on the spool and will be delivered later: {why}",
+            counted(report.pending, "event waits", "events wait")
         ));
     }
     for warning in journal.warnings() {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use oneiric::clock::Timestamp;
+use oneiric::count::counted;
 use oneiric::fault::{Fault, FaultKind, Result};
 use oneiric::token::Scope;
 use oneiric_server::mcp::{Question, Reply, Stage, Standing, Told, ToolError, Works, blocking};
@@ -133,7 +134,7 @@ fn standing(world: &World, workflow: &Workflow) -> Result<Standing> {
 }
 
 fn message(workflow: &Workflow, done: u32, questions: &[Question]) -> String {
-    let mut message = format!("{}: {done} of {} steps", workflow.status, workflow.steps);
+    let mut message = format!("{}: {done} of {}", workflow.status, counted(workflow.steps, "step", "steps"));
     for (count, what) in [
         (workflow.running, "running"),
         (workflow.failed, "failed"),

@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod clock;
+pub mod count;
 pub mod event;
 pub mod fault;
 pub mod id;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::count::counted;
+
 /// What is printed in place of a secret.
 pub const MASK: &str = "********";
 
@@ -63,7 +65,10 @@ pub fn check_secret_strength(secret: &str) -> Result<(), String> {
     }
     let length = secret.chars().count();
     if length < MIN_SECRET_CHARS {
-        return Err(format!("has {length} characters; it needs at least {MIN_SECRET_CHARS}"));
+        return Err(format!(
+            "has {}; it needs at least {MIN_SECRET_CHARS}",
+            counted(length, "character", "characters")
+        ));
     }
     if secret.trim() != secret {
         return Err("begins or ends with a blank".to_owned());

@@ -13,6 +13,7 @@ mod state;
 use std::path::{Path, PathBuf};
 
 use oneiric::clock::Timestamp;
+use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
 use oneiric::id::EventId;
 use oneiric::paths::{Home, plain};
@@ -89,7 +90,8 @@ impl Worktrees {
         let there = lease::ids(&folder).len();
         if there >= self.bounds.most {
             return Err(Fault::unavailable(format!(
-                "{name} has {there} worktrees already, all in use or with work in them"
+                "{name} has {} already, all in use or with work in them",
+                counted(there, "worktree", "worktrees")
             ))
             .hint(
                 "'mahavishnu worktree list' shows them; finish what is in them, then 'mahavishnu worktree reclaim'",

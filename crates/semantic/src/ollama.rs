@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use oneiric::clock::Clock;
+use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
 use serde::Deserialize;
 use serde_json::json;
@@ -130,7 +131,11 @@ impl Ollama {
     /// Vectors as this program needs them, or what is wrong with them.
     fn checked(&self, mut vectors: Vec<Vec<f32>>, count: usize) -> Result<Vec<Vec<f32>>, String> {
         if vectors.len() != count {
-            return Err(format!("it gave {} vectors for {count} texts", vectors.len()));
+            return Err(format!(
+                "it gave {} for {}",
+                counted(vectors.len(), "vector", "vectors"),
+                counted(count, "text", "texts")
+            ));
         }
         let expected = match self.identity.dimensions {
             0 => vectors.first().map_or(0, Vec::len),

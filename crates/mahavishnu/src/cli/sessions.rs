@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use oneiric::count::counted;
 use oneiric::fault::Result;
 use oneiric::spool::{self, Line};
 use oneiric_shell::output::Output;
@@ -35,7 +36,10 @@ impl Sessions {
             Err(fault) => {
                 let waiting = on_spool(&world.settings.home().spool());
                 output.error_line(&format!("note: {fault}"));
-                output.error_line(&format!("note: {} sessions wait on the spool of this machine", waiting.len()));
+                output.error_line(&format!(
+                    "note: {} on the spool of this machine",
+                    counted(waiting.len(), "session waits", "sessions wait")
+                ));
                 waiting
             }
         };

@@ -7,6 +7,7 @@ mod schedule;
 
 use clap::{Subcommand, ValueEnum};
 use oneiric::clock::clock_time;
+use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
 use oneiric::token::Scope;
 use oneiric_shell::output::Output;
@@ -293,7 +294,7 @@ fn show(world: &World, workflow: &Workflow, format: Format, output: &Output) -> 
     if format == Format::Table {
         output.line(&end_of(workflow, output.terminal()));
         if workflow.waiting_for_someone > 0 {
-            output.line(&format!("{} steps wait for you:", workflow.waiting_for_someone));
+            output.line(&format!("{} for you:", counted(workflow.waiting_for_someone, "step waits", "steps wait")));
             output.line(&format!("  mahavishnu workflow approve {0}            when they ask\n  mahavishnu workflow resume {0} --unknown …  when they may or may not have finished", short(&workflow.id)));
         } else if workflow.engine.is_some() && !workflow.status.is_final() && !drive::is_driven(world, workflow) {
             output.line(&format!("Its process is gone: 'mahavishnu workflow resume {}' goes on.", short(&workflow.id)));
@@ -389,7 +390,7 @@ pub(super) fn print_steps(world: &World, workflow: &Workflow, format: Format, ou
 pub(super) fn end_of(workflow: &Workflow, terminal: Terminal) -> String {
     let took = workflow.started_at.and_then(|start| Some(workflow.ended_at?.since(start)));
     let took = took.map(|took| format!(" in {:.1} s", took.as_secs_f64())).unwrap_or_default();
-    let count = format!("{} of {} steps", workflow.completed, workflow.steps);
+    let count = format!("{} of {}", workflow.completed, counted(workflow.steps, "step", "steps"));
     match workflow.status {
         Status::Completed => format!("{} {count} completed{took}", terminal.good("✓")),
         Status::Pending | Status::Running => format!("… {} ({count} completed)", workflow.status),

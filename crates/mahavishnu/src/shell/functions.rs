@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oneiric::clock::{Timestamp, clock_time};
+use oneiric::count::counted;
 use oneiric::fault::Result;
 use oneiric_shell::interpreter::{Function, Live, Reply, Shown};
 use oneiric_shell::table::Table;
@@ -103,14 +104,16 @@ fn deliver(world: &World, journal: &SessionJournal) -> Reply {
     let (delivered, pending) = own.as_ref().map_or((0, 0), |report| (report.delivered, report.pending));
     let mut error = own.and_then(|report| report.error);
     let mut value = json!({ "delivered": delivered, "pending": pending, "others": 0, "left": 0 });
-    let mut text = format!("{delivered} events of this session delivered, {pending} waiting.");
+    let mut text = format!("{} of this session delivered, {pending} waiting.", counted(delivered, "event", "events"));
     // While the peer does not answer, asking it again for others only takes time.
     if error.is_none() {
         let report = drain(world, SYNC);
         value["others"] = json!(report.events);
         value["left"] = json!(report.left);
         if report.sessions > 0 {
-            text.push_str(&format!(" {} events of {} ended sessions delivered.", report.events, report.sessions));
+            let events = counted(report.events, "event", "events");
+            let sessions = counted(report.sessions, "ended session", "ended sessions");
+            text.push_str(&format!(" {events} of {sessions} delivered."));
         }
         if !report.quarantined.is_empty() {
             let files: Vec<String> = report.quarantined.iter().map(|path| path.display().to_string()).collect();
@@ -147,12 +150,18 @@ fn reconcile(world: &World, mut reply: Reply) -> Reply {
     let interrupted: Vec<Workflow> = active.into_iter().filter(|workflow| !drive::is_driven(world, workflow)).collect();
     if interrupted.is_empty() {
         reply.value["interrupted"] = json!([]);
-        text.push_str(&format!("\n✓ {count} active workflows, none of them interrupted."));
+        let said = match count {
+            1 => "1 active workflow, not interrupted".to_owned(),
+            many => format!("{many} active workflows, none of them interrupted"),
+        };
+        text.push_str(&format!("\n✓ {said}."));
         return reply;
     }
     if drive::server_runs(world) {
         reply.value["interrupted"] = ids(&interrupted);
-        text.push_str(&format!("\n! {} workflows were interrupted; the server goes on with them.", interrupted.len()));
+        let many = interrupted.len();
+        let (were, them) = (counted(many, "workflow was", "workflows were"), if many == 1 { "it" } else { "them" });
+        text.push_str(&format!("\n! {were} interrupted; the server goes on with {them}."));
         return reply;
     }
     let found = settle(world, interrupted);
@@ -169,7 +178,11 @@ fn reconcile(world: &World, mut reply: Reply) -> Reply {
     if open.is_empty() {
         return reply;
     }
-    text.push_str(&format!("\n! {} workflows were interrupted and wait:", open.len()));
+    let waiting = match open.len() {
+        1 => "1 workflow was interrupted and waits".to_owned(),
+        many => format!("{many} workflows were interrupted and wait"),
+    };
+    text.push_str(&format!("\n! {waiting}:"));
     for (workflow, how) in open.iter().take(10) {
         let how = if how.is_empty() { String::new() } else { format!(" ({})", printable(how)) };
         text.push_str(&format!("\n  workflow resume {}    {}{how}", workflow.id, printable(&workflow.task)));

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use oneiric::clock::clock_time;
+use oneiric::count::counted;
 use oneiric::fault::Result;
 use oneiric_shell::interpreter::Frame;
 use oneiric_shell::output::Output;
@@ -54,7 +55,7 @@ pub(super) fn top(world: &World, terminal: Terminal) -> Result<Frame> {
     }
     let running: u32 = found.iter().map(|workflow| workflow.running).sum();
     let mut text = table.render(terminal);
-    let _ = write!(text, "\n{} active, {running} steps running", found.len());
+    let _ = write!(text, "\n{} active, {} running", found.len(), counted(running, "step", "steps"));
     Ok(Frame { text, over: false })
 }
 

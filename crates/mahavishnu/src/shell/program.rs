@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
 use oneiric_shell::interpreter::{Function, Object};
 use oneiric_shell::output::Output;
@@ -54,7 +55,7 @@ impl ShellProgram {
             "Events",
             &format!("{} delivered, {} waiting, {} dropped", count("delivered"), count("pending"), count("dropped")),
         ]);
-        table.row(["Spool", &format!("{} files, {} bytes", depth.files, depth.bytes)]);
+        table.row(["Spool", &format!("{}, {} bytes", counted(depth.files, "file", "files"), depth.bytes)]);
         table.row(["Session-Buddy", &format!("{} ({buddy})", self.world.peer().base())]);
         table.row([
             "Active workflows",

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{RecorderConfig, Stats};
 use crate::clock::Timestamp;
+use crate::count::counted;
 use crate::event::Event;
 use crate::id::SessionId;
 use crate::paths::{ensure_private_dir, plain, private_file};
@@ -120,8 +121,8 @@ impl State {
                     self.stats.dropped += 1;
                     if self.stats.dropped.is_power_of_two() {
                         self.warnings.push(format!(
-                            "{} events are not recorded: the spool cannot be written and memory holds its {} already; free some space in {}",
-                            self.stats.dropped,
+                            "{} not recorded: the spool cannot be written and memory holds its {} already; free some space in {}",
+                            counted(self.stats.dropped, "event is", "events are"),
                             config.max_size,
                             config.spool_dir.display()
                         ));
@@ -135,10 +136,10 @@ impl State {
         if !self.warned_spool {
             self.warned_spool = true;
             self.warnings.push(format!(
-                "cannot write the spool {}: {}; mend that or make room: until then up to {} events wait in memory, and are lost if nobody takes them before the end",
+                "cannot write the spool {}: {}; mend that or make room: until then up to {} in memory, and are lost if nobody takes them before the end",
                 config.spool_dir.display(),
                 plain(error),
-                config.max_size
+                counted(config.max_size, "event waits", "events wait")
             ));
         }
     }

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use oneiric::count::counted;
+
 use super::selector::{Choice, Chooser, Selector};
 use crate::workers::Spent;
 
@@ -193,7 +195,8 @@ impl Machine {
             return Some("the pool is scaled to no worker".into());
         }
         (self.waiting.len() >= self.limits.queue)
-            .then(|| format!("{} tasks wait already, which is as many as the pool takes", self.waiting.len()))
+            .then(|| counted(self.waiting.len(), "task waits", "tasks wait"))
+            .map(|waiting| format!("{waiting} already, which is as many as the pool takes"))
     }
 
     fn over_budget(&self) -> Option<String> {

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use oneiric::count::counted;
 use oneiric::paths::{ensure_private_dir, plain, private_file};
 use oneiric::redact::Redactor;
 
@@ -121,7 +122,8 @@ impl<'r> OutputKeeper<'r> {
             let mut from = tail.len().saturating_sub(OUTPUT_TAIL);
             if self.left_out > 0 || from > 0 {
                 from += first_whole(&tail[from..]);
-                let note = format!("[{} bytes are left out here]\n", self.left_out + from as u64);
+                let note =
+                    format!("[{} left out here]\n", counted(self.left_out + from as u64, "byte is", "bytes are"));
                 self.write(note.as_bytes());
             }
             let tail = tail.split_off(from);

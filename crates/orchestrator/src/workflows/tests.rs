@@ -55,7 +55,7 @@ fn a_workflow_is_found_by_its_beginning_with_its_steps_and_its_journal() {
     drive(&table, asked.number, Outcome::Failed, 1);
     let workflow = table.get(&asked.id[..20]).unwrap();
     assert_eq!((workflow.status, workflow.exit_code, workflow.progress), (Status::Failed, Some(3), 1.0));
-    assert_eq!(workflow.error.as_deref(), Some("1 failed of 1 steps; deploy in app: no"));
+    assert_eq!(workflow.error.as_deref(), Some("1 failed of 1 step; deploy in app: no"));
     assert_eq!((workflow.repo.as_str(), workflow.steps, workflow.failed), ("app", 1, 1));
     let (plan, steps) = table.steps(&workflow).unwrap();
     assert_eq!((plan.repos.len(), steps[0].1.state), (1, fact::StepState::Failed));

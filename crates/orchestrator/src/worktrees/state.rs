@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use oneiric::clock::Timestamp;
+use oneiric::count::counted;
 use serde::Serialize;
 
 use super::BRANCH;
@@ -125,8 +126,7 @@ pub(super) fn judge(path: &Path, note: &Note) -> State {
     }
     match own_commits(&git) {
         Ok(0) => State::Clean,
-        Ok(1) => State::Unpushed("1 commit that no other branch has".into()),
-        Ok(count) => State::Unpushed(format!("{count} commits that no other branch has")),
+        Ok(count) => State::Unpushed(format!("{} that no other branch has", counted(count, "commit", "commits"))),
         Err(why) => State::Broken(why),
     }
 }

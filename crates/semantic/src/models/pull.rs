@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
+use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
 use oneiric::paths;
 
@@ -158,7 +159,10 @@ impl Client {
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
-                    return Err(passing(&format!("nothing came for {} seconds", self.patience.as_secs())));
+                    return Err(passing(&format!(
+                        "nothing came for {}",
+                        counted(self.patience.as_secs(), "second", "seconds")
+                    )));
                 }
             };
             done += piece.len() as u64;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use comfy_table::Cell;
 use oneiric::clock::clock_time;
+use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
 use oneiric::moment::parse_span;
 use oneiric::zone::Zone;
@@ -252,19 +253,23 @@ fn as_text(
 
 fn sessions_text(figures: &Analytics, screen: output::Screen) -> String {
     let days = figures.by_day.len().saturating_sub(1);
-    let mut text = format!("Sessions, last {days} days ({})\n\n", zone_text(figures));
+    let mut text = format!("Sessions, last {} ({})\n\n", counted(days, "day", "days"), zone_text(figures));
     let totals = &figures.totals;
     text.push_str(&format!(
-        "  {} sessions: {} active, {} ended, {} failed, {} stale\n",
-        totals.sessions, totals.active, totals.ended, totals.failed, totals.stale
+        "  {}: {} active, {} ended, {} failed, {} stale\n",
+        counted(totals.sessions, "session", "sessions"),
+        totals.active,
+        totals.ended,
+        totals.failed,
+        totals.stale
     ));
     text.push_str(&format!(
-        "  {:.1} % of the finished ones failed; {} sessions are active now\n  {} commands, {} errors, {} events\n\n",
+        "  {:.1} % of the finished ones failed; {} active now\n  {}, {}, {}\n\n",
         figures.failure_rate * 100.0,
-        figures.active_now,
-        totals.commands,
-        totals.errors,
-        totals.events
+        counted(figures.active_now, "session is", "sessions are"),
+        counted(totals.commands, "command", "commands"),
+        counted(totals.errors, "error", "errors"),
+        counted(totals.events, "event", "events")
     ));
     text.push_str(&bars(&by_time(&figures.by_day), screen.width, screen.colour));
     text
@@ -317,7 +322,7 @@ fn span(seconds: f64) -> String {
 
 fn duration_text(figures: &Analytics, screen: output::Screen) -> String {
     let durations = &figures.durations;
-    let mut text = format!("Durations of {} finished sessions\n\n", durations.count);
+    let mut text = format!("Durations of {}\n\n", counted(durations.count, "finished session", "finished sessions"));
     if durations.count > 0 {
         text.push_str(&format!(
             "  average {}, median {}, 95 of 100 within {}, longest {}\n\n",

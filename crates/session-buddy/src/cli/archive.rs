@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use oneiric::clock::SystemClock;
+use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
 use oneiric::moment;
 use serde::Serialize;
@@ -72,9 +73,9 @@ pub(super) fn archive(args: &ArchiveArgs, context: &Context) -> Result<ExitCode>
             wish.apply(store.as_ref(), &SystemClock, &mut |done, all| bar.tell(done, all))?
         }
     };
-    let older = if args.days == 1 { "1 day".to_owned() } else { format!("{} days", args.days) };
+    let older = counted(args.days, "day", "days");
     let verb = if moved.dry_run { "Would archive" } else { "Archived" };
-    tell(&moved, args.format, &format!("{verb} {} older than {older}", counted(&moved)))
+    tell(&moved, args.format, &format!("{verb} {} older than {older}", amount(&moved)))
 }
 
 /// Runs `restore-sessions`.
@@ -98,7 +99,7 @@ pub(super) fn restore(args: &RestoreArgs, context: &Context) -> Result<ExitCode>
         }
     };
     let verb = if moved.dry_run { "Would restore" } else { "Restored" };
-    tell(&moved, args.format, &format!("{verb} {}", counted(&moved)))
+    tell(&moved, args.format, &format!("{verb} {}", amount(&moved)))
 }
 
 /// The command's own words for a wish that says nothing.
@@ -121,9 +122,9 @@ fn ask_memory(context: &Context, tool: &str, wish: &impl Serialize) -> Result<Op
     Ok(Some(read(context.peer(&info)?.call_tool(tool, arguments, SERVER_LIMIT)?)?))
 }
 
-fn counted(moved: &Moved) -> String {
-    let of = |count: u64, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
-    format!("{} with {}", of(moved.sessions, "session"), of(moved.events, "event"))
+fn amount(moved: &Moved) -> String {
+    let (sessions, events) = (counted(moved.sessions, "session", "sessions"), counted(moved.events, "event", "events"));
+    format!("{sessions} with {events}")
 }
 
 fn tell(moved: &Moved, format: Format, text: &str) -> Result<ExitCode> {

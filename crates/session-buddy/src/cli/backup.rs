@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use comfy_table::Cell;
 use oneiric::clock::SystemClock;
+use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
 use session_store::backup::{Backups, Entry};
 use session_store::sqlite::snapshot::Content;
@@ -101,7 +102,7 @@ pub(super) fn run(command: &BackupCommand, context: &Context) -> Result<ExitCode
                 return show(&gone, args.format, context);
             }
             let verb = if args.dry_run { "Would delete" } else { "Deleted" };
-            let mut text = format!("{verb} {} older than {days} days\n", counted(gone.len()));
+            let mut text = format!("{verb} {} older than {}\n", backups_of(gone.len()), counted(days, "day", "days"));
             gone.iter().for_each(|entry| text.push_str(&format!("  {}\n", output::plain(&entry.name))));
             output::emit(&text)
         }
@@ -143,13 +144,18 @@ fn create(args: &CreateArgs, backups: &Backups, context: &Context) -> Result<Exi
     if args.prune {
         let gone = prune(backups, keep_days(context), false, context)?;
         if !gone.is_empty() {
-            note(&format!("Deleted {} older than {} days", counted(gone.len()), keep_days(context)));
+            note(&format!(
+                "Deleted {} older than {}",
+                backups_of(gone.len()),
+                counted(keep_days(context), "day", "days")
+            ));
         }
     }
     match args.format {
         Format::Table => {
             let facts = entry.label.as_ref().map_or_else(String::new, |label| {
-                format!(" ({} sessions, {} events, {})", label.sessions, label.events, bytes(entry.bytes))
+                let sessions = counted(label.sessions, "session", "sessions");
+                format!(" ({sessions}, {}, {})", counted(label.events, "event", "events"), bytes(entry.bytes))
             });
             note(&format!("In {}", backups.folder().display()));
             output::emit(&format!("Backup created: {}{facts}\n", entry.name))
@@ -181,7 +187,7 @@ fn verify(args: &VerifyArgs, backups: &Backups, context: &Context) -> Result<Exi
     output::emit(&text)?;
     match bad {
         0 => Ok(ExitCode::SUCCESS),
-        _ => Err(Fault::unavailable(format!("{} cannot be restored", counted(bad))).hint("delete what is damaged")),
+        _ => Err(Fault::unavailable(format!("{} cannot be restored", backups_of(bad))).hint("delete what is damaged")),
     }
 }
 
@@ -200,11 +206,12 @@ fn restore(args: &RestoreArgs, backups: &Backups, context: &Context) -> Result<E
 }
 
 fn told(content: &Content) -> String {
-    format!("{} sessions, {} events, schema {}", content.sessions, content.events, content.schema)
+    let sessions = counted(content.sessions, "session", "sessions");
+    format!("{sessions}, {}, schema {}", counted(content.events, "event", "events"), content.schema)
 }
 
-fn counted(count: usize) -> String {
-    if count == 1 { "1 backup".to_owned() } else { format!("{count} backups") }
+fn backups_of(count: usize) -> String {
+    counted(count, "backup", "backups")
 }
 
 /// A size for people.

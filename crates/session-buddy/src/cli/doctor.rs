@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use oneiric::count::counted;
 use oneiric::fault::Result;
 use oneiric::paths::{DIR_MODE, FILE_MODE};
 use oneiric::spool;
@@ -227,9 +228,10 @@ impl Doctor<'_> {
 
     fn index(&mut self, path: &Path, found: &checkup::Checkup) {
         if found.unindexed == 0 {
-            return self.ok("Search index", format!("knows all of {} events that were looked for", found.sampled));
+            let looked = counted(found.sampled, "event", "events");
+            return self.ok("Search index", format!("knows all that was looked for: {looked}"));
         }
-        let fact = format!("does not know {} of {} events", found.unindexed, found.sampled);
+        let fact = format!("does not know {} of {}", found.unindexed, counted(found.sampled, "event", "events"));
         let mut bar = Progress::new("Indexing", "events");
         let mended = self.fix && checkup::rebuild_index(path, &mut |done, all| bar.tell(done, all)).is_ok();
         let hint = (!mended).then(|| "session-buddy doctor --fix makes it anew".to_owned());
@@ -242,13 +244,18 @@ impl Doctor<'_> {
             let set_aside = fs::read_dir(folder.join("quarantine")).map_or(0, Iterator::count);
             if orphans > 0 {
                 let hint = "session-buddy list-sessions takes them in, or says why it cannot".to_owned();
-                self.say("Spool", State::Warning, format!("{orphans} files wait in {}", folder.display()), Some(hint));
+                self.say(
+                    "Spool",
+                    State::Warning,
+                    format!("{} in {}", counted(orphans, "file waits", "files wait"), folder.display()),
+                    Some(hint),
+                );
             } else if set_aside > 0 {
                 let hint = format!("look at them in {}", folder.join("quarantine").display());
                 self.say(
                     "Spool",
                     State::Warning,
-                    format!("{set_aside} files hold lines that cannot be stored"),
+                    format!("{} lines that cannot be stored", counted(set_aside, "file holds", "files hold")),
                     Some(hint),
                 );
             } else {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use oneiric::clock::SystemClock;
+use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
 use oneiric::paths::plain;
 use semantic::{Embedder, Indexer, Models, Searcher, Step};
@@ -161,9 +162,9 @@ fn load(paths: &[PathBuf]) -> Result<Dataset> {
     }
     if dataset.sessions.is_empty() || dataset.questions.is_empty() {
         return Err(Fault::user(format!(
-            "{} sessions and {} questions: both are needed",
-            dataset.sessions.len(),
-            dataset.questions.len()
+            "{} and {}: both are needed",
+            counted(dataset.sessions.len(), "session", "sessions"),
+            counted(dataset.questions.len(), "question", "questions")
         ))
         .hint("give the folder that holds both files, or each of them"));
     }
@@ -213,10 +214,10 @@ fn show(
         return output::emit(&output::csv(&headers, &rows));
     }
     let mut text = format!(
-        "{} questions on {} sessions with {} events; found by {granularity},\neach conversation its own pool\n",
-        dataset.questions.len(),
-        dataset.sessions.len(),
-        dataset.turns(),
+        "{} on {} with {}; found by {granularity},\neach conversation its own pool\n",
+        counted(dataset.questions.len(), "question", "questions"),
+        counted(dataset.sessions.len(), "session", "sessions"),
+        counted(dataset.turns(), "event", "events"),
     );
     let (named, digest) =
         model.and_then(|model| model.split_once(", digest ")).unwrap_or((model.unwrap_or("none"), ""));

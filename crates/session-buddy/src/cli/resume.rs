@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
 use oneiric::repository;
 use session_store::brief::{Brief, DEFAULT_TOKENS};
@@ -42,8 +43,9 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<ExitCode> {
     let brief: Brief = read(answer)?;
     if brief.omitted > 0 {
         note(&format!(
-            "{} lines did not fit into {} tokens; --max-tokens allows more.",
-            brief.omitted, args.max_tokens
+            "{} did not fit into {} tokens; --max-tokens allows more.",
+            counted(brief.omitted, "line", "lines"),
+            args.max_tokens
         ));
     }
     output::emit(&output::plain(&brief.brief))

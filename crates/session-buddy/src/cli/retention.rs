@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use comfy_table::Cell;
+use oneiric::count::counted;
 use oneiric::fault::Result;
 use session_store::retention;
 
@@ -68,7 +69,8 @@ pub(super) fn run(command: &RetentionCommand, context: &Context) -> Result<ExitC
                     &[vec![amount.sessions.to_string(), amount.events.to_string()]],
                 )),
                 Format::Table => {
-                    output::emit(&format!("Deleted {} sessions and {} events\n", amount.sessions, amount.events))
+                    let sessions = counted(amount.sessions, "session", "sessions");
+                    output::emit(&format!("Deleted {sessions} and {}\n", counted(amount.events, "event", "events")))
                 }
             }
         }

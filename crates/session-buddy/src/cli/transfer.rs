@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
 use oneiric::moment;
 use oneiric::paths::{plain, private_file};
@@ -77,7 +78,8 @@ pub(super) fn export(args: &ExportArgs, context: &Context) -> Result<ExitCode> {
         }
         Some(path) => {
             let (sessions, events) = to_file(&source, &selection, &context.surroundings.cwd.join(path), args.force)?;
-            note(&format!("Exported {sessions} sessions with {events} events to {}", path.display()));
+            let (sessions, events) = (counted(sessions, "session", "sessions"), counted(events, "event", "events"));
+            note(&format!("Exported {sessions} with {events} to {}", path.display()));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -256,15 +258,18 @@ fn refused(path: &Path, error: &std::io::Error) -> Fault {
 
 fn summary(report: &Report) -> Result<ExitCode> {
     if report.rejected > TOLD {
-        note(&format!("… and {} more lines", report.rejected - TOLD));
+        note(&format!("… and {}", counted(report.rejected - TOLD, "more line", "more lines")));
     }
     let text = format!(
-        "{} sessions, {} events stored, {} known already, {} lines rejected\n",
-        report.sessions, report.stored, report.duplicates, report.rejected
+        "{}, {} stored, {} known already, {} rejected\n",
+        counted(report.sessions, "session", "sessions"),
+        counted(report.stored, "event", "events"),
+        report.duplicates,
+        counted(report.rejected, "line", "lines")
     );
     let done = super::output::emit(&text)?;
     if report.rejected > 0 {
-        return Err(Fault::user(format!("{} lines could not be taken", report.rejected))
+        return Err(Fault::user(format!("{} could not be taken", counted(report.rejected, "line", "lines")))
             .hint("the others are stored; mend the lines above and import again"));
     }
     if !report.complete() {

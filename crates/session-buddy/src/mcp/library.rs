@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use oneiric::count::counted;
 use oneiric_server::mcp::{
     Document, Library, PromptDescription, Reading, ResourceLine, ResourcePage, Suggestions, TemplateDescription,
     ToolError, Typing,
@@ -187,8 +188,12 @@ fn line(session: &Session) -> ResourceLine {
         uri: format!("session://{}", session.session_id),
         name: format!("{of}, {}", session.start_time),
         description: format!(
-            "{} session of {}, {}, {} commands, {} errors",
-            session.session_type, session.component, session.status, session.command_count, session.error_count
+            "{} session of {}, {}, {}, {}",
+            session.session_type,
+            session.component,
+            session.status,
+            counted(session.command_count, "command", "commands"),
+            counted(session.error_count, "error", "errors")
         ),
         mime_type: JSON,
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use oneiric::clock::Timestamp;
+use oneiric::count::counted;
 use oneiric_server::mcp::ToolError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -204,7 +205,11 @@ fn cut(answer: &mut SearchAnswer, bytes: usize) {
         })
         .count();
     if fitting < answer.hits.len() {
-        let note = format!("{} of {} hits fit into max_tokens", fitting, answer.hits.len());
+        let note = format!(
+            "{fitting} of {} {} into max_tokens",
+            counted(answer.hits.len(), "hit", "hits"),
+            if fitting == 1 { "fits" } else { "fit" }
+        );
         answer.hits.truncate(fitting);
         add_note(answer, &note);
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use oneiric::count::counted;
 use oneiric::settings::Settings;
 use oneiric::spool;
 use oneiric_server::health::{Part, Report};
@@ -106,11 +107,11 @@ impl Facts {
             some => format!(" ({some} archived)"),
         };
         let fact = format!(
-            "{} {}, {} sessions{archived}, {} events, {size:.1} MiB",
+            "{} {}, {}{archived}, {}, {size:.1} MiB",
             info.backend,
             info.location,
-            counts.sessions_total(None),
-            counts.events_total()
+            counted(counts.sessions_total(None), "session", "sessions"),
+            counted(counts.events_total(), "event", "events")
         );
         let database = if info.writable {
             Part::ok("Database", "connected", fact)
@@ -124,9 +125,13 @@ impl Facts {
         let (files, bytes) = self.spooled();
         let spooled = match files {
             0 => "nothing waits in spools".to_owned(),
-            _ => format!("{files} spool files, {bytes} bytes"),
+            _ => format!("{}, {bytes} bytes", counted(files, "spool file", "spool files")),
         };
-        Part::ok("Session tracking", "enabled", format!("{active} active sessions, {spooled}"))
+        Part::ok(
+            "Session tracking",
+            "enabled",
+            format!("{}, {spooled}", counted(active, "active session", "active sessions")),
+        )
     }
 }
 

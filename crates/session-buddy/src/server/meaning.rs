@@ -195,10 +195,12 @@ impl Semantics {
         Some(match self.progress(store) {
             Ok(progress) => {
                 let mut fact = format!(
-                    "semantic_index: {} of {} events, {} vectors of {}",
+                    "semantic_index: {} of {} {}, {} {} of {}",
                     thousands(progress.watermark.min(progress.newest)),
                     thousands(progress.newest),
+                    if progress.newest == 1 { "event" } else { "events" },
                     thousands(progress.vectors.cast_signed()),
+                    if progress.vectors == 1 { "vector" } else { "vectors" },
                     progress.model
                 );
                 if progress.replacing {

@@ -1,6 +1,7 @@
 //! A brief's lines: their words, their weight, and which of them fit.
 
 use oneiric::clock::{Timestamp, clock_time};
+use oneiric::count::counted;
 use oneiric::repository::RepositoryIdentity;
 
 use super::gather::{Command, Gathered};
@@ -94,12 +95,12 @@ fn head(page: &mut Page, session: &Session, found: &Gathered, now: Option<&Repos
     let title = format!("# {} {}{project}, {}", session.component, session.session_type, session.status);
     page.add(HEAD, 0, &title, ground);
     let counts = format!(
-        "{} to {}: {} commands, {} errors, {} events",
+        "{} to {}: {}, {}, {}",
         time(session.start_time),
         session.end_time.map_or_else(|| "now".to_owned(), time),
-        session.command_count,
-        session.error_count,
-        session.event_count,
+        counted(session.command_count, "command", "commands"),
+        counted(session.error_count, "error", "errors"),
+        counted(session.event_count, "event", "events"),
     );
     page.add(HEAD, 0, &counts, ground);
     if let Some(end) = &found.end {

@@ -16,6 +16,7 @@ mod vocabulary;
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
+use oneiric::count::counted;
 use rusqlite::Connection;
 
 use super::counters;
@@ -198,7 +199,11 @@ impl Search<'_> {
         let hits = self.hits(best.iter())?;
         let complete = hits.iter().filter(|hit| hit.complete).count();
         if complete < hits.len() && mode == SearchMode::Text && request.by == Granularity::Event {
-            notes.push(format!("{complete} of {} hits hold all of the words", hits.len()));
+            notes.push(format!(
+                "{complete} of {} {} all of the words",
+                counted(hits.len(), "hit", "hits"),
+                if complete == 1 { "holds" } else { "hold" }
+            ));
         }
         if let Candidates::Newest { ranked, about } = candidates {
             notes.push(format!("ranked the newest {ranked} of about {about} matches"));

@@ -75,7 +75,7 @@ fn ctrl_c_ends_what_runs_and_not_the_shell() {
     home.mahavishnu(["sweep", "--detach", "--", "sleep 73154"]).run().expect_success();
     soon("it runs", || runs("sleep 73154"));
     seat.keys("top()\r");
-    seat.sees("1 steps running");
+    seat.sees("1 step running");
     seat.keys("\x03");
     at_prompt(&mut seat);
     seat.keys("top()\r");

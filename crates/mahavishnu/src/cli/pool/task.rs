@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
 use oneiric_shell::output::Output;
 use oneiric_shell::table::Table;
@@ -184,6 +185,6 @@ pub(super) fn list(rows: &[Value], format: Format, output: &Output) -> Result<i3
 /// `$0.25, 1200 tokens`, of as much as is known.
 pub(super) fn cost(row: &Value) -> String {
     let usd = row["cost_usd"].as_f64().filter(|usd| *usd > 0.0).map(|usd| format!("${usd:.4}"));
-    let tokens = row["tokens"].as_u64().filter(|tokens| *tokens > 0).map(|tokens| format!("{tokens} tokens"));
+    let tokens = row["tokens"].as_u64().filter(|tokens| *tokens > 0).map(|tokens| counted(tokens, "token", "tokens"));
     usd.into_iter().chain(tokens).collect::<Vec<_>>().join(", ")
 }

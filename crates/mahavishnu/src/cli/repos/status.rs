@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use oneiric::clock::Timestamp;
+use oneiric::count::counted;
 use oneiric::fault::Result;
 use oneiric_shell::output::Output;
 use oneiric_shell::table::Table;
@@ -43,7 +44,8 @@ impl Status {
         let begun = world.clock.monotonic();
         let tell = |done: usize| {
             if shown && world.clock.monotonic().saturating_sub(begun) > Duration::from_secs(1) {
-                let _ = write!(std::io::stderr(), "\r\x1b[K{done} of {} repositories", repos.len());
+                let all = counted(repos.len(), "repository", "repositories");
+                let _ = write!(std::io::stderr(), "\r\x1b[K{done} of {all}");
             }
         };
         let mut found = status(&repos, asking, &tell);
@@ -57,6 +59,7 @@ impl Status {
         }
         let none = match asked {
             0 => orchestrator::repos::Manifest::how_to_begin(&world.places()),
+            1 => "The one repository is clean and in step with what it follows.".to_owned(),
             count => format!("All {count} repositories are clean and in step with what they follow."),
         };
         self.format.print(&found, &table(&found, world.clock.now()), &none, output)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use oneiric::clock::clock_time;
+use oneiric::count::counted;
 use oneiric::fault::Result;
 use oneiric_shell::output::Output;
 use oneiric_shell::terminal::printable;
@@ -105,9 +106,14 @@ fn waits(machine: &Machine) -> Vec<String> {
             _ => {}
         }
     }
-    lines.extend(behind.into_iter().map(|(label, count)| format!("{count} steps wait for {label}")));
+    lines.extend(
+        behind.into_iter().map(|(label, count)| format!("{} for {label}", counted(count, "step waits", "steps wait"))),
+    );
     if ready > 0 {
-        lines.push(format!("{ready} steps wait for their turn: for room, or for their repository"));
+        lines.push(match ready {
+            1 => "1 step waits for its turn: for room, or for its repository".to_owned(),
+            many => format!("{many} steps wait for their turn: for room, or for their repository"),
+        });
     }
     lines
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
 use oneiric_shell::output::Output;
 use oneiric_shell::table::Table;
@@ -319,11 +320,11 @@ fn preview(world: &World, schedule: &Schedule, count: usize, format: Format, out
             output.line("It rests: 'workflow schedule resume' lets it go on. These would be its times:");
         } else if missed.left_out > 0 || missed.fire.iter().any(|at| now.since(*at) > LATE) {
             output.line(&format!(
-                "Missed so far: {} runs. By the policy '{}' {} of them run when a server starts, {} are left out.",
-                missed.left_out + missed.fire.len(),
+                "Missed so far: {}. By the policy '{}' {} when a server starts, {} left out.",
+                counted(missed.left_out + missed.fire.len(), "run", "runs"),
                 schedule.misfire.as_str(),
-                missed.fire.len(),
-                missed.left_out
+                counted(missed.fire.len(), "of them runs", "of them run"),
+                counted(missed.left_out, "is", "are")
             ));
         }
         if let Some(line) = in_the_way(world, schedule)? {

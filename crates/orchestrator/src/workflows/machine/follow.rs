@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use oneiric::clock::Timestamp;
+use oneiric::count::counted;
 
 use super::Machine;
 use crate::workflows::Status;
@@ -93,7 +94,12 @@ impl Machine {
                 let note = step.ending.as_ref().and_then(|ending| ending.note.clone());
                 format!("; {}: {}", self.label(number), note.unwrap_or_else(|| step.state.to_string()))
             });
-            format!("{} of {} steps{}", parts.join(", "), self.steps.len(), first.unwrap_or_default())
+            format!(
+                "{} of {}{}",
+                parts.join(", "),
+                counted(self.steps.len(), "step", "steps"),
+                first.unwrap_or_default()
+            )
         });
         facts.extend(self.tell(vec![Fact::Finished { status, error }], now));
     }
