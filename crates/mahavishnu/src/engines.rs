@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oneiric::clock::Clock;
-use oneiric::fault::{Fault, Result};
+use oneiric::fault::Result;
 use oneiric::settings::Settings;
-use orchestrator::adapters::{AdapterSettings, Adapters, Kind, State};
+use orchestrator::adapters::{AdapterSettings, Adapters, Kind};
 use orchestrator::engine::AdapterRunner;
 
 use crate::world::World;
@@ -46,26 +46,5 @@ pub(crate) fn runner(world: &World) -> AdapterRunner {
 /// # Errors
 /// Config, unavailable, denied, not found; with what to do.
 pub(crate) fn check(world: &World, adapter: &str, target: &str) -> Result<Kind> {
-    let adapters = world.adapters();
-    let (settings, remote) = adapters.enabled(adapter)?;
-    let kind = settings.kind;
-    if let State::Unreachable(trouble, since) = adapters.state(adapter, PROBE)? {
-        return Err(Fault::from(trouble).hint(format!(
-            "unreachable since {}; start it, or set adapters.{kind}_url ({})",
-            since.local(),
-            settings.url
-        )));
-    }
-    let targets = remote.targets().map_err(Fault::from)?;
-    let named = |name: &str| name == target || name.split_once('/').is_some_and(|(_, id)| id == target);
-    let bounded = targets.len() >= 200;
-    if bounded || targets.iter().any(|known| named(&known.name)) || (kind == Kind::Prefect && !target.contains('/')) {
-        return Ok(kind);
-    }
-    let known: Vec<&str> = targets.iter().take(8).map(|known| known.name.as_str()).collect();
-    let hint = match known.is_empty() {
-        true => format!("it has none: {kind} runs {}", kind.targets()),
-        false => format!("it has {}; 'mahavishnu adapters verify {kind}' shows all", known.join(", ")),
-    };
-    Err(Fault::not_found(format!("{kind} has nothing called '{target}'")).hint(hint))
+    world.adapters().offer(adapter, target, PROBE).map(|(kind, _)| kind)
 }

@@ -25,6 +25,9 @@ pub use self::hints::{Hints, Subscription};
 pub use self::registry::{Adapters, FRESH, State};
 use crate::workflows::fact::Outcome;
 
+/// Most targets that an engine is asked for.
+const MOST_TARGETS: usize = 200;
+
 /// Which engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -223,6 +226,9 @@ pub struct Target {
     pub state: String,
     /// Names of what it takes, when it tells them.
     pub parameters: Vec<String>,
+    /// Why its runs wait and do not begin, if that is so now.
+    #[serde(skip)]
+    pub waits: Option<String>,
 }
 
 /// An engine's server. Calls block, each for a bounded time.
@@ -238,6 +244,24 @@ pub trait Remote: Send + Sync {
     /// # Errors
     /// [`Trouble`].
     fn targets(&self) -> Result<Vec<Target>, Trouble>;
+
+    /// What it says of something that it is to run; by its whole name, or by the part after the `/`.
+    ///
+    /// # Errors
+    /// [`Trouble`]; not found when it has nothing of that name.
+    fn target(&self, name: &str) -> Result<Target, Trouble> {
+        let targets = self.targets()?;
+        let named =
+            |known: &&Target| known.name == name || known.name.split_once('/').is_some_and(|(_, id)| id == name);
+        match targets.iter().find(named) {
+            Some(found) => Ok(found.clone()),
+            // It may be among those that were not told.
+            None if targets.len() >= MOST_TARGETS => {
+                Ok(Target { name: name.to_owned(), state: String::new(), parameters: Vec::new(), waits: None })
+            }
+            None => Err(Trouble::NotFound(format!("it has nothing called '{name}'"))),
+        }
+    }
 
     /// The run that was begun with this key, if there is one.
     ///

@@ -9,6 +9,7 @@ use oneiric::fault::{Fault, Result};
 use oneiric::token::Scope;
 use oneiric_shell::output::Output;
 use oneiric_shell::table::Table;
+use oneiric_shell::terminal::printable;
 use orchestrator::pools::{PoolRequest, PoolSpec, Pools, Selector};
 use serde_json::Value;
 
@@ -196,7 +197,13 @@ impl PoolCommand {
     pub(super) fn run(&self, world: &World, output: &Output) -> Result<i32> {
         let ask = |request: PoolRequest| pools::ask(world, &request);
         match &self.action {
-            Action::Spawn(spawn) => self.print(&[ask(PoolRequest::Spawn(Box::new(spawn.spec())))?], output),
+            Action::Spawn(spawn) => {
+                let pool = ask(PoolRequest::Spawn(Box::new(spawn.spec())))?;
+                if let Some(warning) = pool["warning"].as_str() {
+                    output.error_line(&format!("warning: {}", printable(warning)));
+                }
+                self.print(&[pool], output)
+            }
             Action::List => self.print(&rows(ask(PoolRequest::List)?, "pools")?, output),
             Action::Execute { pool, task } => {
                 let request = PoolRequest::Execute(task.request(Some(pool.clone()))?);

@@ -122,6 +122,7 @@ impl Remote for Agno {
                 name: format!("{collection}/{id}"),
                 state: collection.trim_end_matches('s').to_owned(),
                 parameters: vec!["message".to_owned()],
+                waits: None,
             }));
         }
         Ok(targets)

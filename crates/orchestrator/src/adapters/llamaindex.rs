@@ -76,6 +76,7 @@ impl Remote for LlamaIndex {
                 name: name.to_owned(),
                 state: "workflow".to_owned(),
                 parameters: parameters.map(names).unwrap_or_default(),
+                waits: None,
             });
         }
         Ok(targets)

@@ -119,20 +119,15 @@ impl Remote for Prefect {
         let found = self.post("/deployments/filter", &json!({ "limit": PAGE, "sort": "NAME_ASC" }))?;
         let target = |deployment: &Value| {
             let flow = flows.get(deployment["flow_id"].as_str()?)?;
-            let state = match (deployment["paused"].as_bool(), deployment["status"].as_str()) {
-                (Some(true), _) => "paused",
-                (_, Some("READY")) => "ready",
-                _ => "nobody takes its runs",
-            };
-            Some(Target {
-                name: format!("{flow}/{}", deployment["name"].as_str()?),
-                state: state.to_owned(),
-                parameters: properties(deployment).map(names).unwrap_or_default(),
-            })
+            Some(target(format!("{flow}/{}", deployment["name"].as_str()?), deployment))
         };
         let mut targets: Vec<Target> = list(&found).filter_map(target).collect();
         targets.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(targets)
+    }
+
+    fn target(&self, name: &str) -> Result<Target, Trouble> {
+        self.deployment(name).map(|deployment| target(name.to_owned(), &deployment))
     }
 
     fn find(&self, order: &Order) -> Result<Option<String>, Trouble> {
@@ -221,6 +216,26 @@ impl Remote for Prefect {
 
     fn hints(&self) -> Option<&Hints> {
         Some(&self.hints)
+    }
+}
+
+/// A deployment under this name.
+fn target(name: String, deployment: &Value) -> Target {
+    let (state, waits) = match (deployment["paused"].as_bool(), deployment["status"].as_str()) {
+        (Some(true), _) => ("paused", Some("it is paused".to_owned())),
+        (_, Some("READY")) => ("ready", None),
+        _ => ("nobody takes its runs", Some(idle(deployment))),
+    };
+    Target { name, state: state.to_owned(), parameters: properties(deployment).map(names).unwrap_or_default(), waits }
+}
+
+/// That nobody takes a deployment's runs, and who would.
+fn idle(deployment: &Value) -> String {
+    match deployment["work_pool_name"].as_str() {
+        Some(pool) => {
+            format!("no worker of the work pool {pool} takes its runs: 'prefect worker start --pool {pool}' starts one")
+        }
+        None => "nobody takes its runs: it has no work pool, and no process serves it".to_owned(),
     }
 }
 

@@ -12,7 +12,7 @@ use super::agno::Agno;
 use super::llamaindex::LlamaIndex;
 use super::prefect::Prefect;
 use super::watch::Rules;
-use super::{AdapterSettings, Found, Kind, Remote, Trouble};
+use super::{AdapterSettings, Found, Kind, Remote, Target, Trouble};
 
 /// How long it is taken as known which engines are there.
 pub const FRESH: Duration = Duration::from_secs(5);
@@ -163,6 +163,35 @@ impl Adapters {
     pub fn state(&self, name: &str, limit: Duration) -> Result<State> {
         let (settings, remote) = self.get(name)?;
         Ok(self.remember(settings.kind, remote.verify(limit)))
+    }
+
+    /// What an engine that work may be handed to says of something that it is to run. Whether it is there may take so long.
+    ///
+    /// # Errors
+    /// Config when it is disabled; unavailable or denied, with its address; not found, with what there is.
+    pub fn offer(&self, name: &str, target: &str, limit: Duration) -> Result<(Kind, Target)> {
+        let (settings, remote) = self.enabled(name)?;
+        let kind = settings.kind;
+        if let State::Unreachable(trouble, since) = self.state(name, limit)? {
+            return Err(Fault::from(trouble).hint(format!(
+                "unreachable since {}; start it, or set adapters.{kind}_url ({})",
+                since.local(),
+                settings.url
+            )));
+        }
+        match remote.target(target) {
+            Ok(found) => Ok((kind, found)),
+            Err(Trouble::NotFound(_)) => {
+                let known = remote.targets().map_err(Fault::from)?;
+                let known: Vec<&str> = known.iter().take(8).map(|known| known.name.as_str()).collect();
+                let hint = match known.is_empty() {
+                    true => format!("it has none: {kind} runs {}", kind.targets()),
+                    false => format!("it has {}; 'mahavishnu adapters verify {kind}' shows all", known.join(", ")),
+                };
+                Err(Fault::not_found(format!("{kind} has nothing called '{}'", target.escape_debug())).hint(hint))
+            }
+            Err(trouble) => Err(trouble.into()),
+        }
     }
 
     /// Since when an engine is away is kept in the home, so that every process tells the same.

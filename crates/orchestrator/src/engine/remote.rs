@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oneiric::clock::Clock;
+use oneiric::fault::Fault;
 use oneiric::redact::Redactor;
 use serde_json::{Map, Value};
 
@@ -113,6 +114,10 @@ impl Runner for AdapterRunner {
             }
             _ => Ok(()),
         }
+    }
+
+    fn offers(&self, engine: &str, target: &str) -> Result<Option<String>, Fault> {
+        self.adapters.offer(engine, target, PROBE).map(|(_, found)| found.waits)
     }
 }
 

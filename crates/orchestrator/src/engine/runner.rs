@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use oneiric::clock::Clock;
+use oneiric::fault::Fault;
 use oneiric::redact::Redactor;
 
 use crate::repos::status::trouble;
@@ -59,6 +60,15 @@ pub trait Runner: Send + Sync {
     fn reaches(&self, engine: &str) -> Result<(), String> {
         let _ = engine;
         Ok(())
+    }
+
+    /// Whether another engine has something that it is to run. Gives why runs of that wait and do not begin, if that is so now.
+    ///
+    /// # Errors
+    /// Not found, with what there is; unavailable when the engine is not there to be asked; denied.
+    fn offers(&self, engine: &str, target: &str) -> Result<Option<String>, Fault> {
+        let _ = (engine, target);
+        Ok(None)
     }
 }
 

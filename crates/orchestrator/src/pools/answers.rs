@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oneiric::fault::{Fault, Result};
+use oneiric::fault::{Fault, FaultKind, Result};
 use serde_json::{Value, json};
 
 use super::machine::{TaskId, Word};
@@ -31,7 +31,14 @@ impl Pools {
     pub fn answer(&self, request: PoolRequest) -> Result<Value> {
         let inner = &self.inner;
         match request {
-            PoolRequest::Spawn(spec) => inner.change(|| inner.add(*spec, true)).map(|pool| pool.row()),
+            PoolRequest::Spawn(spec) => {
+                let warning = inner.doubt(&spec)?;
+                let mut row = inner.change(|| inner.add(*spec, true))?.row();
+                if let Some(warning) = warning {
+                    row["warning"] = warning.into();
+                }
+                Ok(row)
+            }
             PoolRequest::List => {
                 let rows: Vec<Value> = inner.all().iter().map(|pool| pool.row()).collect();
                 Ok(json!({ "pools": rows }))
@@ -86,6 +93,20 @@ impl Pools {
 }
 
 impl Inner {
+    /// Why a pool of another engine may not do anything yet; that the engine is away may pass, and is no reason to refuse it.
+    fn doubt(&self, spec: &PoolSpec) -> Result<Option<String>> {
+        spec.check()?;
+        let (Some(engine), Some(target), Some(remote)) = (&spec.engine, &spec.target, &self.config.remote) else {
+            return Ok(None);
+        };
+        match remote.offers(engine, target) {
+            Err(fault) if fault.kind() == FaultKind::Unavailable => {
+                Ok(Some(format!("whether {engine} has {target} is not known: {fault}")))
+            }
+            offered => Ok(offered?.map(|why| format!("its tasks wait for now: {why}"))),
+        }
+    }
+
     /// Changes the list of pools, and writes it down if it is a server's.
     fn change<T>(&self, change: impl FnOnce() -> Result<T>) -> Result<T> {
         let _held = lock(&self.changing);

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use oneiric::fault::FaultKind;
 use serde_json::{Value, json};
 
 use super::machine::{Deed, Life, Limits, Machine, Seat as At, TaskId, Word, WorkerId};
@@ -12,6 +13,7 @@ use super::perform::{Place, place};
 use super::request::PoolSpec;
 use super::task::{Order, Reply};
 use super::{Inner, lock};
+use crate::engine::Runner;
 use crate::run::Stop;
 use crate::workers::{Done, Profile, Spent};
 use crate::workflows::fact::{Ending, Outcome};
@@ -231,12 +233,24 @@ impl Pool {
         })
     }
 
+    /// Whether the other engine is there, has what does the tasks, and somebody takes them.
+    fn offered(&self, remote: &dyn Runner) -> Result<(), String> {
+        let [engine, target] = [&self.spec.engine, &self.spec.target].map(|name| name.as_deref().unwrap_or_default());
+        remote.reaches(engine)?;
+        match remote.offers(engine, target) {
+            Ok(None) => Ok(()),
+            Ok(Some(why)) => Err(why),
+            Err(fault) if fault.kind() == FaultKind::Unavailable => Err(format!("unreachable ({})", fault.message())),
+            Err(fault) => Err(fault.message().to_owned()),
+        }
+    }
+
     /// How it is and how its workers are.
     pub(super) fn health(&self, inner: &Inner) -> Value {
         let mut row = self.row();
         let available = match (&self.profile, &inner.config.remote) {
             (Some(profile), _) => inner.shop.check(profile),
-            (None, Some(remote)) => remote.reaches(self.spec.engine.as_deref().unwrap_or_default()),
+            (None, Some(remote)) => self.offered(remote.as_ref()),
             (None, None) => Err("its engine's adapter is not active".to_owned()),
         };
         let state = lock(&self.state);

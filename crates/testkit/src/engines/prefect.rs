@@ -76,6 +76,8 @@ struct State {
     cancels: u32,
     /// Whether runs stop when they are asked to.
     obedient: bool,
+    /// Whether there is no worker for runs of the deployment.
+    idle: bool,
 }
 
 /// The server; it ends when it is dropped.
@@ -148,6 +150,11 @@ impl Prefect {
     /// Runs go on whatever they are asked.
     pub fn disobeys(&self) {
         self.state().obedient = false;
+    }
+
+    /// No worker takes runs of the deployment, or one does again.
+    pub fn has_no_worker(&self, idle: bool) {
+        self.state().idle = idle;
     }
 
     /// Its clock is ahead by so many seconds, or behind.
@@ -246,8 +253,8 @@ fn say(state: &mut State, request: &Request, wait: &mut Duration) -> Said {
     match words.as_slice() {
         ["admin", "version"] => good(200, &json!("3.8.8")),
         ["flows", "filter"] => good(200, &json!([{ "id": "f", "name": "greet" }])),
-        ["deployments", "filter"] => good(200, &json!([deployment()])),
-        ["deployments", "name", "greet", "dep"] | ["deployments", "d"] => good(200, &deployment()),
+        ["deployments", "filter"] => good(200, &json!([deployment(state)])),
+        ["deployments", "name", "greet", "dep"] | ["deployments", "d"] => good(200, &deployment(state)),
         ["deployments", "d", "create_flow_run"] => {
             let key = body["idempotency_key"].as_str().unwrap_or_default().to_owned();
             let known = state.runs.len();
@@ -302,9 +309,13 @@ fn asked_about<'s>(state: &'s mut State, wait: &mut Duration) -> Result<Said, &'
     }
 }
 
-fn deployment() -> Value {
+fn deployment(state: &State) -> Value {
+    let status = if state.idle { "NOT_READY" } else { "READY" };
     let takes = json!({ "properties": { "repo": {}, "path": {}, "command": {}, "prompt": {} } });
-    json!({ "id": "d", "flow_id": "f", "name": "dep", "status": "READY", "parameter_openapi_schema": takes })
+    json!({
+        "id": "d", "flow_id": "f", "name": "dep", "status": status, "work_pool_name": "here",
+        "parameter_openapi_schema": takes,
+    })
 }
 
 fn run(state: &State, id: &str) -> Value {

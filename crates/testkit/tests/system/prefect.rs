@@ -230,6 +230,47 @@ fn the_servers_clock_does_not_matter() {
 }
 
 #[test]
+fn a_pool_is_made_of_what_prefect_has_and_says_what_cannot_be_known() {
+    let server = Prefect::start();
+    let port = ports::free();
+    let home = home(&server.url()).with_var("MAHAVISHNU_PORT", port.to_string());
+    let mut serving = home.mahavishnu(["mcp", "start", "--transport", "http"]).spawn_without_input();
+    soon("the server to serve", || home.mahavishnu(["pool", "list"]).run().code == Some(0));
+    let spawn = |name: &str, target: &str| {
+        home.mahavishnu(["pool", "spawn", name, "--engine", "prefect", "--target", target]).run()
+    };
+    for missing in ["greet/nothing", "greet/dep/more", "nothing"] {
+        let refused = spawn("lost", missing);
+        refused.expect_code(4).expect_no_internals();
+        assert!(refused.stderr.contains(&format!("prefect has nothing called '{missing}'")), "{refused}");
+        assert!(refused.stderr.contains("it has greet/dep; 'mahavishnu adapters verify prefect' shows"), "{refused}");
+    }
+    let pools = || home.mahavishnu(["pool", "list", "--format", "json"]).run().json();
+    assert_eq!(pools(), serde_json::json!([]), "nothing of them is kept");
+
+    let made = spawn("far", "greet/dep");
+    assert!(made.expect_success().stderr.is_empty(), "{made}");
+    server.has_no_worker(true);
+    let idle = spawn("idle", "d");
+    let said = "warning: its tasks wait for now: no worker of the work pool here takes its runs: 'prefect worker start --pool here' starts one";
+    assert!(idle.expect_success().stderr.contains(said), "{idle}");
+    let health = |name: &str| home.mahavishnu(["pool", "health", name, "--format", "json"]).run().json()[0].clone();
+    assert!(health("idle")["trouble"].as_str().unwrap().starts_with("no worker of the work pool here"));
+    server.has_no_worker(false);
+    assert_eq!(health("idle")["healthy"], true);
+
+    // While Prefect is away nobody can say what it has: that may pass, so the pool is made.
+    drop(server);
+    let away = spawn("away", "greet/other");
+    let said = away.expect_success().stderr.clone();
+    assert!(said.starts_with("warning: whether prefect has greet/other is not known: "), "{away}");
+    assert!(said.contains("unreachable since") && said.contains("adapters.prefect_url"), "{away}");
+    assert_eq!(pools().as_array().map(Vec::len), Some(3));
+    serving.signal(rustix::process::Signal::TERM);
+    serving.wait(LIMIT);
+}
+
+#[test]
 fn a_pool_of_prefect_does_its_tasks_there_and_calls_nothing_cancelled_that_has_not_stopped() {
     let server = Prefect::start();
     let home = home(&server.url())
