@@ -290,7 +290,11 @@ fn show(world: &World, workflow: &Workflow, format: Format, output: &Output) -> 
             format!("{}; created {}{asked}{stopped}", status_words(workflow, world), workflow.created_at.local());
         output.line(&printable(&line));
     }
-    print_steps(world, workflow, format, output)?;
+    match print_steps(world, workflow, format, output) {
+        // What is known of the whole is worth reading, also when nobody can read the steps any more.
+        Err(fault) if format == Format::Table => output.error_line(&format!("note: {fault}")),
+        printed => printed?,
+    }
     if format == Format::Table {
         output.line(&end_of(workflow, output.terminal()));
         if workflow.waiting_for_someone > 0 {

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use oneiric::clock::Timestamp;
-use oneiric::fault::Result;
+use oneiric::fault::{Fault, FaultKind, Result};
 
 use self::crew::Crew;
 use super::alive::EngineLock;
@@ -237,16 +237,34 @@ impl Driver {
     /// that is ahead, the end of a step would be taken for known and never be written.
     fn reload_all(&mut self) -> bool {
         (self.version, self.reloaded) = (None, true);
+        let mut broken = Vec::new();
         for (number, live) in &mut self.live {
             match self.journal.reload(*number) {
                 Ok(machine) => live.machine = machine,
+                Err(fault) if fault.kind() == FaultKind::Internal => broken.push((*number, live.id.clone(), fault)),
                 Err(fault) => {
                     tracing::error!(workflow = live.id, %fault, "the journal cannot be read; trying again");
                     return false;
                 }
             }
         }
-        self.ahead = false;
+        self.ahead = !broken.into_iter().all(|(number, id, why)| self.abandon(number, &id, &why));
+        !self.ahead
+    }
+
+    /// Lets a workflow go whose rows cannot be understood, so that the others go on. What it runs is stopped, since nobody
+    /// could write what becomes of it. Gives whether that is written.
+    fn abandon(&mut self, number: Number, id: &str, why: &Fault) -> bool {
+        tracing::error!(workflow = id, fault = %why, "it cannot be driven any more and has failed");
+        if let Err(fault) = self.journal.abandon(number, id, why, self.config.clock.now()) {
+            tracing::error!(workflow = id, %fault, "the journal cannot be written; trying again");
+            return false;
+        }
+        self.live.remove(&number);
+        self.runnable.remove(&number);
+        for (_, work) in self.at_work.iter().filter(|((of, _), _)| *of == number) {
+            work.stop.raise();
+        }
         true
     }
 }

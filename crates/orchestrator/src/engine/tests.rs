@@ -1,5 +1,7 @@
 //! Engines over a real database and real processes.
 
+mod damage;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;

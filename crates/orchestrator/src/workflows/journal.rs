@@ -1,17 +1,21 @@
 //! The engine's side of the workflow tables: what it claims, what it writes before it acts, and how it comes back.
 
+mod reading;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use oneiric::clock::Timestamp;
-use oneiric::fault::{Fault, Result};
-use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
+use oneiric::fault::{Fault, FaultKind, Result};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
 
-use super::fact::{Decision, Ending, Fact, StepState};
-use super::machine::{Machine, Standing, Step};
-use super::plan::{Plan, StepIndex};
+use super::fact::{Decision, Fact, StepState};
+use super::machine::Machine;
+use super::plan::StepIndex;
 use super::{RETENTION, schema};
+
+pub(super) use self::reading::read_step;
 
 /// Answered requests are kept this long, for whoever waits for the answer.
 const REQUEST_RETENTION: Duration = Duration::from_secs(24 * 3600);
@@ -167,14 +171,11 @@ impl Journal {
             })?;
             match turn.machine(number, plan.as_deref()) {
                 Ok(machine) => claimed.push(Claimed { number, id, machine, before }),
-                Err(fault) => turn
-                    .run(|sql| {
-                        sql.execute(
-                            "UPDATE workflows SET status = 'failed', error = ?2, ended_at = ?3 WHERE number = ?1",
-                            params![number, fault.to_string(), now.to_string()],
-                        )
-                    })
-                    .map(|_| ())?,
+                Err(fault) if fault.kind() == FaultKind::Internal => {
+                    tracing::error!(workflow = id, %fault, "it cannot be driven and has failed");
+                    turn.abandon(number, &id, &fault, now)?;
+                }
+                Err(fault) => return Err(fault),
             }
         }
         turn.commit()?;
@@ -184,9 +185,19 @@ impl Journal {
     /// The machine of a workflow as the database has it.
     ///
     /// # Errors
-    /// When it cannot be read or understood.
+    /// Unavailable when the database cannot be read now; internal when what it has of this workflow cannot be understood.
     pub fn reload(&mut self, number: Number) -> Result<Machine> {
         self.turn(false)?.read(number)
+    }
+
+    /// Ends a workflow whose rows cannot be understood.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn abandon(&mut self, number: Number, id: &str, why: &Fault, now: Timestamp) -> Result<()> {
+        let turn = self.turn(false)?;
+        turn.abandon(number, id, why, now)?;
+        turn.commit()
     }
 
     /// Requests for workflows of this engine.
@@ -265,16 +276,6 @@ impl Journal {
 impl Turn<'_> {
     fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         work(&self.transaction).map_err(|error| schema::fault(self.path, "write", &error))
-    }
-
-    /// The machine of a workflow as it stands now, and stays until this turn is over.
-    ///
-    /// # Errors
-    /// As [`Journal::reload`].
-    pub fn read(&self, number: Number) -> Result<Machine> {
-        let plan: Option<String> =
-            self.run(|sql| sql.query_row("SELECT plan FROM workflows WHERE number = ?1", [number], |row| row.get(0)))?;
-        self.machine(number, plan.as_deref())
     }
 
     /// Writes facts of a workflow, with the rows that they lead to.
@@ -430,32 +431,6 @@ impl Turn<'_> {
         let path = self.path;
         self.transaction.commit().map_err(|error| schema::fault(path, "write", &error))
     }
-
-    fn machine(&self, number: Number, plan: Option<&str>) -> Result<Machine> {
-        let plan = plan.ok_or_else(|| Fault::internal("the workflow has no plan"))?;
-        let plan: Plan = serde_json::from_str(plan)
-            .map_err(|error| Fault::internal(format!("the workflow's plan cannot be read: {error}")))?;
-        let (standing, rows) = self.run(|sql| {
-            let standing = sql
-                .prepare_cached("SELECT status, started_at, cancel, out_of_time FROM workflows WHERE number = ?1")?
-                .query_row([number], |row| {
-                    Ok(Standing {
-                        status: super::status(row, 0)?,
-                        started_at: super::time(row, 1)?,
-                        cancel: row.get(2)?,
-                        out_of_time: row.get(3)?,
-                    })
-                })?;
-            let rows = sql
-                .prepare_cached(
-                    "SELECT step, state, attempt, forgiven, started_at, ended_at, until, run, ending FROM steps WHERE workflow = ?1",
-                )?
-                .query_map([number], read_step)?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
-            Ok((standing, rows))
-        })?;
-        Machine::restore(plan, seed(number), rows, standing)
-    }
 }
 
 /// What makes the chances of a workflow its own.
@@ -466,25 +441,6 @@ pub const fn seed(number: Number) -> u64 {
 
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|error| format!("\"{error}\""))
-}
-
-/// A row of `steps`.
-pub(super) fn read_step(row: &Row<'_>) -> rusqlite::Result<(StepIndex, Step)> {
-    let name: String = row.get(1)?;
-    let state = StepState::ALL.into_iter().find(|state| state.as_str() == name);
-    let ending: Option<String> = row.get(8)?;
-    let ending = ending.map(|text| serde_json::from_str::<Ending>(&text)).transpose();
-    let step = Step {
-        state: state.ok_or_else(|| super::invalid(1, format!("'{name}' is no state of a step")))?,
-        attempt: row.get(2)?,
-        forgiven: row.get(3)?,
-        started_at: super::time(row, 4)?,
-        ended_at: super::time(row, 5)?,
-        until: super::time(row, 6)?,
-        run: row.get(7)?,
-        ending: ending.map_err(|error| super::invalid(8, error.to_string()))?,
-    };
-    Ok((row.get(0)?, step))
 }
 
 #[cfg(test)]

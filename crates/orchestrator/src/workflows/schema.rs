@@ -265,6 +265,14 @@ pub(crate) fn fault(path: &Path, what: &str, error: &rusqlite::Error) -> Fault {
             Fault::unavailable(format!("cannot {what} {shown}: it may not be written or read"))
                 .hint("check its access rights")
         }
-        _ => Fault::unavailable(format!("cannot {what} {shown}: {error}")),
+        _ => Fault::unavailable(format!("cannot {what} {shown}: {}", words(error))),
+    }
+}
+
+/// An error of the database, or of whoever reads what it gave, as people say it.
+pub(crate) fn words(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::FromSqlConversionFailure(_, _, why) => why.to_string(),
+        other => other.to_string(),
     }
 }

@@ -144,6 +144,8 @@ impl Driver {
             }
             let mut facts = machine.adopted(now);
             facts.extend(machine.lost(now, |_| false));
+            // Its time may have passed while nobody looked, and no timer is set for what is over.
+            facts.extend(machine.tick(now));
             news.push((number, facts));
             attach.extend(machine.running().map(|step| (number, step)));
             self.live.insert(number, Live { id, machine, wake: None });
@@ -154,6 +156,7 @@ impl Driver {
                 let at_work = &self.at_work;
                 let mut facts = live.machine.adopted(now);
                 facts.extend(live.machine.lost(now, |step| at_work.contains_key(&(number, step))));
+                facts.extend(live.machine.tick(now));
                 news.push((number, facts));
                 attach.extend(live.machine.running().map(|step| (number, step)));
             }
@@ -219,18 +222,17 @@ impl Driver {
                 _ => None,
             })
             .collect();
+        let freed_dirs: Vec<(PathBuf, Number, StepIndex)> =
+            freed.iter().filter_map(|at| Some((self.at_work.get(at)?.dir.clone()?, at.0, at.1))).collect();
+        // A step of a workflow that was let go tells nothing when it ends, and its folder is free all the same.
+        let nothing = freed_dirs.is_empty() && answers.is_empty() && news.iter().all(|(_, facts)| facts.is_empty());
         let may_start = self.ending.is_none() && !self.runnable.is_empty() && self.has_room(&freed);
-        if !may_start && answers.is_empty() && news.iter().all(|(_, facts)| facts.is_empty()) {
+        let candidates = if may_start { self.candidates(&freed, &freed_dirs, now) } else { Vec::new() };
+        if nothing && candidates.is_empty() {
             return Ok(Vec::new());
         }
         let mono = self.config.clock.monotonic();
         let durable = mono >= self.durable_at + DURABLE;
-        let freed_dirs: Vec<(PathBuf, Number, StepIndex)> =
-            freed.iter().filter_map(|at| Some((self.at_work.get(at)?.dir.clone()?, at.0, at.1))).collect();
-        let candidates = if may_start { self.candidates(&freed, &freed_dirs, now) } else { Vec::new() };
-        if candidates.is_empty() && answers.is_empty() && news.iter().all(|(_, facts)| facts.is_empty()) {
-            return Ok(Vec::new());
-        }
         let turn = self.journal.turn(durable)?;
         for (dir, number, step) in &freed_dirs {
             turn.release(dir, *number, *step)?;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::workflows::plan::{Place, Policy, Task, Work};
+use crate::workflows::plan::{Place, Plan, Policy, Task, Work};
 use crate::workflows::{NewWorkflow, Workflows};
 
 /// SplitMix64: a seed gives one life.
