@@ -327,7 +327,7 @@ fn many_steps_survive_kills_at_random_writes_of_commands_and_servers() {
             }
         }
         let Some(next) = world.next(workflow.as_ref()) else { break workflow.unwrap() };
-        let crash = Some((Points::Writes, 1 + chance.below(400)));
+        let crash = Some((Points::Writes, 1 + chance.below(200)));
         if workflow.is_none() || chance.below(2) == 0 {
             kills += usize::from(world.run(&next, crash).was_killed());
             continue;
