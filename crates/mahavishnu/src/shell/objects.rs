@@ -36,7 +36,15 @@ pub(super) fn all(world: &Arc<World>, journal: &Arc<SessionJournal>) -> Vec<Obje
             &["name", "path", "role", "tags", "description", "depends_on", "nickname", "package", "status"],
             move || repositories(&repos_world),
         )
-        .found_by("name", move |name, _| value(find_world.manifest()?.find(name)?)),
+        .found_by("name", move |name, rows| {
+            let called =
+                |row: &&Value| [&row["name"], &row["nickname"]].iter().any(|known| known.as_str() == Some(name));
+            match rows.iter().find(called) {
+                Some(row) => Ok(row.clone()),
+                // The manifest knows what it may have been meant for.
+                None => value(find_world.manifest()?.find(name)?),
+            }
+        }),
         Object::new(
             "workflows",
             "The newest workflows, by number (0 is the newest); any by the beginning of its id",

@@ -239,9 +239,9 @@ struct Host {
     functions: Arc<Vec<Function>>,
     objects: Arc<Vec<Object>>,
     /// What objects were during the statement that runs.
-    seen: Vec<(String, Reply)>,
+    seen: Vec<(String, Arc<Reply>)>,
     /// The reply that was given last, so that a value that is still the same is shown in the reply's own form.
-    last: Option<Reply>,
+    last: Option<Arc<Reply>>,
 }
 
 thread_local! {
@@ -249,7 +249,7 @@ thread_local! {
 }
 
 /// The reply that a function gave last on this thread.
-pub(super) fn last_reply() -> Option<Reply> {
+pub(super) fn last_reply() -> Option<Arc<Reply>> {
     HOST.with_borrow(|host| host.last.clone())
 }
 
@@ -323,7 +323,7 @@ fn call<'v>(
         .and_then(|function| (function.call)(&function.bind(positional, named)?))
         .map_err(starlark::Error::new_native)?;
     let value = eval.heap().alloc(&reply.value);
-    HOST.with_borrow_mut(|host| host.last = Some(reply));
+    HOST.with_borrow_mut(|host| host.last = Some(Arc::new(reply)));
     Ok(value)
 }
 
@@ -342,9 +342,10 @@ fn object_call<'v>(
     Ok(value)
 }
 
-fn object_value(name: &str, key: Option<&Json>) -> Result<Reply> {
+/// An object, or what it has under `key`. What it is may be large, so it is shared and not copied for every entry.
+fn object_value(name: &str, key: Option<&Json>) -> Result<Arc<Reply>> {
     let (objects, seen) = HOST.with_borrow(|host| {
-        let seen = host.seen.iter().find(|(known, _)| known == name).map(|(_, reply)| reply.clone());
+        let seen = host.seen.iter().find(|(known, _)| known == name).map(|(_, reply)| Arc::clone(reply));
         (Arc::clone(&host.objects), seen)
     });
     let object = objects.iter().find(|object| object.name() == name);
@@ -352,14 +353,14 @@ fn object_value(name: &str, key: Option<&Json>) -> Result<Reply> {
     let all = match seen {
         Some(reply) => reply,
         None => {
-            let reply = object.all()?;
-            HOST.with_borrow_mut(|host| host.seen.push((name.to_owned(), reply.clone())));
+            let reply = Arc::new(object.all()?);
+            HOST.with_borrow_mut(|host| host.seen.push((name.to_owned(), Arc::clone(&reply))));
             reply
         }
     };
     match key {
         None => Ok(all),
-        Some(key) => Ok(Reply { value: object.at(key, &all.value)?, shown: Shown::Value }),
+        Some(key) => Ok(Arc::new(Reply { value: object.at(key, &all.value)?, shown: Shown::Value })),
     }
 }
 

@@ -167,7 +167,7 @@ impl Machine {
             return Ok(None);
         }
         module.set("_", value);
-        Ok(Some(show::echo(value, host::last_reply().as_ref(), branch.terminal())))
+        Ok(Some(show::echo(value, host::last_reply().as_deref(), branch.terminal())))
     }
 }
 

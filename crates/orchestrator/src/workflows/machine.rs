@@ -5,6 +5,7 @@
 
 mod apply;
 mod follow;
+mod room;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use oneiric::fault::{Fault, Result};
 use super::Status;
 use super::fact::{Decision, Ending, Fact, Outcome, StepState};
 use super::plan::{Graph, OnUnknown, Plan, StepIndex, Work, seconds};
+
+pub use self::room::Room;
 
 /// What is known of a step.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,9 +48,12 @@ pub struct Machine {
     seed: u64,
     steps: Vec<Step>,
     open_needs: Vec<u32>,
-    ready: BTreeSet<StepIndex>,
-    delayed: BTreeSet<(Timestamp, StepIndex)>,
+    /// By the room that they take: those that may begin, and those that may when their time has come.
+    ready: [BTreeSet<StepIndex>; Room::ALL.len()],
+    delayed: [BTreeSet<(Timestamp, StepIndex)>; Room::ALL.len()],
     running: BTreeSet<StepIndex>,
+    /// Those that did not end well and have an exit code.
+    coded: BTreeSet<StepIndex>,
     counts: [usize; StepState::ALL.len()],
     started_at: Option<Timestamp>,
     cancel: bool,
@@ -64,25 +70,33 @@ impl Machine {
         let graph = plan.graph()?;
         let open_needs =
             graph.needs.iter().map(|needs| u32::try_from(needs.len()).unwrap_or(u32::MAX)).collect::<Vec<_>>();
-        let ready = (0_u32..).zip(&open_needs).filter(|(_, open)| **open == 0).map(|(step, _)| step).collect();
         let steps = vec![Step::default(); graph.cells.len()];
         let mut counts = [0; StepState::ALL.len()];
         counts[StepState::Waiting as usize] = steps.len();
-        Ok(Self {
+        let mut machine = Self {
             plan: Arc::new(plan),
             graph: Arc::new(graph),
             seed,
             steps,
             open_needs,
-            ready,
-            delayed: BTreeSet::new(),
+            ready: Default::default(),
+            delayed: Default::default(),
             running: BTreeSet::new(),
+            coded: BTreeSet::new(),
             counts,
             started_at: None,
             cancel: false,
             out_of_time: false,
             status: Status::Pending,
-        })
+        };
+        for (step, _) in (0_u32..).zip(&machine.open_needs).filter(|(_, open)| **open == 0) {
+            machine.ready[machine.room_of(step) as usize].insert(step);
+        }
+        Ok(machine)
+    }
+
+    fn room_of(&self, step: StepIndex) -> Room {
+        Room::of(&self.plan.task(&self.graph.cells[step as usize]).work)
     }
 
     /// A workflow as its rows tell: the steps that are not waiting, when it began, and whether it is to stop.
@@ -139,12 +153,12 @@ impl Machine {
         self.counts[state as usize]
     }
 
-    /// Steps that could begin now, first in the plan first. The plan's own limit of parallel steps ([`Machine::room`]) is the
-    /// caller's to keep, since only it knows which of them have their repository free.
-    pub fn startable(&self, now: Timestamp) -> impl Iterator<Item = StepIndex> + '_ {
+    /// Steps that could begin now and take this room, first in the plan first. The plan's own limit of parallel steps
+    /// ([`Machine::room`]) is the caller's to keep, since only it knows which of them have their repository free.
+    pub fn startable(&self, room: Room, now: Timestamp) -> impl Iterator<Item = StepIndex> + '_ {
         let open = !(self.status.is_final() || self.is_stopping());
-        let due = self.delayed.range(..=(now, StepIndex::MAX)).map(|(_, step)| *step);
-        self.ready.iter().copied().chain(due).filter(move |_| open)
+        let due = self.delayed[room as usize].range(..=(now, StepIndex::MAX)).map(|(_, step)| *step);
+        self.ready[room as usize].iter().copied().chain(due).filter(move |_| open)
     }
 
     /// How many more of its steps may run.
@@ -163,8 +177,7 @@ impl Machine {
     /// The exit code that tells most: the first one of a step that did not end well, else 0 once all is over.
     #[must_use]
     pub fn exit_code(&self) -> Option<i32> {
-        let code = |step: &Step| step.ending.as_ref().and_then(|ending| ending.exit_code);
-        let bad = self.steps.iter().filter(|step| step.state != StepState::Completed).find_map(code);
+        let bad = self.coded.first().and_then(|step| self.steps[*step as usize].ending.as_ref()?.exit_code);
         bad.or((self.status == Status::Completed).then_some(0))
     }
 
@@ -176,7 +189,9 @@ impl Machine {
     /// Whether nothing happens any more until a person has spoken.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
-        let idle = self.running.is_empty() && self.delayed.is_empty() && self.ready.is_empty();
+        let waits =
+            self.delayed.iter().any(|steps| !steps.is_empty()) || self.ready.iter().any(|steps| !steps.is_empty());
+        let idle = self.running.is_empty() && !waits;
         idle && self.count(StepState::Asking) + self.count(StepState::Unknown) > 0
     }
 
@@ -189,7 +204,7 @@ impl Machine {
     /// When something happens by itself: a retry is due, or time runs out.
     #[must_use]
     pub fn wake(&self) -> Option<Timestamp> {
-        let retry = self.delayed.first().map(|(at, _)| *at);
+        let retry = self.delayed.iter().filter_map(|steps| steps.first()).map(|(at, _)| *at).min();
         let end = self.deadline().filter(|_| !self.status.is_final() && !self.is_stopping());
         retry.into_iter().chain(end).min()
     }

@@ -16,8 +16,8 @@ use crate::run::{Stop, end_survivors, survivors};
 use crate::workflows::Number;
 use crate::workflows::fact::{Fact, StepState};
 use crate::workflows::journal::{Asked, Claimed, Request};
-use crate::workflows::machine::Machine;
-use crate::workflows::plan::{StepIndex, Work};
+use crate::workflows::machine::{Machine, Room};
+use crate::workflows::plan::StepIndex;
 
 /// How long after a folder was found leased by another engine it is asked for again.
 const FOREIGN: Duration = Duration::from_millis(200);
@@ -292,34 +292,37 @@ impl Driver {
         let gone = |local: bool| {
             freed.iter().filter(|at| self.at_work.get(at).is_some_and(|work| work.local == local)).count()
         };
-        let mut local = (self.config.capacity + gone(true)).saturating_sub(self.local);
-        let mut remote = (self.config.remote_capacity + gone(false)).saturating_sub(self.remote);
+        // By the room that steps take; to ask a person takes none.
+        let mut left = [
+            (self.config.capacity + gone(true)).saturating_sub(self.local),
+            (self.config.remote_capacity + gone(false)).saturating_sub(self.remote),
+            usize::MAX,
+        ];
         let mut taken: std::collections::HashSet<PathBuf> = std::collections::HashSet::new();
         let mut found = Vec::new();
         let mut exhausted = Vec::new();
         for &number in &self.runnable {
-            if local == 0 && remote == 0 {
+            if left[Room::Here as usize] == 0 && left[Room::Elsewhere as usize] == 0 {
                 break;
             }
             let Some(live) = self.live.get(&number) else {
                 exhausted.push(number);
                 continue;
             };
-            let mut room = live.machine.room();
-            let mut any = false;
-            for step in live.machine.startable(now) {
-                any = true;
-                if room == 0 || (local == 0 && remote == 0) {
-                    break;
-                }
+            let mut queues = Room::ALL.map(|room| live.machine.startable(room, now).peekable());
+            if queues.iter_mut().all(|queue| queue.peek().is_none()) {
+                exhausted.push(number);
+                continue;
+            }
+            let mut most = live.machine.room();
+            // Those without room are left alone, else a long queue would be walked through in every turn.
+            while most > 0 {
+                let open = Room::ALL.into_iter().filter(|room| left[*room as usize] > 0);
+                let first = open.filter_map(|room| Some((*queues[room as usize].peek()?, room))).min_by_key(|at| at.0);
+                let Some((step, room)) = first else { break };
+                queues[room as usize].next();
                 let cell = &live.machine.graph().cells[step as usize];
                 let task = live.machine.plan().task(cell);
-                let is_local = matches!(task.work, Work::Command { .. });
-                let approval = matches!(task.work, Work::Approval { .. });
-                let left = if is_local { &mut local } else { &mut remote };
-                if *left == 0 && !approval {
-                    continue;
-                }
                 let wants = task.work.is_in_folder() && task.policy.exclusive;
                 let dir = live.machine.plan().place(cell).filter(|_| wants).map(|place| place.dir.clone());
                 if let Some(dir) = &dir {
@@ -329,14 +332,11 @@ impl Driver {
                         continue;
                     }
                 }
-                if !approval {
-                    *left -= 1;
-                    room -= 1;
+                if room != Room::Nobodys {
+                    left[room as usize] -= 1;
+                    most -= 1;
                 }
                 found.push((number, step, dir));
-            }
-            if !any {
-                exhausted.push(number);
             }
         }
         for number in exhausted {
@@ -401,7 +401,7 @@ impl Driver {
         }
         let cell = &machine.graph().cells[step as usize];
         let (task, place) = (machine.plan().task(cell), machine.plan().place(cell));
-        let local = matches!(task.work, Work::Command { .. });
+        let local = Room::of(&task.work) == Room::Here;
         let job = Job {
             workflow: live.id.clone(),
             step,

@@ -95,11 +95,17 @@ impl Machine {
     pub(super) fn enter(&mut self, step: StepIndex, row: Step) {
         let old = &self.steps[step as usize];
         let (was, is) = (old.state, row.state);
+        let room = self.room_of(step) as usize;
         if let Some(until) = old.until {
-            self.delayed.remove(&(until, step));
+            self.delayed[room].remove(&(until, step));
         }
-        self.ready.remove(&step);
+        self.ready[room].remove(&step);
         self.running.remove(&step);
+        let coded = row.state != StepState::Completed && row.ending.as_ref().is_some_and(|end| end.exit_code.is_some());
+        match coded {
+            true => self.coded.insert(step),
+            false => self.coded.remove(&step),
+        };
         self.counts[was as usize] -= 1;
         self.counts[is as usize] += 1;
         let done = |state| state == StepState::Completed;
@@ -108,19 +114,20 @@ impl Machine {
         if done(was) != done(is) {
             let graph = Arc::clone(&self.graph);
             for &dependent in &graph.dependents[step as usize] {
+                let room = self.room_of(dependent) as usize;
                 let open = &mut self.open_needs[dependent as usize];
                 *open = if done(is) { open.saturating_sub(1) } else { *open + 1 };
                 if self.steps[dependent as usize].state == StepState::Waiting {
                     match *open {
-                        0 => self.ready.insert(dependent),
-                        _ => self.ready.remove(&dependent),
+                        0 => self.ready[room].insert(dependent),
+                        _ => self.ready[room].remove(&dependent),
                     };
                 }
             }
         }
         match (is, until) {
-            (StepState::Waiting, _) if self.open_needs[step as usize] == 0 => self.ready.insert(step),
-            (StepState::Delayed, Some(until)) => self.delayed.insert((until, step)),
+            (StepState::Waiting, _) if self.open_needs[step as usize] == 0 => self.ready[room].insert(step),
+            (StepState::Delayed, Some(until)) => self.delayed[room].insert((until, step)),
             (StepState::Running, _) => self.running.insert(step),
             _ => false,
         };
