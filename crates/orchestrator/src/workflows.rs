@@ -174,7 +174,7 @@ impl Workflows {
     /// # Errors
     /// When the database exists and cannot be read.
     pub fn list(&self, which: Which, limit: usize) -> Result<Vec<Workflow>> {
-        let Some(connection) = schema::open_existing(&self.path)? else { return Ok(Vec::new()) };
+        let Some(connection) = schema::open_current(&self.path)? else { return Ok(Vec::new()) };
         let filter = match which {
             Which::All => "1",
             Which::Active => "status IN ('pending', 'running')",
@@ -205,7 +205,7 @@ impl Workflows {
     /// # Errors
     /// As [`Workflows::list`].
     pub fn counts(&self) -> Result<Vec<(Status, usize)>> {
-        let Some(connection) = schema::open_existing(&self.path)? else { return Ok(Vec::new()) };
+        let Some(connection) = schema::open_current(&self.path)? else { return Ok(Vec::new()) };
         (|| {
             let mut statement = connection.prepare("SELECT status, count(*) FROM workflows GROUP BY status")?;
             statement
@@ -223,7 +223,7 @@ impl Workflows {
     pub fn get(&self, id: &str) -> Result<Workflow> {
         let missing =
             || Fault::not_found(format!("no workflow {}", id.escape_debug())).hint("ps() lists the workflows");
-        let Some(connection) = schema::open_existing(&self.path)? else { return Err(missing()) };
+        let Some(connection) = schema::open_current(&self.path)? else { return Err(missing()) };
         // A range, since it uses the index where a comparison of beginnings reads every row.
         let query = format!("SELECT {COLUMNS} FROM workflows WHERE id >= ?1 AND id < ?1 || char(1114111) LIMIT 2");
         let found: Vec<Workflow> =
@@ -245,9 +245,8 @@ impl Workflows {
     pub fn steps(&self, workflow: &Workflow) -> Result<(Plan, Vec<(StepIndex, Step)>)> {
         let found = self.read(|sql| {
             let plan: Option<String> = sql
-                .query_row("SELECT plan FROM workflows WHERE number = ?1", [workflow.number], |row| row.get(0))
-                .optional()?
-                .flatten();
+                .query_row("SELECT plan FROM plans WHERE workflow = ?1", [workflow.number], |row| row.get(0))
+                .optional()?;
             let mut rows = sql.prepare(
                 "SELECT step, state, attempt, forgiven, started_at, ended_at, until, run, ending FROM steps WHERE workflow = ?1",
             )?;
@@ -318,7 +317,7 @@ impl Workflows {
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<Option<T>> {
-        let Some(connection) = schema::open_existing(&self.path)? else { return Ok(None) };
+        let Some(connection) = schema::open_current(&self.path)? else { return Ok(None) };
         work(&connection).map(Some).map_err(|error| schema::fault(&self.path, "read", &error))
     }
 

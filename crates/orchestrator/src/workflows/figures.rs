@@ -122,8 +122,8 @@ impl Workflows {
             }
             figures.days = days.into_values().collect();
             let mut plans = sql.prepare(
-                "SELECT number, plan FROM workflows WHERE created_at >= ?1 AND created_at < ?2 AND plan IS NOT NULL
-                 ORDER BY created_at DESC, id DESC LIMIT ?3",
+                "SELECT number, plan FROM workflows JOIN plans ON workflow = number
+                 WHERE created_at >= ?1 AND created_at < ?2 ORDER BY created_at DESC, id DESC LIMIT ?3",
             )?;
             let limit = i64::try_from(MAX_WORKFLOWS).unwrap_or(i64::MAX) + 1;
             let mut rows = plans.query(params![from.to_string(), to.to_string(), limit])?;

@@ -147,7 +147,7 @@ impl Journal {
         let turn = self.turn(false)?;
         let rows: Vec<(Number, String, Option<String>, Option<String>)> = turn.run(|sql| {
             let mut find = sql.prepare_cached(
-                "SELECT number, id, engine, plan FROM workflows AS w
+                "SELECT number, id, engine, (SELECT plan FROM plans WHERE workflow = w.number) FROM workflows AS w
                  WHERE status IN ('pending', 'running') AND (?2 IS NULL OR number = ?2)
                    AND (engine IS NULL OR engine IN (SELECT value FROM json_each(?1)))
                    -- A run that waits for earlier ones of its schedule; to be cancelled it waits for nothing.
@@ -261,7 +261,7 @@ impl Journal {
                 .query_map([now.minus(RETENTION).to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<_>>()?;
             for (number, _) in &old {
-                for table in ["facts", "steps", "requests", "leases"] {
+                for table in ["facts", "steps", "requests", "leases", "plans"] {
                     sql.execute(&format!("DELETE FROM {table} WHERE workflow = ?1"), [number])?;
                 }
                 sql.execute("DELETE FROM workflows WHERE number = ?1", [number])?;

@@ -9,7 +9,7 @@ use oneiric::paths::{self, Home, plain};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Each entry brings the schema from its index to the next version; `user_version` counts them.
-const MIGRATIONS: [&str; 4] = ["
+const MIGRATIONS: [&str; 5] = ["
     CREATE TABLE workflows (
         id          TEXT PRIMARY KEY,
         task        TEXT NOT NULL,
@@ -145,6 +145,15 @@ const MIGRATIONS: [&str; 4] = ["
     ALTER TABLE schedules ADD COLUMN skipped_for TEXT;
     -- Whether it waits for the earlier runs of its schedule.
     ALTER TABLE workflows ADD COLUMN queued INTEGER NOT NULL DEFAULT 0;
+", "
+    -- Plans (JSON) apart: they grow with the repositories, and what else a workflow's row tells is read and written all the time.
+    -- Retention: they go with their workflow.
+    CREATE TABLE plans (
+        workflow    INTEGER PRIMARY KEY,
+        plan        TEXT NOT NULL
+    );
+    INSERT INTO plans (workflow, plan) SELECT number, plan FROM workflows WHERE plan IS NOT NULL;
+    ALTER TABLE workflows DROP COLUMN plan;
 "];
 
 /// How long a writer waits for another one.
@@ -274,5 +283,35 @@ pub(crate) fn words(error: &rusqlite::Error) -> String {
     match error {
         rusqlite::Error::FromSqlConversionFailure(_, _, why) => why.to_string(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workflows::plan::{Plan, Policy, Task, Work};
+    use crate::workflows::{Which, Workflows};
+
+    #[test]
+    fn a_database_of_any_earlier_version_is_read_as_if_it_were_of_this_one() {
+        for version in 2..MIGRATIONS.len() {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("mahavishnu.db");
+            let old = Connection::open(&path).unwrap();
+            for migration in &MIGRATIONS[..version] {
+                old.execute_batch(migration).unwrap();
+            }
+            old.pragma_update(None, "user_version", i64::try_from(version).unwrap()).unwrap();
+            let work = Work::Approval { question: "Go?".into() };
+            let task = Task { name: "t".into(), work, once: true, after: Vec::new(), policy: Policy::default() };
+            let plan = Plan { tasks: vec![task], repos: Vec::new(), parallel: 1, fail_fast: false, time_limit: None };
+            let insert = "INSERT INTO workflows (id, task, repo, status, created_at, plan)
+                          VALUES ('w1', 't', '', 'completed', '2026-11-22T18:09:36.000000Z', ?1)";
+            old.execute(insert, [serde_json::to_string(&plan).unwrap()]).unwrap();
+            drop(old);
+            let table = Workflows::at(&path);
+            let found = table.list(Which::All, 10).unwrap();
+            assert_eq!(table.steps(&found[0]).unwrap().0, plan, "version {version}");
+        }
     }
 }

@@ -98,9 +98,11 @@ impl Workflows {
         let found = self.write(|sql| {
             if let Some(key) = &new.key {
                 let known: Option<(Number, String, Option<String>)> = sql
-                    .query_row("SELECT number, id, plan FROM workflows WHERE key = ?1", [key], |row| {
-                        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-                    })
+                    .query_row(
+                        "SELECT number, id, plan FROM workflows LEFT JOIN plans ON workflow = number WHERE key = ?1",
+                        [key],
+                        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+                    )
                     .optional()?;
                 if let Some((number, id, earlier)) = known {
                     let same = earlier.as_deref() == Some(&plan);
@@ -123,14 +125,13 @@ impl Workflows {
                 }
             }
             sql.execute(
-                "INSERT INTO workflows (id, task, repo, status, created_at, plan, key, asked_by, schedule, engine, steps, queued)
-                 VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                "INSERT INTO workflows (id, task, repo, status, created_at, key, asked_by, schedule, engine, steps, queued)
+                 VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                 params![
                     id,
                     title,
                     new.plan.over(),
                     now.to_string(),
-                    plan,
                     new.key,
                     new.asked_by,
                     new.schedule,
@@ -140,6 +141,7 @@ impl Workflows {
                 ],
             )?;
             let submitted = Submitted { number: sql.last_insert_rowid(), id: id.clone(), existing: false };
+            sql.execute("INSERT INTO plans (workflow, plan) VALUES (?1, ?2)", params![submitted.number, plan])?;
             Ok((Begun::Submitted(submitted), true))
         })?;
         match found {
@@ -168,7 +170,7 @@ impl Workflows {
     /// # Errors
     /// When the database cannot be read.
     pub(crate) fn of_key(&self, key: &str) -> Result<Option<Submitted>> {
-        let Some(sql) = schema::open_existing(self.path())? else { return Ok(None) };
+        let Some(sql) = schema::open_current(self.path())? else { return Ok(None) };
         let read = |row: &rusqlite::Row<'_>| Ok(Submitted { number: row.get(0)?, id: row.get(1)?, existing: true });
         sql.query_row("SELECT number, id FROM workflows WHERE key = ?1", [key], read)
             .optional()

@@ -44,8 +44,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
 /// Copies the one workflow with its rows, a second between them.
 fn multiply(database: &std::path::Path, workflows: u64) -> Result {
     let connection = Connection::open(database)?;
-    let columns =
-        "task, repo, status, progress, exit_code, error, plan, digest, asked_by, steps, running, completed, failed";
+    let columns = "task, repo, status, progress, exit_code, error, digest, asked_by, steps, running, completed, failed";
     connection.execute_batch(&format!(
         "BEGIN;
          CREATE TEMP TABLE n AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {workflows}) SELECT i FROM n;
@@ -56,6 +55,8 @@ fn multiply(database: &std::path::Path, workflows: u64) -> Result {
                     strftime('%Y-%m-%dT%H:%M:%S', 'now', -i || ' seconds') || '.000000Z',
                     strftime('%Y-%m-%dT%H:%M:%S', 'now', -i || ' seconds') || '.000000Z', {columns}
              FROM one, n;
+         INSERT INTO plans SELECT (SELECT number FROM one) + i, plan
+             FROM (SELECT * FROM plans WHERE workflow = (SELECT number FROM one)), n;
          INSERT INTO steps SELECT (SELECT number FROM one) + i, step, state, attempt, forgiven, started_at, ended_at, until, run, ending
              FROM (SELECT * FROM steps WHERE workflow = (SELECT number FROM one)), n;
          INSERT INTO facts SELECT (SELECT number FROM one) + i, n, at, fact

@@ -2,7 +2,7 @@
 
 use oneiric::clock::Timestamp;
 use oneiric::fault::{Fault, Result};
-use rusqlite::{Connection, ErrorCode, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 
 use super::{Number, Turn, seed};
 use crate::workflows::fact::{Ending, StepState};
@@ -16,8 +16,8 @@ impl Turn<'_> {
     /// # Errors
     /// As [`Journal::reload`].
     pub fn read(&self, number: Number) -> Result<Machine> {
-        let plan: Option<String> =
-            self.run(|sql| sql.query_row("SELECT plan FROM workflows WHERE number = ?1", [number], |row| row.get(0)))?;
+        let find = "SELECT plan FROM plans WHERE workflow = ?1";
+        let plan: Option<String> = self.run(|sql| sql.query_row(find, [number], |row| row.get(0)).optional())?;
         self.machine(number, plan.as_deref())
     }
 
