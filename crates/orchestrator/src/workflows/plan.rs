@@ -3,7 +3,9 @@
 //! A plan is a grid: every task runs once in every repository, or once at all. A cell of the grid is a step. The plan is
 //! what is stored; the [`Graph`] of its steps is made from it whenever it is needed and never changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod places;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -243,7 +245,13 @@ impl Plan {
             Work::Approval { .. } => "approval",
         };
         let task = Task { name: name.to_owned(), work, once: false, after: Vec::new(), policy };
-        Self { tasks: vec![task], repos: places(manifest, selected), parallel, fail_fast: false, time_limit: None }
+        Self {
+            tasks: vec![task],
+            repos: self::places::places(manifest, selected),
+            parallel,
+            fail_fast: false,
+            time_limit: None,
+        }
     }
 
     /// A person is asked before anything of it begins.
@@ -369,31 +377,6 @@ impl Graph {
 
 fn index(position: usize) -> StepIndex {
     StepIndex::try_from(position).unwrap_or(StepIndex::MAX)
-}
-
-/// The selected repositories with their order among each other.
-fn places(manifest: &Manifest, selected: &[&Repository]) -> Vec<Place> {
-    let position: BTreeMap<&str, u32> = (0_u32..).zip(selected).map(|(n, repo)| (repo.name.as_str(), n)).collect();
-    let all: BTreeMap<&str, &Repository> = manifest.repos.iter().map(|repo| (repo.name.as_str(), repo)).collect();
-    let before = |repo: &Repository| {
-        let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
-        let mut open: Vec<&str> = repo.depends_on.iter().map(String::as_str).collect();
-        while let Some(name) = open.pop() {
-            if !seen.insert(name) {
-                continue;
-            }
-            match position.get(name) {
-                Some(&place) => {
-                    found.insert(place);
-                }
-                None => {
-                    open.extend(all.get(name).into_iter().flat_map(|repo| repo.depends_on.iter().map(String::as_str)))
-                }
-            }
-        }
-        found.into_iter().collect()
-    };
-    selected.iter().map(|repo| Place { name: repo.name.clone(), dir: repo.path.clone(), after: before(repo) }).collect()
 }
 
 /// Words as a shell would take them.
