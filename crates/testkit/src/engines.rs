@@ -1,16 +1,16 @@
 //! An engine that work is handed to, faithful in its answers and bad in its manners: a workflow server as LlamaIndex's.
 
+mod listener;
 pub mod prefect;
 mod request;
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use self::listener::Listener;
 use self::request::read_request;
 use crate::wait::monotonic;
 
@@ -52,10 +52,8 @@ struct State {
 /// The engine; it ends when it is dropped.
 #[derive(Debug)]
 pub struct Engine {
-    port: u16,
-    ending: Arc<AtomicBool>,
+    listener: Listener,
     state: Arc<Mutex<State>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Engine {
@@ -65,30 +63,16 @@ impl Engine {
     /// When there is no port.
     #[must_use]
     pub fn with(manners: Manners) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let port = listener.local_addr().expect("its number").port();
-        let ending = Arc::new(AtomicBool::new(false));
         let state = Arc::new(Mutex::new(State::default()));
-        let thread = {
-            let (ending, state) = (Arc::clone(&ending), Arc::clone(&state));
-            std::thread::spawn(move || {
-                for stream in listener.incoming().flatten() {
-                    if ending.load(Ordering::SeqCst) {
-                        break;
-                    }
-                    let (state, manners) = (Arc::clone(&state), manners.clone());
-                    // A client that leaves early is no matter of the engine's.
-                    std::thread::spawn(move || drop(answer(stream, &state, &manners)));
-                }
-            })
-        };
-        Self { port, ending, state, thread: Some(thread) }
+        let answers = Arc::clone(&state);
+        let listener = Listener::start(move |stream| drop(answer(stream, &answers, &manners)));
+        Self { listener, state }
     }
 
     /// Its address, for `adapters.llamaindex_url`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.listener.url()
     }
 
     /// How many runs it has begun.
@@ -116,16 +100,6 @@ impl Engine {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.ending.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

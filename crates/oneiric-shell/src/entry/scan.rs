@@ -71,50 +71,43 @@ pub(crate) fn examine(entry: &str) -> (Completeness, bool) {
     (if in_block && !ended { Completeness::Block } else { Completeness::Complete }, false)
 }
 
+/// The brackets of `text`, but those in strings and comments.
+fn brackets(text: &str) -> impl Iterator<Item = char> + '_ {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while let Some(c) = text[at..].chars().next() {
+            match c {
+                '"' | '\'' => at = quote_end(text, at).0,
+                '#' => at = line_end(text, at),
+                _ => at += c.len_utf8(),
+            }
+            if matches!(c, '(' | '[' | '{' | ')' | ']' | '}') {
+                return Some(c);
+            }
+        }
+        None
+    })
+}
+
 /// Deepest nesting of brackets in `text`.
 pub(crate) fn nesting(text: &str) -> usize {
     let mut depth = 0_usize;
-    let mut deepest = 0;
-    let mut at = 0;
-    while let Some(c) = text[at..].chars().next() {
-        match c {
-            '"' | '\'' => {
-                at = quote_end(text, at).0;
-                continue;
-            }
-            '#' => {
-                at = line_end(text, at);
-                continue;
-            }
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-        at += c.len_utf8();
-    }
-    deepest
+    let depths = brackets(text).map(|c| {
+        depth = if matches!(c, '(' | '[' | '{') { depth + 1 } else { depth.saturating_sub(1) };
+        depth
+    });
+    depths.max().unwrap_or(0)
 }
 
 /// Brackets that are closed in `text` and not opened there.
 pub(crate) fn only_closed(text: &str) -> usize {
-    let (mut open, mut closed, mut at) = (0_usize, 0, 0);
-    while let Some(c) = text[at..].chars().next() {
+    let (mut open, mut closed) = (0_usize, 0);
+    for c in brackets(text) {
         match c {
-            '"' | '\'' => {
-                at = quote_end(text, at).0;
-                continue;
-            }
-            '#' => {
-                at = line_end(text, at);
-                continue;
-            }
             '(' | '[' | '{' => open += 1,
-            ')' | ']' | '}' if open > 0 => open -= 1,
-            ')' | ']' | '}' => closed += 1,
-            _ => {}
+            _ if open > 0 => open -= 1,
+            _ => closed += 1,
         }
-        at += c.len_utf8();
     }
     closed
 }

@@ -3,10 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use oneiric::clock::{Clock, SystemClock, Timestamp};
@@ -15,6 +13,7 @@ use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket};
 
+use super::listener::Listener;
 use super::request::{Request, read_request};
 
 /// What is asked for with basic authentication: `admin:pw`.
@@ -83,10 +82,8 @@ struct State {
 /// The server; it ends when it is dropped.
 #[derive(Debug)]
 pub struct Prefect {
-    port: u16,
-    ending: Arc<AtomicBool>,
+    listener: Listener,
     state: Arc<Mutex<State>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Prefect {
@@ -96,31 +93,17 @@ impl Prefect {
     /// When there is no port.
     #[must_use]
     pub fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let port = listener.local_addr().expect("its number").port();
-        let ending = Arc::new(AtomicBool::new(false));
         let state = State { state: ("RUNNING".into(), "Running".into()), obedient: true, ..State::default() };
         let state = Arc::new(Mutex::new(state));
-        let thread = {
-            let (ending, state) = (Arc::clone(&ending), Arc::clone(&state));
-            std::thread::spawn(move || {
-                for stream in listener.incoming().flatten() {
-                    if ending.load(Ordering::SeqCst) {
-                        break;
-                    }
-                    let state = Arc::clone(&state);
-                    // A client that leaves early is no matter of the server's.
-                    std::thread::spawn(move || drop(serve(stream, &state)));
-                }
-            })
-        };
-        Self { port, ending, state, thread: Some(thread) }
+        let answers = Arc::clone(&state);
+        let listener = Listener::start(move |stream| drop(serve(stream, &answers)));
+        Self { listener, state }
     }
 
     /// Its address, for `adapters.prefect_url`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/api", self.port)
+        format!("{}/api", self.listener.url())
     }
 
     /// From now on all runs are in this state. With `announced` the stream of events says so.
@@ -205,12 +188,8 @@ impl Prefect {
 
 impl Drop for Prefect {
     fn drop(&mut self) {
-        self.ending.store(true, Ordering::SeqCst);
+        // Streams are ended, so that nobody listens any more.
         self.events(Events::Absent);
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 
