@@ -13,6 +13,7 @@ mod pool;
 mod report;
 pub(crate) mod repos;
 mod sessions;
+mod stopping;
 mod sweep;
 mod test_tracking;
 mod token;

@@ -24,8 +24,8 @@ use crate::drive::{self, PRODUCT};
 use crate::mcp::{CARD, Tools};
 use crate::world::World;
 
-/// How long steps may still run when the server ends. What is cut off is unknown to the next one.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How long steps may still run when the server ends. What is cut off runs again with the next one.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What the command line says beyond settings.
 #[derive(Clone, Debug, Default)]

@@ -178,7 +178,7 @@ fn question(machine: &Machine, number: u32, step: &Step) -> Option<Question> {
         }
         StepState::Unknown => {
             let message = format!(
-                "{} may or may not have finished: its engine was killed meanwhile. Run it again, or count it as done or failed?",
+                "{} may or may not have finished: its engine ended meanwhile. Run it again, or count it as done or failed?",
                 machine.label(number)
             );
             let field = json!({ "type": "string", "enum": ["retry", "done", "failed"], "title": "Decision" });

@@ -23,7 +23,7 @@ use oneiric::paths::Home;
 
 use crate::workflows::Number;
 
-pub use self::alive::is_alive;
+pub use self::alive::{is_alive, process_of};
 pub use self::remote::{AdapterRunner, Runners};
 pub use self::runner::{CommandRunner, Job, Runner};
 
@@ -112,8 +112,8 @@ impl Engine {
         let _ = self.inbox.send(Input::Take(number));
     }
 
-    /// Ends it: nothing new begins; what runs may finish within `patience` and is ended then. What was ended so is unknown to
-    /// the next engine, as after a kill.
+    /// Ends it: nothing new begins; what runs may finish within `patience` and is ended then. What was ended so has not
+    /// finished and runs again with the next engine. With no patience at all steps are killed soon after they are asked.
     pub fn end(mut self, patience: Duration) {
         let _ = self.inbox.send(Input::End(patience));
         if let Some(thread) = self.thread.take() {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::format::json;
 use super::health;
+use super::stopping::AtWork;
 use crate::buddy;
 use crate::drive::PRODUCT;
 use crate::server::{self, Wishes};
@@ -132,7 +133,10 @@ impl Mcp {
                     return Err(Fault::unavailable(format!("Mahavishnu does not run for {home}"))
                         .hint("nothing to stop; 'mahavishnu mcp start' starts it"));
                 };
+                let at_work = AtWork::of(world, info.pid);
+                at_work.announce(output);
                 control.end(&info, |note| output.error_line(note))?;
+                at_work.tell(world, output);
                 output.line(&format!("Mahavishnu stopped (pid {})", info.pid));
                 Ok(0)
             }
@@ -140,7 +144,10 @@ impl Mcp {
                 let control = control(world);
                 let former = control.running();
                 if let Some(info) = &former {
+                    let at_work = AtWork::of(world, info.pid);
+                    at_work.announce(output);
                     control.end(info, |note| output.error_line(note))?;
+                    at_work.tell(world, output);
                     output.error_line(&format!("Mahavishnu stopped (pid {})", info.pid));
                 }
                 let arguments = match &former {

@@ -1,6 +1,7 @@
 //! Whether an engine lives: it holds a lock on a file of its name for as long as its process lives.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use oneiric::fault::{Fault, Result};
@@ -29,6 +30,8 @@ impl EngineLock {
         };
         let file = private_file().write(true).create(true).truncate(false).open(&path).map_err(fault)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| fault(error.into()))?;
+        // For people who ask who that is; a full disk may keep it out.
+        let _ = (&file).write_all(std::process::id().to_string().as_bytes());
         Ok(Self { path: path.clone(), _file: file })
     }
 }
@@ -50,6 +53,13 @@ pub fn is_alive(home: &Home, id: &str) -> bool {
     // Its owner was killed; nobody will take this lock again, since ids are not used twice.
     let _ = std::fs::remove_file(path);
     false
+}
+
+/// The process of an engine that lives.
+#[must_use]
+pub fn process_of(home: &Home, id: &str) -> Option<u32> {
+    let pid = std::fs::read_to_string(file(&folder(home), id)).ok()?.trim().parse().ok()?;
+    is_alive(home, id).then_some(pid)
 }
 
 fn folder(home: &Home) -> PathBuf {

@@ -3,7 +3,7 @@
 mod crew;
 mod turns;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -35,6 +35,10 @@ const LEAP: i64 = 1_000_000;
 const AGAIN: Duration = Duration::from_millis(250);
 /// Time between two removals of what is too old.
 const PRUNE: Duration = Duration::from_secs(3600);
+/// Longest time between asking steps to end and killing them, when the engine ends.
+const LAST_GRACE: Duration = Duration::from_secs(10);
+/// How long what became of killed steps may take to be written.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Time between asking and killing processes that a killed engine left behind.
 const SURVIVORS: Duration = Duration::from_secs(2);
 
@@ -106,6 +110,13 @@ pub(super) struct Driver {
     /// Whether machines were read anew, so that some of their steps may be at work nowhere.
     reloaded: bool,
     ending: Option<Duration>,
+    /// What was at work when the time for that was over, and was asked to end.
+    interrupted: HashSet<(Number, StepIndex, u32)>,
+    /// Until when that may take before it is killed.
+    kill_at: Option<Duration>,
+    killed: bool,
+    /// Whether somebody does not want to wait.
+    hasty: bool,
     _lock: EngineLock,
 }
 
@@ -151,6 +162,10 @@ impl Driver {
             ahead: false,
             reloaded: false,
             ending: None,
+            interrupted: HashSet::new(),
+            kill_at: None,
+            killed: false,
+            hasty: false,
             _lock: lock,
         })
     }
@@ -206,13 +221,18 @@ impl Driver {
         }
     }
 
-    /// Whether it is time to go. What runs is given its time, then ended.
+    /// Whether it is time to go. What runs is given its time, then ended, and what became of it is written.
     fn must_end(&mut self, backlog: &mut Vec<Input>) -> bool {
         let now = self.config.clock.monotonic();
         backlog.retain(|input| {
             if let Input::End(patience) = input {
                 let end = now + *patience;
+                if self.ending.is_none() && !self.at_work.is_empty() {
+                    let (steps, seconds) = (self.at_work.len(), patience.as_secs_f64());
+                    tracing::info!(steps, seconds, "steps at work may end within this time");
+                }
                 self.ending = Some(self.ending.map_or(end, |earlier| earlier.min(end)));
+                self.hasty |= patience.is_zero();
             }
             !matches!(input, Input::End(_))
         });
@@ -225,11 +245,27 @@ impl Driver {
         if now < end {
             return false;
         }
-        // Out of patience: nothing more is written about them, since nobody can say how far they came.
-        for step in self.at_work.values() {
-            if step.attachable { step.stop.release() } else { step.stop.raise() }
+        let Some(kill_at) = self.kill_at else {
+            for (&(number, step), work) in self.at_work.iter().filter(|(_, work)| !work.attachable) {
+                work.stop.raise();
+                self.interrupted.insert((number, step, work.attempt));
+            }
+            self.kill_at = Some(now + if self.hasty { SURVIVORS } else { LAST_GRACE });
+            return false;
+        };
+        if now >= kill_at && !self.killed {
+            end_survivors(&format!("{}/", self.id), Duration::ZERO, self.config.clock.as_ref());
+            self.killed = true;
         }
-        end_survivors(&format!("{}/", self.id), SURVIVORS, self.config.clock.as_ref());
+        if now < kill_at + LAST_WORDS {
+            return false;
+        }
+        // The journal cannot be written: the next engine finds them as those of a killed one.
+        self.at_work.values().for_each(|work| {
+            if work.attachable {
+                work.stop.release()
+            }
+        });
         true
     }
 

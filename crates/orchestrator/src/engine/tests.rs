@@ -271,7 +271,7 @@ fn an_approval_holds_what_comes_after_it() {
 }
 
 #[test]
-fn an_engine_that_ends_in_mid_work_leaves_unknown_steps_that_follow_their_policy() {
+fn what_an_engine_ends_as_it_ends_runs_again_unless_its_policy_is_to_fail() {
     let world = World::new();
     let script = "echo x >> ran; test $(wc -l < ran) -gt 1 || sleep 987";
     let with = |on_unknown| Policy { on_unknown, ..Policy::default() };
@@ -281,19 +281,27 @@ fn an_engine_that_ends_in_mid_work_leaves_unknown_steps_that_follow_their_policy
         let place = Place { name: format!("{on_unknown:?}"), dir, after: Vec::new() };
         world.submit(plan(vec![place], vec![(sh(script), with(on_unknown))]))
     });
+    let dir = world.dir.path().join("Polite");
+    std::fs::create_dir_all(&dir).unwrap();
+    let place = Place { name: "Polite".into(), dir, after: Vec::new() };
+    // It says that all is well whatever happened to it.
+    let polite = sh("trap 'exit 0' TERM; echo x >> ran; sleep 987 & wait");
+    let polite = world.submit(plan(vec![place], vec![(polite, Policy::default())]));
     let engine = world.engine();
-    for (id, name) in [(&asks, "Ask"), (&retries, "Retry"), (&fails, "Fail")] {
+    for (id, name) in [(&asks, "Ask"), (&retries, "Retry"), (&fails, "Fail"), (&polite, "Polite")] {
         world.wait(id, "it has begun", |_| world.dir.path().join(name).join("ran").exists());
     }
-    engine.end(Duration::ZERO);
+    engine.end(Duration::from_millis(10));
+    assert_eq!(world.states(&world.table.get(&asks).unwrap()), [StepState::Waiting], "written before the engine ended");
+    assert_eq!(world.table.get(&fails).unwrap().status, Status::Failed);
     let engine = world.engine();
     assert_eq!(world.end(&retries).status, Status::Completed);
-    assert_eq!(world.end(&fails).status, Status::Failed);
-    let waiting = world.wait(&asks, "it waits", |workflow| workflow.waiting_for_someone == 1);
-    assert_eq!(world.states(&waiting), [StepState::Unknown]);
-    world.ask(&asks, &Request::Settle { step: None, decision: Decision::Done, by: "me".into() }).unwrap();
     assert_eq!(world.end(&asks).status, Status::Completed);
-    assert!(world.ask_is_refused(&asks));
+    let waiting = world.wait(&polite, "it waits", |workflow| workflow.waiting_for_someone == 1);
+    assert_eq!(world.states(&waiting), [StepState::Unknown]);
+    world.ask(&polite, &Request::Settle { step: None, decision: Decision::Done, by: "me".into() }).unwrap();
+    assert_eq!(world.end(&polite).status, Status::Completed);
+    assert!(world.ask_is_refused(&polite));
     engine.end(Duration::from_secs(5));
 }
 

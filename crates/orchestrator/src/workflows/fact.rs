@@ -32,7 +32,7 @@ pub enum StepState {
     Cancelled,
     /// Was not begun since something that it needs did not end well.
     Skipped,
-    /// May or may not have finished: its engine was killed meanwhile.
+    /// May or may not have finished: its engine is gone.
     Unknown,
 }
 
@@ -207,6 +207,15 @@ pub enum Fact {
         /// Which attempt.
         attempt: u32,
     },
+    /// The engine ended while this attempt ran, and ended it: it has not finished.
+    Interrupted {
+        /// The step.
+        step: StepIndex,
+        /// Which attempt.
+        attempt: u32,
+        /// How it went.
+        ending: Ending,
+    },
     /// Someone, or the task's policy, decided about a lost step.
     Settled {
         /// The step.
@@ -255,6 +264,7 @@ impl Fact {
             | Self::Asked { step }
             | Self::Answered { step, .. }
             | Self::Lost { step, .. }
+            | Self::Interrupted { step, .. }
             | Self::Settled { step, .. }
             | Self::Reopened { step } => Some(*step),
             Self::CancelAsked { .. } | Self::OutOfTime | Self::ClockSet { .. } | Self::Finished { .. } => None,

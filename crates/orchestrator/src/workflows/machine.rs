@@ -255,6 +255,28 @@ impl Machine {
         facts
     }
 
+    /// An attempt was ended because the engine ends. It has not finished, so it runs again when the workflow goes on, unless
+    /// its policy is that it fails. One that says that it ended well all the same may have.
+    pub fn interrupted(&mut self, step: StepIndex, attempt: u32, ending: Ending, now: Timestamp) -> Vec<Fact> {
+        let by_itself = ending.outcome != Outcome::Cancelled;
+        if by_itself || self.is_stopping() || !self.is_at(step, attempt) {
+            return self.ended(step, attempt, ending, now);
+        }
+        if ending.exit_code == Some(0) {
+            let mut facts = Vec::new();
+            self.lose(step, now, &mut facts);
+            self.conclude(now, &mut facts);
+            return facts;
+        }
+        let mut facts = self.tell(vec![Fact::Interrupted { step, attempt, ending }], now);
+        let task = self.plan.task(&self.graph.cells[step as usize]);
+        if task.policy.on_unknown == OnUnknown::Fail {
+            self.settle_one(step, Decision::Failed, "policy", now, &mut facts);
+        }
+        self.conclude(now, &mut facts);
+        facts
+    }
+
     /// Someone wants it to stop.
     pub fn cancel(&mut self, by: &str, now: Timestamp) -> Vec<Fact> {
         if self.cancel || self.status.is_final() {
@@ -314,21 +336,26 @@ impl Machine {
             if here(step) || task.work.can_be_attached() {
                 continue;
             }
-            let decision = match task.policy.on_unknown {
-                // What was being stopped is stopped now; asking about it would keep the workflow open for nothing.
-                _ if self.is_stopping() => Some(Decision::Failed),
-                OnUnknown::Ask => None,
-                OnUnknown::Retry => Some(Decision::Retry),
-                OnUnknown::Fail => Some(Decision::Failed),
-            };
-            let attempt = self.steps[step as usize].attempt;
-            facts.extend(self.tell(vec![Fact::Lost { step, attempt }], now));
-            if let Some(decision) = decision {
-                self.settle_one(step, decision, "policy", now, &mut facts);
-            }
+            self.lose(step, now, &mut facts);
         }
         self.conclude(now, &mut facts);
         facts
+    }
+
+    /// Nobody can say whether a step finished: its policy decides, or a person.
+    fn lose(&mut self, step: StepIndex, now: Timestamp, facts: &mut Vec<Fact>) {
+        let decision = match self.plan.task(&self.graph.cells[step as usize]).policy.on_unknown {
+            // What was being stopped is stopped now; asking about it would keep the workflow open for nothing.
+            _ if self.is_stopping() => Some(Decision::Failed),
+            OnUnknown::Ask => None,
+            OnUnknown::Retry => Some(Decision::Retry),
+            OnUnknown::Fail => Some(Decision::Failed),
+        };
+        let attempt = self.steps[step as usize].attempt;
+        facts.extend(self.tell(vec![Fact::Lost { step, attempt }], now));
+        if let Some(decision) = decision {
+            self.settle_one(step, decision, "policy", now, facts);
+        }
     }
 
     /// Someone decides about a step that may or may not have finished.

@@ -175,7 +175,7 @@ impl World {
         let told = self.run(&["workflow", "explain", workflow["id"].as_str().unwrap()], None).stdout;
         let mut doubts = Vec::new();
         for (at, line) in told.lines().enumerate() {
-            let Some((before, _)) = line.split_once(" may or may not have finished: its engine was killed") else {
+            let Some((before, _)) = line.split_once(" may or may not have finished: its engine ended meanwhile") else {
                 continue;
             };
             let label = before.rsplit("  ").next().unwrap();

@@ -89,6 +89,36 @@ fn a_server_killed_again_and_again_loses_no_step_and_repeats_none_that_was_recor
 }
 
 #[test]
+fn a_stopped_server_says_what_it_ends_and_the_next_one_runs_that_again() {
+    let home = TestHome::new();
+    repositories(&home, 2);
+    let gate = home.root().join("gate");
+    let mut first = server(&home);
+    let script = format!("touch begun; test -e {} || sleep 9874; echo over", gate.display());
+    let id = detached(&home, &["--", &script]);
+    soon("both steps run", || (0..2).all(|n| home.root().join(format!("repos/r{n}/begun")).exists()));
+    let stopped = home.mahavishnu(["mcp", "stop"]).limit(LIMIT).run();
+    stopped.expect_success();
+    assert!(first.wait(LIMIT).success());
+    for said in ["Running: sh in r0, sh in r1", "sh in r0 was ended and has not finished", &id] {
+        assert!(stopped.stderr.contains(said), "{said}: {stopped}");
+    }
+    assert!(!runs("sleep 9874"), "what was ended has ended");
+    let left = show(&home, &id);
+    assert_eq!((&left["waiting_for_someone"], &left["steps"][0]["state"]), (&0.into(), &"waiting".into()), "{left}");
+    fs::write(&gate, "").unwrap();
+    let _second = server(&home);
+    let whole = eventually(LIMIT, "the next server goes on", || {
+        let workflow = show(&home, &id);
+        (workflow["status"] == "completed").then_some(workflow)
+    });
+    assert_eq!(whole["steps"][0]["attempt"], 2);
+    let explained = home.mahavishnu(["workflow", "explain", &id]).run().expect_success().stdout.clone();
+    assert!(explained.contains("sh in r0 was ended by the stop of its engine"), "{explained}");
+    assert!(!explained.contains("may or may not"), "{explained}");
+}
+
+#[test]
 fn a_second_interrupt_does_not_wait_and_the_first_stops_everything() {
     let home = TestHome::new();
     repositories(&home, 2);

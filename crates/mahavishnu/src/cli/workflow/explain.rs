@@ -43,7 +43,10 @@ fn words(machine: &Machine, fact: &Fact) -> String {
         Fact::Answered { step, yes, by } => {
             format!("{} was {} by {by}", label(step), if *yes { "approved" } else { "refused" })
         }
-        Fact::Lost { step, .. } => format!("{} may or may not have finished: its engine was killed", label(step)),
+        Fact::Lost { step, .. } => format!("{} may or may not have finished: its engine ended meanwhile", label(step)),
+        Fact::Interrupted { step, .. } => {
+            format!("{} was ended by the stop of its engine: it has not finished and runs again", label(step))
+        }
         Fact::Settled { step, decision, by } => {
             let what = match decision {
                 Decision::Retry => "runs again",

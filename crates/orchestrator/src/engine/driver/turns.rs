@@ -140,7 +140,7 @@ impl Driver {
         let mut attach = Vec::new();
         for Claimed { number, id, mut machine, before } in std::mem::take(&mut self.claimed) {
             if before.is_some() {
-                tracing::warn!(workflow = id, "goes on after its engine was killed");
+                tracing::warn!(workflow = id, "goes on after its engine ended");
             }
             let mut facts = machine.adopted(now);
             facts.extend(machine.lost(now, |_| false));
@@ -171,7 +171,16 @@ impl Driver {
             match input {
                 Input::Ended { number, step, attempt, ending } => {
                     if let Some(live) = self.live.get_mut(number) {
-                        news.push((*number, live.machine.ended(*step, *attempt, ending.clone(), now)));
+                        let ending = ending.clone();
+                        let facts = match self.interrupted.contains(&(*number, *step, *attempt)) {
+                            true => {
+                                let step_name = live.machine.label(*step);
+                                tracing::warn!(workflow = live.id, step = step_name, "ended by the stop of the engine");
+                                live.machine.interrupted(*step, *attempt, ending, now)
+                            }
+                            false => live.machine.ended(*step, *attempt, ending, now),
+                        };
+                        news.push((*number, facts));
                     }
                 }
                 Input::Bound { number, step, attempt, run, .. } => {

@@ -9,6 +9,9 @@ use crate::workflows::Status;
 use crate::workflows::fact::{Decision, Ending, Fact, Outcome, StepState};
 use crate::workflows::plan::StepIndex;
 
+/// What is said of a step that its engine ended because it ended itself.
+const STOPPED: &str = "ended by the stop of its engine";
+
 impl Machine {
     /// A fact is true from now on. The one way from state to state, for new facts and for those of the journal.
     pub fn apply(&mut self, fact: &Fact, at: Timestamp) {
@@ -54,14 +57,24 @@ impl Machine {
                 row.ending = Some(Ending::because(outcome, format!("{word} by {by}")));
             }
             Fact::Lost { .. } => (row.state, row.ended_at) = (StepState::Unknown, Some(at)),
+            Fact::Interrupted { ending, .. } => {
+                (row.state, row.ended_at) = (StepState::Waiting, Some(at));
+                // What the engine did to it is no failure of its own.
+                row.forgiven += 1;
+                row.ending = Some(Ending { note: Some(STOPPED.to_owned()), ..ending.clone() });
+            }
             Fact::Settled { decision, by, .. } => {
+                let why = match row.state {
+                    StepState::Unknown => "may or may not have finished",
+                    _ => STOPPED,
+                };
                 let (state, outcome) = match decision {
                     Decision::Retry => (StepState::Waiting, Outcome::Crashed),
                     Decision::Done => (StepState::Completed, Outcome::Succeeded),
                     Decision::Failed => (StepState::Failed, Outcome::Crashed),
                 };
                 row.state = state;
-                row.ending = Some(Ending::because(outcome, format!("its engine was killed; settled by {by}")));
+                row.ending = Some(Ending::because(outcome, format!("{why}; settled by {by}")));
             }
             Fact::Reopened { .. } => {
                 (self.status, self.cancel, self.out_of_time) = (Status::Running, false, false);

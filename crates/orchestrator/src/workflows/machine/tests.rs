@@ -264,6 +264,25 @@ impl Life {
         self.commit(facts);
     }
 
+    /// The engine ends in good order: what runs here is ended and written, what another engine runs goes on.
+    fn stop(&mut self) {
+        let here: Vec<(StepIndex, u32)> = self.at_work.iter().copied().collect();
+        for (step, attempt) in here {
+            if self.machine.plan().task(&self.machine.graph().cells[step as usize]).work.can_be_attached() {
+                continue;
+            }
+            let exit_code = self.dice.pick(&[Some(143), Some(0), None]);
+            let ending = Ending { exit_code, ..Ending::of(Outcome::Cancelled) };
+            let now = self.now();
+            let facts = self.machine.interrupted(step, attempt, ending, now);
+            assert!(!facts.is_empty(), "the end of an attempt at work changes nothing");
+            self.at_work.remove(&(step, attempt));
+            if !self.commit(facts) {
+                return;
+            }
+        }
+    }
+
     fn decide(&mut self) {
         let now = self.now();
         for step in 0..u32::try_from(self.machine.steps().len()).unwrap() {
@@ -313,7 +332,8 @@ impl Life {
             }
             1..=3 => self.kill(),
             4..=14 => self.decide(),
-            15..=60 => self.start(),
+            15 => self.stop(),
+            16..=60 => self.start(),
             _ => self.end_one(),
         }
         if !self.machine.status().is_final() {
@@ -450,6 +470,24 @@ fn a_cancelled_workflow_ends_when_its_last_step_has_stopped() {
     assert!(machine.cancel("me", at(2)).is_empty());
     machine.ended(0, 1, Ending::of(Outcome::Cancelled), at(3));
     assert_eq!(machine.status(), Status::Cancelled);
+}
+
+#[test]
+fn a_step_that_a_stop_ended_runs_again_and_the_attempt_does_not_count() {
+    let mut machine = two(&Policy::default());
+    machine.start(0, at(0));
+    let ended = |exit_code| Ending { exit_code, ..Ending::of(Outcome::Cancelled) };
+    let facts = machine.interrupted(0, 1, ended(Some(143)), at(5));
+    assert!(matches!(&facts[..], [Fact::Interrupted { step: 0, attempt: 1, .. }]), "{facts:?}");
+    assert_eq!(machine.startable(at(5)).collect::<Vec<_>>(), [0]);
+    machine.start(0, at(6));
+    assert_eq!((machine.steps()[0].attempt, machine.steps()[0].forgiven), (2, 1));
+    let facts = machine.interrupted(0, 2, Ending::of(Outcome::Succeeded), at(7));
+    assert!(matches!(&facts[..], [Fact::Ended { .. }]), "it was faster than the stop: {facts:?}");
+    let mut machine = two(&Policy { on_unknown: OnUnknown::Fail, ..Policy::default() });
+    machine.start(0, at(0));
+    machine.interrupted(0, 1, ended(Some(143)), at(5));
+    assert_eq!(machine.status(), Status::Failed);
 }
 
 #[test]
