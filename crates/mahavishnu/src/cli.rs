@@ -203,6 +203,12 @@ fn run(world: &Arc<World>, command: Command, caller: Caller, output: &Output) ->
 }
 
 fn act(world: &Arc<World>, command: Command, caller: Caller, output: &Output) -> Result<i32> {
+    // Not in the shell, whose user may start in the background what is to stay.
+    if caller == Caller::Process
+        && matches!(command, Command::Sweep(_) | Command::Workflow(_) | Command::Start(_) | Command::Mcp(_))
+    {
+        orchestrator::run::adopt_orphans();
+    }
     match command {
         Command::Shell(_) if caller == Caller::Shell => {
             Err(Fault::user("this is the shell already").hint("open another one in another terminal"))

@@ -2,6 +2,7 @@
 
 mod conclusion;
 mod descendants;
+mod orphans;
 mod output;
 mod process;
 mod stop;
@@ -11,6 +12,7 @@ mod tmux;
 pub(crate) use self::output::OutputKeeper;
 
 pub use self::descendants::{end_survivors, survivors};
+pub use self::orphans::{adopt_orphans, reap_orphans};
 pub use self::output::{OUTPUT_HEAD, OUTPUT_TAIL, read_output};
 pub use self::process::{Around, CommandJob, Tap, run_command, run_command_around};
 pub use self::stop::Stop;

@@ -33,6 +33,8 @@ const DURABLE: Duration = Duration::from_millis(250);
 const LEAP: i64 = 1_000_000;
 /// Time until a turn that could not be written is tried again.
 const AGAIN: Duration = Duration::from_millis(250);
+/// Time between two looks at what ended steps have left behind.
+const REAP: Duration = Duration::from_secs(10);
 /// Time between two removals of what is too old.
 const PRUNE: Duration = Duration::from_secs(3600);
 /// Longest time between asking steps to end and killing them, when the engine ends.
@@ -103,6 +105,7 @@ pub(super) struct Driver {
     version: Option<i64>,
     adopted_at: Option<Duration>,
     pruned_at: Option<Duration>,
+    reaped_at: Duration,
     durable_at: Duration,
     dirty: bool,
     /// Whether the machines are ahead of the journal, since a turn could not be written.
@@ -157,6 +160,7 @@ impl Driver {
             version: None,
             adopted_at: None,
             pruned_at: None,
+            reaped_at: durable_at,
             durable_at,
             dirty: false,
             ahead: false,

@@ -2,7 +2,8 @@
 //!
 //! Every process of a step inherits the variable [`MARK`], so those of one step are found whatever they did since, also by
 //! an engine that comes after a killed one. Only processes of the same user are seen, which is all a step can have made.
-//! One that was started with an empty environment has no mark, and is known by its parents ([`below`]) as long as they live.
+//! One that was started with an empty environment has no mark, and is known by its parents ([`below`]) as long as they live,
+//! and as an orphan (`orphans.rs`) afterwards.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,17 +33,54 @@ pub fn survivors(mark: &str) -> Vec<Pid> {
 /// A process, which another one with the same number cannot be taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Known {
-    pid: Pid,
+    pub(super) pid: Pid,
     /// Ticks of the machine's clock when it began.
-    begun: u64,
+    pub(super) begun: u64,
 }
 
-/// What the kernel says of a process: how it is, its parent, and when it began.
-fn stat(pid: i32) -> Option<(char, i32, u64)> {
+impl Known {
+    /// A process that lives, or has not been waited for.
+    pub(super) fn of(pid: Pid) -> Option<Self> {
+        Some(Self { pid, begun: stat(pid.as_raw_nonzero().get())?.begun })
+    }
+
+    pub(super) fn is_same(self) -> bool {
+        stat(self.pid.as_raw_nonzero().get()).is_some_and(|stat| stat.begun == self.begun)
+    }
+}
+
+/// What the kernel says of a process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stat {
+    /// How it is: a letter.
+    pub(super) state: char,
+    pub(super) parent: i32,
+    pub(super) group: i32,
+    pub(super) session: i32,
+    /// Ticks of the machine's clock when it began.
+    pub(super) begun: u64,
+}
+
+pub(super) fn stat(pid: i32) -> Option<Stat> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in brackets may hold anything.
     let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
-    Some((fields.first()?.chars().next()?, fields.get(1)?.parse().ok()?, fields.get(19)?.parse().ok()?))
+    let number = |at: usize| fields.get(at)?.parse().ok();
+    Some(Stat {
+        state: fields.first()?.chars().next()?,
+        parent: number(1)?,
+        group: number(2)?,
+        session: number(3)?,
+        begun: fields.get(19)?.parse().ok()?,
+    })
+}
+
+/// The mark of a process; none when it has none, or its environment may not be read.
+pub(super) fn mark_of(pid: i32) -> Option<String> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let name = format!("{MARK}=").into_bytes();
+    let found = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(name.as_slice()))?;
+    Some(String::from_utf8_lossy(found).into_owned())
 }
 
 /// All processes that this one started, and those that they started, as far as nobody between them has ended.
@@ -51,7 +89,7 @@ pub(super) fn below(root: Pid) -> Vec<Known> {
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let mut children: BTreeMap<i32, Vec<(i32, u64)>> = BTreeMap::new();
     for pid in pids {
-        if let Some((_, parent, begun)) = stat(pid) {
+        if let Some(Stat { parent, begun, .. }) = stat(pid) {
             children.entry(parent).or_default().push((pid, begun));
         }
     }
@@ -66,6 +104,13 @@ pub(super) fn below(root: Pid) -> Vec<Known> {
     found
 }
 
+/// Asks processes to end: all with this mark, and those that are known besides.
+pub(super) fn ask_all(mark: &str, known: &[Known]) {
+    for pid in survivors(mark).into_iter().chain(known.iter().filter(|known| known.is_same()).map(|known| known.pid)) {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+}
+
 /// Ends all processes whose mark begins so: asks them, waits for `grace`, kills what is left. Gives how many there were.
 pub fn end_survivors(mark: &str, grace: Duration, clock: &dyn Clock) -> usize {
     end_all(mark, &[], grace, clock)
@@ -76,8 +121,7 @@ pub(super) fn end_all(mark: &str, known: &[Known], grace: Duration, clock: &dyn 
     let look = || {
         let mut found = survivors(mark);
         for known in known {
-            let still = stat(known.pid.as_raw_nonzero().get()).is_some_and(|(_, _, begun)| begun == known.begun);
-            if still && is_alive(known.pid) && !found.contains(&known.pid) {
+            if known.is_same() && is_alive(known.pid) && !found.contains(&known.pid) {
                 found.push(known.pid);
             }
         }
@@ -113,5 +157,5 @@ pub(super) fn end_all(mark: &str, known: &[Known], grace: Duration, clock: &dyn 
 
 /// A zombie is dead: it waits for its parent to look, which may be a process that never does.
 fn is_alive(pid: Pid) -> bool {
-    !matches!(stat(pid.as_raw_nonzero().get()), None | Some(('Z' | 'X', ..)))
+    !matches!(stat(pid.as_raw_nonzero().get()), None | Some(Stat { state: 'Z' | 'X', .. }))
 }

@@ -18,7 +18,8 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::conclusion::{End, Why};
-use super::descendants::{Known, MARK, below, end_all};
+use super::descendants::{Known, MARK, ask_all, below, end_all};
+use super::orphans::AtWork;
 use super::output::OutputKeeper;
 use super::stop::Stop;
 use super::terminal::{PlainText, TAKES_TERMINAL, open_pty};
@@ -26,6 +27,8 @@ use crate::workflows::fact::{Ending, Outcome};
 
 /// How long output is waited for after the process has ended, when something that it started holds the pipe open.
 const DRAIN: Duration = Duration::from_millis(200);
+/// How often what a step left behind is looked for.
+const ROUNDS: usize = 3;
 /// Bytes that are read at once.
 const BUFFER: usize = 64 * 1024;
 
@@ -62,8 +65,7 @@ pub struct Around<'a> {
     pub tap: Option<Tap<'a>>,
 }
 
-/// Runs it to its end. Whatever happens, nothing of its process group runs afterwards when it was stopped or ran out of
-/// time; what it left behind on purpose after a good end is left alone, as a shell does.
+/// Runs it to its end. However it ends, nothing that it started runs afterwards: not in its process group, and not elsewhere.
 #[must_use]
 pub fn run_command(job: &CommandJob, stop: &Stop, redactor: &Redactor, clock: &dyn Clock) -> Ending {
     run_command_around(job, Around::default(), stop, redactor, clock)
@@ -79,7 +81,9 @@ pub fn run_command_around(
     clock: &dyn Clock,
 ) -> Ending {
     let begun = clock.monotonic();
-    let (child, reader) = match start(job, &around) {
+    let started =
+        AtWork::begin(&job.dir, around.terminal.is_some(), || start(job, &around), |(child, _)| Pid::from_child(child));
+    let ((child, reader), at_work) = match started {
         Ok(started) => started,
         Err(note) => return Ending { exit_code: Some(127), ..Ending::because(Outcome::Failed, note) },
     };
@@ -91,6 +95,8 @@ pub fn run_command_around(
         plain: around.terminal.map(|_| PlainText::default()),
         tap: around.tap,
         below: Vec::new(),
+        at_work,
+        asked_at: None,
         clock,
     };
     let why = running.watch(stop, begun);
@@ -175,6 +181,9 @@ struct Running<'a> {
     tap: Option<Tap<'a>>,
     /// What it had started when it was asked to end.
     below: Vec<Known>,
+    at_work: AtWork,
+    /// When it was asked to end.
+    asked_at: Option<Duration>,
     clock: &'a dyn Clock,
 }
 
@@ -196,6 +205,9 @@ impl Running<'_> {
                 if why.is_some() {
                     self.below = below(group);
                     let _ = kill_process_group(group, Signal::TERM);
+                    // Those that left the group have the same time, not theirs after its.
+                    ask_all(&self.job.mark, &self.below);
+                    self.asked_at = Some(now);
                     kill_at = Some(now + self.job.grace);
                 }
             }
@@ -261,8 +273,8 @@ impl Running<'_> {
         let status = self.child.wait();
         if why.is_some() {
             let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
-            end_all(&self.job.mark, &self.below, self.job.grace, self.clock);
         }
+        self.end_rest(why.is_some());
         self.drain();
         let end = match status {
             Ok(status) => match status.code() {
@@ -272,6 +284,23 @@ impl Running<'_> {
             Err(error) => End::Unknown(format!("its end cannot be learned: {}", plain(&error))),
         };
         end.conclude(why, self.job.limit, self.keeper)
+    }
+
+    /// Ends what it left behind, within what is left of its grace.
+    fn end_rest(&mut self, marked: bool) {
+        let waited = self.asked_at.map_or(Duration::ZERO, |asked| self.clock.monotonic().saturating_sub(asked));
+        let mut grace = self.job.grace.saturating_sub(waited);
+        let mut rest = std::mem::take(&mut self.below);
+        // Once more for what was born or orphaned meanwhile.
+        for round in 0..ROUNDS {
+            rest.extend(self.at_work.left_behind(&self.job.mark, marked && round == 0));
+            if rest.is_empty() {
+                break;
+            }
+            end_all(&self.job.mark, &rest, grace, self.clock);
+            grace = Duration::ZERO;
+            rest.clear();
+        }
     }
 
     /// Takes what is still in the pipe, and a little longer what those say who hold it open.

@@ -19,7 +19,8 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::conclusion::{End, Why};
-use super::descendants::{Known, MARK, below, end_all};
+use super::descendants::{Known, MARK, ask_all, below, end_all};
+use super::orphans::AtWork;
 use super::output::OutputKeeper;
 use super::process::CommandJob;
 use super::stop::Stop;
@@ -106,10 +107,12 @@ pub fn run_in_tmux(
     let pipe = tmux.socket.with_extension(format!("{session}.out"));
     let status = tmux.socket.with_extension(format!("{session}.status"));
     let _ = std::fs::remove_file(&status);
-    let started = open_fifo(&pipe)
-        .map_err(|error| format!("no pipe for its output: {}", plain(&error)))
-        .and_then(|reader| Ok((begin(tmux, session, (columns, rows), job, (&pipe, &status))?, reader)));
-    let (pid, reader) = match started {
+    let start = || {
+        open_fifo(&pipe)
+            .map_err(|error| format!("no pipe for its output: {}", plain(&error)))
+            .and_then(|reader| Ok((begin(tmux, session, (columns, rows), job, (&pipe, &status))?, reader)))
+    };
+    let ((pid, reader), at_work) = match AtWork::begin(&job.dir, true, start, |(pid, _)| *pid) {
         Ok(started) => started,
         Err(note) => {
             let _ = tmux.tell(&["kill-session", "-t", session]);
@@ -126,6 +129,7 @@ pub fn run_in_tmux(
         keeper,
         plain: PlainText::default(),
         below: Vec::new(),
+        asked_at: None,
         clock,
     };
     let why = pane.watch(stop, begun);
@@ -138,8 +142,11 @@ pub fn run_in_tmux(
     let _ = std::fs::remove_file(&status);
     if why.is_some() {
         let _ = kill_process_group(pid, Signal::KILL);
-        end_all(&job.mark, &pane.below, job.grace, clock);
     }
+    let waited = pane.asked_at.map_or(Duration::ZERO, |asked| clock.monotonic().saturating_sub(asked));
+    let mut rest = std::mem::take(&mut pane.below);
+    rest.extend(at_work.left_behind(&job.mark, true));
+    end_all(&job.mark, &rest, job.grace.saturating_sub(waited), clock);
     end.conclude(why, job.limit, pane.keeper)
 }
 
@@ -240,6 +247,8 @@ struct Pane<'a> {
     plain: PlainText,
     /// What it had started when it was asked to end.
     below: Vec<Known>,
+    /// When it was asked to end.
+    asked_at: Option<Duration>,
     clock: &'a dyn Clock,
 }
 
@@ -259,6 +268,8 @@ impl Pane<'_> {
                 if why.is_some() {
                     self.below = below(self.pid);
                     let _ = kill_process_group(self.pid, Signal::TERM);
+                    ask_all(&self.job.mark, &self.below);
+                    self.asked_at = Some(now);
                     kill_at = Some(now + self.job.grace);
                 }
             }

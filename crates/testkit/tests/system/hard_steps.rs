@@ -58,6 +58,43 @@ fn children_that_hide_end_with_their_step() {
 }
 
 #[test]
+fn what_a_step_leaves_behind_ends_with_it_however_it_ends() {
+    let home = TestHome::new();
+    listed(&home, &["shop", "mill"]);
+    let left = [
+        ("(setsid nohup sleep 74161 >/dev/null 2>&1 &); (sleep 74162 &); echo done", 0),
+        ("(setsid nohup sleep 74163 >/dev/null 2>&1 &); (sleep 74164 &); exit 3", 1),
+        ("(env -i setsid sleep 74165 >/dev/null 2>&1 &); (env -i sleep 74166 &); true", 0),
+        ("(env -i setsid sh -c 'sleep 74167 & sleep 74168' >/dev/null 2>&1 &); cd /; exit 3", 1),
+        ("(cd /; exec env -i setsid sleep 74169 >/dev/null 2>&1 &); sleep 0.5", 0),
+    ];
+    for (script, code) in left {
+        let (done, _) = sweep(&home, &["--", script]);
+        done.expect_code(code);
+        assert!(!runs("sleep 7416"), "{script}: {done}");
+    }
+    let hidden = "(env -i setsid sleep 74160 >/dev/null 2>&1 &); sleep 74160";
+    let (done, told) = sweep(&home, &["--timeout", "500ms", "--", hidden]);
+    done.expect_code(1);
+    assert_eq!(told["steps"][0]["state"], "timeout", "{done}");
+    assert!(!runs("sleep 7416"), "{done}");
+    // One whose neighbour goes on: what is in a step's own folder ends with it.
+    let gate = home.root().join("gate");
+    let script = format!(
+        "case $MAHAVISHNU_REPO in shop) (env -i setsid sleep 74160 >/dev/null 2>&1 &);; *) while ! test -e {}; do sleep 0.02; done;; esac",
+        gate.display()
+    );
+    let mut both = home.mahavishnu(["sweep", "--", &script]).spawn();
+    soon("the first step is over", || {
+        let list = home.mahavishnu(["workflow", "list", "--limit", "1", "--format", "json"]).run().json();
+        list[0]["completed"] == 1
+    });
+    assert!(!runs("sleep 74160"));
+    fs::write(&gate, "").unwrap();
+    assert!(both.wait(LIMIT).success());
+}
+
+#[test]
 fn a_key_that_is_printed_slowly_and_a_token_in_a_line_without_end_reach_no_disk() {
     let home = TestHome::new();
     let shop = listed(&home, &["shop"]).remove(0);

@@ -11,8 +11,8 @@ use super::super::alive::is_alive;
 use super::super::output_path;
 use super::super::runner::Job;
 use super::crew::Order;
-use super::{ADOPT, AtWork, DURABLE, Driver, Input, LEAP, Live, PRUNE, SURVIVORS, Takes};
-use crate::run::{Stop, end_survivors, survivors};
+use super::{ADOPT, AtWork, DURABLE, Driver, Input, LEAP, Live, PRUNE, REAP, SURVIVORS, Takes};
+use crate::run::{Stop, end_survivors, reap_orphans, survivors};
 use crate::workflows::Number;
 use crate::workflows::fact::{Fact, StepState};
 use crate::workflows::journal::{Asked, Claimed, Request};
@@ -439,6 +439,10 @@ impl Driver {
         let mono = self.config.clock.monotonic();
         if self.dirty && mono >= self.durable_at + DURABLE && self.journal.make_durable().is_ok() {
             (self.durable_at, self.dirty) = (mono, false);
+        }
+        if mono >= self.reaped_at + REAP {
+            self.reaped_at = mono;
+            reap_orphans();
         }
         if self.config.takes == Takes::All && self.pruned_at.is_none_or(|at| mono >= at + PRUNE) {
             self.pruned_at = Some(mono);
