@@ -72,6 +72,8 @@ impl AtWork {
     /// What this step has left behind, now that its first process has ended. With `anywhere`, also what has the mark and is
     /// no child of this process.
     pub(super) fn left_behind(&self, mark: &str, anywhere: bool) -> Vec<Known> {
+        // Of two that end together, the one that comes second finds nobody else.
+        roots().remove(&self.number);
         let adopts = ADOPTS.load(Ordering::Acquire);
         let mut found: Vec<Known> = Vec::new();
         if anywhere || !adopts {

@@ -81,7 +81,7 @@ fn what_a_step_leaves_behind_ends_with_it_however_it_ends() {
     // One whose neighbour goes on: what is in a step's own folder ends with it.
     let gate = home.root().join("gate");
     let script = format!(
-        "case $MAHAVISHNU_REPO in shop) (env -i setsid sleep 74160 >/dev/null 2>&1 &);; *) while ! test -e {}; do sleep 0.02; done;; esac",
+        "case $MAHAVISHNU_REPO in shop) (env -i setsid sleep 7416$((0)) >/dev/null 2>&1 &);; *) while ! test -e {}; do sleep 0.02; done;; esac",
         gate.display()
     );
     let mut both = home.mahavishnu(["sweep", "--", &script]).spawn();
