@@ -1,5 +1,6 @@
 //! Who drives a workflow: the server when one runs, else this process, for as long as it takes.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -13,11 +14,14 @@ use oneiric::paths::plain;
 use oneiric::run_file;
 use oneiric_shell::interrupt::is_ignored;
 use oneiric_shell::output::Output;
+use oneiric_shell::terminal::printable;
 use orchestrator::engine::{CommandRunner, Engine, EngineConfig, Runners, Takes, is_alive};
+use orchestrator::workflows::fact::StepState;
 use orchestrator::workflows::plan::Plan;
-use orchestrator::workflows::{NewWorkflow, Request, Status, Submitted, Workflow};
+use orchestrator::workflows::{NewWorkflow, Request, Status, Submitted, Workflow, is_disk_full};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::cli::workflow::{machine, notes};
 use crate::who;
 use crate::world::World;
 
@@ -29,6 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// a server that is started anew goes on by itself.
 const ALONE: Duration = Duration::from_secs(1);
 const ALONE_LOOKS: u32 = 3;
+
+/// How long nothing may happen before it is said why.
+const STILL: Duration = Duration::from_secs(2);
 
 /// The name under which the server's run file is found.
 pub(crate) const PRODUCT: &str = "mahavishnu";
@@ -190,6 +197,7 @@ fn watch(
     let mut cancelled = false;
     let mut blind_since: Option<Duration> = None;
     let mut alone = (world.clock.monotonic(), 0);
+    let mut still = Still::new(world);
     let followed = loop {
         // Asked in this order: what was answered in between shows in the workflow.
         let found = table.is_asked(workflow.number).and_then(|asked| Ok((table.get(id)?, asked)));
@@ -214,6 +222,9 @@ fn watch(
             Err(fault) => return Err(fault),
         };
         line.show(&workflow);
+        for said in still.look(world, &workflow, engine.as_ref()) {
+            line.say(&said);
+        }
         if workflow.status.is_final() {
             break Followed::Ended;
         }
@@ -255,6 +266,61 @@ fn drive_here(world: &World, workflow: &Workflow) -> Result<Engine> {
     world.drives(engine.id(), true);
     engine.wake();
     Ok(engine)
+}
+
+/// Says why nothing happens, each thing once.
+struct Still {
+    /// How far the workflow was, and since when.
+    seen: Option<(u32, u32, u32)>,
+    since: Duration,
+    looked: Duration,
+    said: BTreeSet<String>,
+    full: bool,
+}
+
+impl Still {
+    fn new(world: &World) -> Self {
+        let now = world.clock.monotonic();
+        Self { seen: None, since: now, looked: now, said: BTreeSet::new(), full: false }
+    }
+
+    fn look(&mut self, world: &World, workflow: &Workflow, engine: Option<&Engine>) -> Vec<String> {
+        let now = world.clock.monotonic();
+        let seen = Some((workflow.completed, workflow.failed, workflow.running));
+        if self.seen != seen {
+            (self.seen, self.since) = (seen, now);
+        }
+        if workflow.status.is_final() || now < self.since + STILL || now < self.looked + ALONE {
+            return Vec::new();
+        }
+        self.looked = now;
+        let mut said = Vec::new();
+        let path = world.workflows().path().to_path_buf();
+        let trouble = engine.and_then(|engine| engine.trouble().now()).map(|(_, why)| why);
+        let trouble =
+            trouble.or_else(|| is_disk_full(&path).then(|| format!("the disk of {} is full", path.display())));
+        match (trouble, self.full) {
+            (Some(why), false) => {
+                said.push(format!("note: {why}; what ends meanwhile is written as soon as there is room"));
+                self.full = true;
+            }
+            (None, true) => {
+                said.push("note: the journal can be written again".to_owned());
+                self.full = false;
+            }
+            _ => {}
+        }
+        if workflow.running == 0
+            && let Ok(machine) = machine(world, workflow)
+        {
+            for (step, note) in notes(world, workflow, &machine) {
+                if machine.steps()[step as usize].state == StepState::Waiting && self.said.insert(note.clone()) {
+                    said.push(format!("note: {} {note}", printable(&machine.label(step))));
+                }
+            }
+        }
+        said
+    }
 }
 
 /// Waits until the engine that drives a workflow has answered a request, as long as somebody drives it: an engine may be

@@ -118,7 +118,9 @@ impl Program for Server {
         let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
         if engine.is_none() {
             self.world.serve_pools()?;
-            *engine = Some(Engine::start(drive::engine_config(&self.world, Takes::All))?);
+            let started = Engine::start(drive::engine_config(&self.world, Takes::All))?;
+            self.world.hear_trouble(started.trouble());
+            *engine = Some(started);
         }
         let mut clockwork = self.clockwork.lock().unwrap_or_else(PoisonError::into_inner);
         if clockwork.is_none() {

@@ -10,6 +10,7 @@ use oneiric::redact::Redactor;
 use oneiric::settings::{ONEIRIC, Settings, Surroundings};
 use oneiric_client::Peer;
 use orchestrator::adapters::Adapters;
+use orchestrator::engine::Trouble;
 use orchestrator::pools::Pools;
 use orchestrator::repos::{Manifest, Places};
 use orchestrator::workflows::Workflows;
@@ -33,6 +34,8 @@ pub(crate) struct World {
     adapters: OnceLock<Arc<Adapters>>,
     /// The pools, in the process that serves.
     pools: OnceLock<Arc<Pools>>,
+    /// What keeps the server's engine from writing, in the process that serves.
+    trouble: OnceLock<Trouble>,
     /// Engines of this process that drive what a command follows.
     driving: Mutex<BTreeSet<String>>,
 }
@@ -55,6 +58,7 @@ impl World {
             peer: OnceLock::new(),
             adapters: OnceLock::new(),
             pools: OnceLock::new(),
+            trouble: OnceLock::new(),
             driving: Mutex::default(),
         })
     }
@@ -106,6 +110,16 @@ impl World {
     /// The pools, when this process serves them.
     pub(crate) fn served_pools(&self) -> Option<Arc<Pools>> {
         self.pools.get().cloned()
+    }
+
+    /// The server's engine tells its trouble here.
+    pub(crate) fn hear_trouble(&self, trouble: Trouble) {
+        let _ = self.trouble.set(trouble);
+    }
+
+    /// Why the server's engine, which runs in this process, cannot write its journal.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.get()?.now().map(|(_, why)| why)
     }
 
     /// How long a person waits for Session-Buddy.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -13,6 +13,7 @@ use oneiric::fault::{Fault, FaultKind, Result};
 use oneiric::paths::{FILE_MODE, Home, plain};
 use oneiric::process::{Liveness, ProcessIdentity};
 use oneiric::run_file::{self, ServerInfo};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Peer;
@@ -83,12 +84,21 @@ impl Control<'_> {
         let folder = self.home.logs();
         self.home.ensure(&folder)?;
         let path = folder.join(format!("{}.stderr", self.product));
-        OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(FILE_MODE).open(&path).map_err(
-            |error| {
-                Fault::unavailable(format!("cannot write {}: {}", path.display(), plain(&error)))
-                    .hint("make the home writable and free some space")
-            },
-        )
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(FILE_MODE).open(&path).map_err(
+                |error| {
+                    Fault::unavailable(format!("cannot write {}: {}", path.display(), plain(&error)))
+                        .hint("make the home writable and free some space")
+                },
+            )?;
+        // On a full disk it could not hold why the server does not start.
+        let room = (&file).write_all(&[b'\n'; 4096]).and_then(|()| file.set_len(0)).and_then(|()| (&file).rewind());
+        match room {
+            Ok(()) => Ok(file),
+            Err(_) => memfd_create("said", MemfdFlags::CLOEXEC).map(File::from).map_err(|error| {
+                Fault::unavailable(format!("no file for what the server says: {}", plain(&error.into())))
+            }),
+        }
     }
 
     fn await_health(&self, child: &mut Child, said: &mut File) -> Result<ServerInfo> {

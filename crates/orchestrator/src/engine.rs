@@ -9,6 +9,7 @@ mod alive;
 mod driver;
 mod remote;
 mod runner;
+mod trouble;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::workflows::Number;
 pub use self::alive::{is_alive, process_of};
 pub use self::remote::{AdapterRunner, Runners};
 pub use self::runner::{CommandRunner, Job, Runner};
+pub use self::trouble::Trouble;
 
 use self::alive::EngineLock;
 use self::driver::{Driver, Input};
@@ -62,6 +64,7 @@ pub struct EngineConfig {
 pub struct Engine {
     id: String,
     inbox: Sender<Input>,
+    trouble: Trouble,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -89,17 +92,24 @@ impl Engine {
         let lock = EngineLock::claim(&config.home, &id)?;
         let (inbox, outbox) = channel();
         let driver = Driver::open(config, id.clone(), lock, inbox.clone(), outbox)?;
+        let trouble = driver.trouble();
         let thread = std::thread::Builder::new()
             .name("engine".into())
             .spawn(move || driver.run())
             .map_err(|error| Fault::unavailable(format!("no thread for the engine: {error}")))?;
-        Ok(Self { id, inbox, thread: Some(thread) })
+        Ok(Self { id, inbox, trouble, thread: Some(thread) })
     }
 
     /// Its id, under which workflows are its own.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What keeps it from writing its journal.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        self.trouble.clone()
     }
 
     /// Looks at the journal now instead of at the next look.

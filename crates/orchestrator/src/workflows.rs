@@ -24,6 +24,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use serde::{Deserialize, Serialize};
 
 pub use self::journal::{Number, Request};
+pub use self::schema::is_disk_full;
 pub(crate) use self::submit::Begun;
 pub use self::submit::{NewWorkflow, Submitted};
 
@@ -149,6 +150,23 @@ pub struct Workflow {
     pub waiting_for_someone: u32,
     /// Whether nothing happens any more until that person has spoken.
     pub stuck: bool,
+}
+
+/// A step that has a folder for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The folder.
+    pub dir: PathBuf,
+    /// Number of the workflow.
+    pub number: Number,
+    /// Its id.
+    pub workflow: String,
+    /// The step.
+    pub step: StepIndex,
+    /// The engine that runs it, or ran it when it was killed.
+    pub engine: String,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// The table. Nothing is opened until something is asked.
@@ -314,6 +332,30 @@ impl Workflows {
         })?;
         let last = found.flatten().flatten();
         Ok(last.or(workflow.ended_at).or(workflow.started_at).unwrap_or(workflow.created_at))
+    }
+
+    /// Who works in which repository's folder.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn holders(&self) -> Result<Vec<Holder>> {
+        let found = self.read(|sql| {
+            let mut rows = sql.prepare(
+                "SELECT l.dir, l.workflow, w.id, l.step, l.engine, l.since FROM leases l JOIN workflows w ON w.number = l.workflow",
+            )?;
+            let rows = rows.query_map([], |row| {
+                Ok(Holder {
+                    dir: row.get::<_, String>(0)?.into(),
+                    number: row.get(1)?,
+                    workflow: row.get(2)?,
+                    step: row.get(3)?,
+                    engine: row.get(4)?,
+                    since: time(row, 5)?.unwrap_or(Timestamp::from_micros(0)),
+                })
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        Ok(found.unwrap_or_default())
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<Option<T>> {

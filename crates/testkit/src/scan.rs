@@ -34,6 +34,20 @@ pub fn runs(text: &str) -> bool {
         .any(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(text))
 }
 
+/// Ids of processes that have this text in their arguments, separated by blanks.
+#[must_use]
+pub fn pids(text: &str) -> Vec<i32> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let named = processes.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
+    named
+        .filter(|(_, path)| {
+            let line = fs::read(path.join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).replace('\0', " ").contains(text)
+        })
+        .map(|(pid, _)| pid)
+        .collect()
+}
+
 /// Files below `root` that hold `needle`, each with what stands around it; a name that holds it counts too.
 ///
 /// # Panics

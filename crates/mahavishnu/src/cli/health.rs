@@ -5,6 +5,7 @@ use oneiric::run_file;
 use oneiric_server::health::{Part, Report};
 use oneiric_shell::output::Output;
 use orchestrator::adapters::{Kind, State};
+use orchestrator::workflows::is_disk_full;
 
 use super::format::json;
 use super::test_tracking::switched_off;
@@ -138,6 +139,11 @@ fn repositories(world: &World) -> Part {
 fn workflows(world: &World) -> Part {
     const NAME: &str = "Workflows";
     let table = world.workflows();
+    let full = || format!("the disk of {} is full", table.path().display());
+    if let Some(why) = world.trouble().or_else(|| is_disk_full(table.path()).then(full)) {
+        let hint = "free some space: what ends meanwhile is written as soon as there is room";
+        return Part::failed(NAME, "cannot be written", why, hint);
+    }
     match table.counts() {
         Ok(counts) if counts.is_empty() => Part::ok(NAME, "ready", "none yet"),
         Ok(counts) => {

@@ -4,6 +4,7 @@ mod explain;
 mod logs;
 mod run;
 mod schedule;
+mod waits;
 
 use clap::{Subcommand, ValueEnum};
 use oneiric::clock::clock_time;
@@ -334,9 +335,12 @@ pub(crate) fn machine(world: &World, workflow: &Workflow) -> Result<Machine> {
     Machine::restore(plan, 0, rows, standing)
 }
 
+pub(crate) use self::waits::notes;
+
 /// Steps as rows for programs.
 pub(super) fn steps_value(world: &World, workflow: &Workflow) -> Result<Vec<Value>> {
     let Ok(machine) = machine(world, workflow) else { return Ok(Vec::new()) };
+    let notes = notes(world, workflow, &machine);
     let rows = (0_u32..).zip(machine.steps()).map(|(number, step)| {
         let cell = &machine.graph().cells[number as usize];
         let ending = step.ending.as_ref();
@@ -351,7 +355,7 @@ pub(super) fn steps_value(world: &World, workflow: &Workflow) -> Result<Vec<Valu
             "ended_at": step.ended_at,
             "retry_at": step.until,
             "exit_code": ending.and_then(|ending| ending.exit_code),
-            "note": ending.and_then(|ending| ending.note.clone()),
+            "note": notes.get(&number).cloned().or_else(|| ending?.note.clone()),
             "output_bytes": ending.map(|ending| ending.output_bytes),
             "result": ending.and_then(|ending| ending.result.clone()),
             "run": step.run,
@@ -364,6 +368,7 @@ pub(super) fn steps_value(world: &World, workflow: &Workflow) -> Result<Vec<Valu
 pub(super) fn print_steps(world: &World, workflow: &Workflow, format: Format, output: &Output) -> Result<()> {
     let machine = machine(world, workflow)?;
     let now = world.clock.now();
+    let notes = notes(world, workflow, &machine);
     let mut table = Table::new(["Step", "Task", "Repository", "State", "Try", "Time", "Exit", "Note"])
         .numeric(0)
         .numeric(4)
@@ -384,7 +389,7 @@ pub(super) fn print_steps(world: &World, workflow: &Workflow, format: Format, ou
             if step.attempt > 0 { step.attempt.to_string() } else { String::new() },
             time.unwrap_or_default(),
             ending.and_then(|ending| ending.exit_code).map(|code| code.to_string()).unwrap_or_default(),
-            ending.and_then(|ending| ending.note.clone()).unwrap_or_default(),
+            notes.get(&number).cloned().or_else(|| ending?.note.clone()).unwrap_or_default(),
         ]);
     }
     format.print(&steps_value(world, workflow)?, &table, "No steps.", output)

@@ -2,6 +2,7 @@
 
 mod crew;
 mod turns;
+mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use oneiric::fault::{Fault, FaultKind, Result};
 
 use self::crew::Crew;
 use super::alive::EngineLock;
-use super::{EngineConfig, Takes};
+use super::{EngineConfig, Takes, Trouble};
 use crate::run::{Stop, end_survivors};
 use crate::workflows::Number;
 use crate::workflows::fact::Ending;
@@ -51,8 +52,8 @@ pub(super) enum Input {
     Look,
     /// Take this workflow.
     Take(Number),
-    /// An attempt ended.
-    Ended { number: Number, step: StepIndex, attempt: u32, ending: Ending },
+    /// An attempt ended, then by the monotonic clock: that may be long before it can be written.
+    Ended { number: Number, step: StepIndex, attempt: u32, ending: Ending, at: Duration },
     /// Another engine gave an attempt an id; say when it is written.
     Bound { number: Number, step: StepIndex, attempt: u32, run: String, written: Sender<()> },
     /// End within this time.
@@ -118,6 +119,7 @@ pub(super) struct Driver {
     /// Until when that may take before it is killed.
     kill_at: Option<Duration>,
     killed: bool,
+    trouble: Trouble,
     /// Whether somebody does not want to wait.
     hasty: bool,
     _lock: EngineLock,
@@ -132,7 +134,7 @@ impl Driver {
         outbox: Receiver<Input>,
     ) -> Result<Self> {
         let journal = Journal::open(&config.database(), &id)?;
-        let crew = Crew::new(std::sync::Arc::clone(&config.runner), inbox);
+        let crew = Crew::new(std::sync::Arc::clone(&config.runner), std::sync::Arc::clone(&config.clock), inbox);
         let take = match config.takes {
             Takes::Only(number) => BTreeSet::from([number]),
             Takes::All | Takes::Nothing => BTreeSet::new(),
@@ -169,9 +171,15 @@ impl Driver {
             interrupted: HashSet::new(),
             kill_at: None,
             killed: false,
+            trouble: Trouble::default(),
             hasty: false,
             _lock: lock,
         })
+    }
+
+    /// What keeps it from writing, from now on.
+    pub(super) fn trouble(&self) -> Trouble {
+        self.trouble.clone()
     }
 
     pub(super) fn run(mut self) {
@@ -187,6 +195,9 @@ impl Driver {
             }
             match self.turn(&backlog) {
                 Ok(()) => {
+                    if self.trouble.ends() {
+                        tracing::warn!("the journal is written again");
+                    }
                     for input in backlog.drain(..) {
                         if let Input::Bound { written, .. } = input {
                             let _ = written.send(());
@@ -195,7 +206,10 @@ impl Driver {
                 }
                 Err(fault) => {
                     // Nothing was acted on; what came in is kept until it can be written.
-                    tracing::error!(%fault, "the journal cannot be written; trying again");
+                    let now = self.config.clock.monotonic();
+                    if self.trouble.begins(now, fault.message()) {
+                        tracing::error!(%fault, "the journal cannot be written; trying again");
+                    }
                     self.ahead = true;
                     std::thread::sleep(AGAIN);
                 }

@@ -327,6 +327,8 @@ impl Turn<'_> {
                 _ => None,
             });
             let standing = machine.standing();
+            // What ended last may have ended long before it could be written.
+            let last = || machine.steps().iter().filter_map(|step| step.ended_at).max().unwrap_or(at).min(at).to_string();
             sql.prepare_cached(
                 "UPDATE workflows SET status = ?2, started_at = ?3, ended_at = ?4, progress = ?5,
                         exit_code = ?6, error = ?7, cancel = ?8, out_of_time = ?9, running = ?10, completed = ?11,
@@ -337,7 +339,7 @@ impl Turn<'_> {
                 number,
                 standing.status.as_str(),
                 standing.started_at.map(|at| at.to_string()),
-                finished.is_some().then_some(&now),
+                finished.is_some().then(last),
                 machine.progress(),
                 machine.exit_code(),
                 finished.flatten(),

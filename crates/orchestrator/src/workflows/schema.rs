@@ -156,6 +156,9 @@ const MIGRATIONS: [&str; 5] = ["
     ALTER TABLE workflows DROP COLUMN plan;
 "];
 
+/// Least bytes that a database needs to be opened: the index of its log.
+const ROOM: u64 = 64 * 1024;
+
 /// How long a writer waits for another one.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -256,6 +259,18 @@ fn version(connection: &Connection, path: &Path) -> Result<usize> {
     }
 }
 
+/// Whether the disk of this file has no room for what is written next to it.
+#[must_use]
+pub fn is_disk_full(path: &Path) -> bool {
+    let folder = path.ancestors().find(|folder| folder.is_dir()).unwrap_or(path);
+    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM)
+}
+
+fn full(path: &Path, what: &str) -> Fault {
+    Fault::unavailable(format!("cannot {what} {}: the disk is full", path.display()))
+        .hint("free some space there, or move the home to another disk")
+}
+
 /// Words for what the database said.
 pub(crate) fn fault(path: &Path, what: &str, error: &rusqlite::Error) -> Fault {
     let shown = path.display();
@@ -267,9 +282,9 @@ pub(crate) fn fault(path: &Path, what: &str, error: &rusqlite::Error) -> Fault {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             Fault::unavailable(format!("{shown} is in use by another process")).hint("try again")
         }
-        Some(ErrorCode::DiskFull) => {
-            Fault::unavailable(format!("cannot {what} {shown}: the disk is full")).hint("free some space")
-        }
+        Some(ErrorCode::DiskFull) => full(path, what),
+        // The files beside the database cannot grow either, which SQLite calls an error of the disk.
+        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) if is_disk_full(path) => full(path, what),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
             Fault::unavailable(format!("cannot {what} {shown}: it may not be written or read"))
                 .hint("check its access rights")

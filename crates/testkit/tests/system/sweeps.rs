@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use oneiric::clock::{Clock, SystemClock};
 use rustix::process::Signal;
 use serde_json::Value;
 use testkit::disk::{SmallDisk, inside_mount_namespace};
@@ -161,6 +162,35 @@ fn sweeps_at_the_same_time_keep_out_of_each_others_repositories() {
 }
 
 #[test]
+fn who_waits_for_a_repository_is_told_who_holds_it() {
+    let home = TestHome::new();
+    repositories(&home, 1);
+    let begun = home.root().join("repos/r0/begun");
+    let mut killed = home.mahavishnu(["sweep", "--", "touch begun; exec sleep 9881"]).spawn();
+    soon("it has begun", || begun.exists());
+    killed.kill();
+    let left =
+        home.mahavishnu(["workflow", "list", "--format", "json"]).run().json()[0]["id"].as_str().unwrap().to_owned();
+    let mut waits = home.mahavishnu(["sweep", "--", "echo through"]).at_terminal((300, 40));
+    let id = eventually(LIMIT, "it waits", || {
+        let list = home.mahavishnu(["workflow", "list", "--format", "json"]).run().json();
+        list[0]["id"].as_str().filter(|id| *id != left).map(str::to_owned)
+    });
+    for words in [["workflow", "show", &id], ["workflow", "explain", &id]] {
+        eventually(LIMIT, "it is said who holds it", || {
+            let said = home.mahavishnu(words).run();
+            (said.stdout.contains(&left) && said.stdout.contains("still runs (process ")).then_some(())
+        });
+    }
+    waits.sees(&format!("workflow {left} was killed, and what it began there still runs"));
+    let pid = testkit::scan::pids("sleep 9881");
+    assert_eq!(pid.len(), 1, "{pid:?}");
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid[0]).unwrap(), Signal::TERM).unwrap();
+    waits.sees("1 of 1 steps completed");
+    assert_eq!(waits.end().code(), Some(0));
+}
+
+#[test]
 fn a_detached_sweep_goes_on_without_its_command_and_its_output_can_be_followed() {
     let home = TestHome::new();
     repositories(&home, 2);
@@ -236,18 +266,29 @@ fn a_full_disk_stops_nothing_for_good() {
     let gate = home.root().join("gate");
     let script = format!("touch begun; while ! test -e {}; do sleep 0.02; done; echo through", gate.display());
     let begun = |number: usize| home.root().join(format!("repos/r{number}/begun")).exists();
-    let mut sweep = home.mahavishnu(["sweep", "--format", "json", "--", &script]).spawn();
-    soon("steps run", || (0..4).any(begun));
+    let mut seat = home.mahavishnu(["sweep", "--", &script]).at_terminal((200, 40));
+    soon("steps run", || (0..4).all(begun));
     let ballast = disk.fill();
     fs::write(&gate, "").unwrap();
-    // Whatever the engine could not write is tried again; the test only gives it time to fail first.
-    std::thread::sleep(Duration::from_millis(700));
+    // Whatever the engine could not write is tried again, and it is said that it waits.
+    seat.sees("what ends meanwhile is written as soon as there is room");
+    assert!(seat.shown().contains("is full"), "{}", seat.shown());
+    let health = home.mahavishnu(["health"]).run();
+    health.expect_code(1);
+    assert!(health.stdout.contains("Workflows: cannot be written"), "{health}");
+    let until = SystemClock.now().to_string();
     drop(ballast);
-    let status = sweep.wait(LIMIT);
-    let (out, err) = sweep.rest();
-    assert!(status.success(), "{status}\n{out}{err}");
-    let whole: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(whole["status"], "completed", "{out}");
+    seat.sees("4 of 4 steps completed");
+    assert_eq!(seat.end().code(), Some(0), "{}", seat.shown());
+    let whole = home.mahavishnu(["workflow", "list", "--format", "json"]).run().json()[0].clone();
+    assert_eq!(whole["status"], "completed", "{whole}");
+    // The steps were over before there was room to write that.
+    let steps = show(&home, whole["id"].as_str().unwrap())["steps"].clone();
+    assert!(
+        steps.as_array().unwrap().iter().all(|step| step["ended_at"].as_str().unwrap() < until.as_str()),
+        "{steps}"
+    );
+    assert!(whole["ended_at"].as_str().unwrap() < until.as_str(), "{whole}");
 }
 
 #[test]

@@ -11,8 +11,9 @@ use oneiric_shell::terminal::printable;
 use orchestrator::workflows::Workflow;
 use orchestrator::workflows::fact::{Decision, Ending, Fact, Outcome, StepState};
 use orchestrator::workflows::machine::Machine;
+use orchestrator::workflows::plan::StepIndex;
 
-use super::{machine, status_words};
+use super::{machine, notes, status_words};
 use crate::world::World;
 
 pub(super) fn explain(world: &World, workflow: &Workflow, output: &Output) -> Result<()> {
@@ -22,7 +23,7 @@ pub(super) fn explain(world: &World, workflow: &Workflow, output: &Output) -> Re
         output.line(&format!("{}  {}", output.terminal().faint(&at.local()), printable(&words(&machine, &fact))));
     }
     output.line(&format!("Now: {}", status_words(workflow, world)));
-    for line in waits(&machine) {
+    for line in waits(&machine, &notes(world, workflow, &machine)) {
         output.line(&format!("  {}", printable(&line)));
     }
     Ok(())
@@ -84,7 +85,7 @@ fn end(ending: &Ending) -> String {
 }
 
 /// What steps that are not over wait for.
-fn waits(machine: &Machine) -> Vec<String> {
+fn waits(machine: &Machine, notes: &BTreeMap<StepIndex, String>) -> Vec<String> {
     let mut ready = 0;
     let mut lines = Vec::new();
     let mut behind: BTreeMap<String, usize> = BTreeMap::new();
@@ -96,7 +97,10 @@ fn waits(machine: &Machine) -> Vec<String> {
                     .find(|need| machine.steps()[**need as usize].state != StepState::Completed);
                 match open {
                     Some(need) => *behind.entry(machine.label(*need)).or_default() += 1,
-                    None => ready += 1,
+                    None => match notes.get(&number) {
+                        Some(note) => lines.push(format!("{} {note}", machine.label(number))),
+                        None => ready += 1,
+                    },
                 }
             }
             StepState::Delayed => {
@@ -104,7 +108,10 @@ fn waits(machine: &Machine) -> Vec<String> {
                 lines.push(format!("{} is tried again at {at}", machine.label(number)));
             }
             StepState::Running => lines.push(format!("{} runs", machine.label(number))),
-            StepState::Asking => lines.push(format!("{} asks for approval", machine.label(number))),
+            StepState::Asking => {
+                let question = notes.get(&number).map(|question| format!(": {question}")).unwrap_or_default();
+                lines.push(format!("{} asks for approval{question}", machine.label(number)));
+            }
             StepState::Unknown => lines.push(format!("{} may or may not have finished", machine.label(number))),
             _ => {}
         }
@@ -113,10 +120,7 @@ fn waits(machine: &Machine) -> Vec<String> {
         behind.into_iter().map(|(label, count)| format!("{} for {label}", counted(count, "step waits", "steps wait"))),
     );
     if ready > 0 {
-        lines.push(match ready {
-            1 => "1 step waits for its turn: for room, or for its repository".to_owned(),
-            many => format!("{many} steps wait for their turn: for room, or for their repository"),
-        });
+        lines.push(format!("{} for room", counted(ready, "step waits for its turn:", "steps wait for their turn:")));
     }
     lines
 }

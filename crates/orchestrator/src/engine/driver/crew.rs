@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use oneiric::clock::Clock;
+
 use super::super::runner::{Job, Runner};
 use super::Input;
 use crate::run::Stop;
@@ -19,6 +21,7 @@ pub(super) struct Order {
 
 pub(super) struct Crew {
     runner: Arc<dyn Runner>,
+    clock: Arc<dyn Clock>,
     inbox: Sender<Input>,
     orders: Option<Sender<Order>>,
     taken: Arc<Mutex<Receiver<Order>>>,
@@ -27,9 +30,9 @@ pub(super) struct Crew {
 }
 
 impl Crew {
-    pub(super) fn new(runner: Arc<dyn Runner>, inbox: Sender<Input>) -> Self {
+    pub(super) fn new(runner: Arc<dyn Runner>, clock: Arc<dyn Clock>, inbox: Sender<Input>) -> Self {
         let (orders, taken) = channel();
-        Self { runner, inbox, orders: Some(orders), taken: Arc::new(Mutex::new(taken)), free: Arc::default() }
+        Self { runner, clock, inbox, orders: Some(orders), taken: Arc::new(Mutex::new(taken)), free: Arc::default() }
     }
 
     pub(super) fn give(&self, order: Order) {
@@ -39,7 +42,8 @@ impl Crew {
         {
             let Order { number, job, .. } = order;
             let ending = Ending::because(Outcome::Crashed, format!("no thread to run it: {error}"));
-            let _ = self.inbox.send(Input::Ended { number, step: job.step, attempt: job.attempt, ending });
+            let at = self.clock.monotonic();
+            let _ = self.inbox.send(Input::Ended { number, step: job.step, attempt: job.attempt, ending, at });
             return;
         }
         if let Some(orders) = &self.orders {
@@ -53,7 +57,7 @@ impl Crew {
     }
 
     fn hire(&self) -> std::io::Result<()> {
-        let (runner, inbox) = (Arc::clone(&self.runner), self.inbox.clone());
+        let (runner, clock, inbox) = (Arc::clone(&self.runner), Arc::clone(&self.clock), self.inbox.clone());
         let (taken, free) = (Arc::clone(&self.taken), Arc::clone(&self.free));
         let work = move || {
             loop {
@@ -72,7 +76,7 @@ impl Crew {
                     Ending::because(Outcome::Crashed, "the engine failed while it ran; the log has more")
                 });
                 free.fetch_add(1, Ordering::AcqRel);
-                if inbox.send(Input::Ended { number, step, attempt, ending }).is_err() {
+                if inbox.send(Input::Ended { number, step, attempt, ending, at: clock.monotonic() }).is_err() {
                     break;
                 }
             }

@@ -11,12 +11,13 @@ use super::super::alive::is_alive;
 use super::super::output_path;
 use super::super::runner::Job;
 use super::crew::Order;
+use super::wishes::wish;
 use super::{ADOPT, AtWork, DURABLE, Driver, Input, LEAP, Live, PRUNE, REAP, SURVIVORS, Takes};
 use crate::run::{Stop, end_survivors, reap_orphans, survivors};
 use crate::workflows::Number;
 use crate::workflows::fact::{Fact, StepState};
-use crate::workflows::journal::{Asked, Claimed, Request};
-use crate::workflows::machine::{Machine, Room};
+use crate::workflows::journal::{Asked, Claimed};
+use crate::workflows::machine::Room;
 use crate::workflows::plan::StepIndex;
 
 /// How long after a folder was found leased by another engine it is asked for again.
@@ -169,8 +170,12 @@ impl Driver {
     fn hear(&mut self, inputs: &[Input], now: Timestamp, news: &mut News) {
         for input in inputs {
             match input {
-                Input::Ended { number, step, attempt, ending } => {
+                Input::Ended { number, step, attempt, ending, at } => {
                     if let Some(live) = self.live.get_mut(number) {
+                        // When it ended, not when that could be written.
+                        let ago = self.config.clock.monotonic().saturating_sub(*at);
+                        let began = live.machine.steps().get(*step as usize).and_then(|step| step.started_at);
+                        let now = now.minus(ago).max(began.unwrap_or(now).min(now));
                         let ending = ending.clone();
                         let facts = match self.interrupted.contains(&(*number, *step, *attempt)) {
                             true => {
@@ -461,39 +466,4 @@ impl Driver {
 /// Whether an engine and all that it started are gone.
 fn is_gone(home: &Home, engine: &str) -> bool {
     !is_alive(home, engine) && survivors(&format!("{engine}/")).is_empty()
-}
-
-/// What someone wants, done to the machine.
-fn wish(machine: &mut Machine, request: &Request, now: Timestamp) -> std::result::Result<Vec<Fact>, String> {
-    let in_state = |machine: &Machine, step: Option<StepIndex>, state: StepState| -> Vec<StepIndex> {
-        match step {
-            Some(step) => vec![step],
-            None => {
-                (0_u32..).zip(machine.steps()).filter(|(_, row)| row.state == state).map(|(step, _)| step).collect()
-            }
-        }
-    };
-    let mut facts = Vec::new();
-    match request {
-        Request::Cancel { by } => facts = machine.cancel(by, now),
-        Request::Settle { step, decision, by } => {
-            let steps = in_state(machine, *step, StepState::Unknown);
-            if steps.is_empty() {
-                return Err("no step of it is unknown".into());
-            }
-            for step in steps {
-                facts.extend(machine.settle(step, *decision, by, now).map_err(|fault| fault.to_string())?);
-            }
-        }
-        Request::Answer { step, yes, by } => {
-            let steps = in_state(machine, *step, StepState::Asking);
-            if steps.is_empty() {
-                return Err("no step of it asks for approval".into());
-            }
-            for step in steps {
-                facts.extend(machine.answer(step, *yes, by, now).map_err(|fault| fault.to_string())?);
-            }
-        }
-    }
-    Ok(facts)
 }
