@@ -34,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const ALONE: Duration = Duration::from_secs(1);
 const ALONE_LOOKS: u32 = 3;
 
+/// Most questions that are put at once.
+const QUESTIONS: usize = 5;
 /// How long nothing may happen before it is said why.
 const STILL: Duration = Duration::from_secs(2);
 
@@ -228,6 +230,11 @@ fn watch(
         if workflow.status.is_final() {
             break Followed::Ended;
         }
+        if workflow.waiting_for_someone > 0 {
+            for said in still.questions(world, &workflow) {
+                line.say(&said);
+            }
+        }
         let taken = engine.as_ref().is_some_and(|engine| workflow.engine.as_deref() == Some(engine.id()));
         if workflow.stuck && taken && !asked {
             break Followed::Waits;
@@ -276,12 +283,37 @@ struct Still {
     looked: Duration,
     said: BTreeSet<String>,
     full: bool,
+    /// How many steps waited for a person.
+    asked: u32,
 }
 
 impl Still {
     fn new(world: &World) -> Self {
         let now = world.clock.monotonic();
-        Self { seen: None, since: now, looked: now, said: BTreeSet::new(), full: false }
+        Self { seen: None, since: now, looked: now, said: BTreeSet::new(), full: false, asked: 0 }
+    }
+
+    /// What a person is asked, and how they answer.
+    fn questions(&mut self, world: &World, workflow: &Workflow) -> Vec<String> {
+        if self.asked == workflow.waiting_for_someone {
+            return Vec::new();
+        }
+        self.asked = workflow.waiting_for_someone;
+        let Ok(machine) = machine(world, workflow) else { return Vec::new() };
+        let (id, notes) = (&workflow.id, notes(world, workflow, &machine));
+        let words = (0_u32..).zip(machine.steps()).filter_map(|(number, step)| match step.state {
+            StepState::Asking => {
+                let question = printable(notes.get(&number).map_or("", String::as_str));
+                Some(format!("{question} 'mahavishnu workflow approve {id}' says yes, with --refuse no"))
+            }
+            StepState::Unknown => Some(format!(
+                "{} may or may not have finished: 'mahavishnu workflow resume {id} --unknown retry' runs it again; done and \
+                 failed say how it counts",
+                printable(&machine.label(number))
+            )),
+            _ => None,
+        });
+        words.filter(|words| self.said.insert(words.clone())).take(QUESTIONS).collect()
     }
 
     fn look(&mut self, world: &World, workflow: &Workflow, engine: Option<&Engine>) -> Vec<String> {

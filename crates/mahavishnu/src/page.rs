@@ -17,7 +17,7 @@ pub(crate) struct Report {
     pub(crate) from: Timestamp,
     pub(crate) to: Timestamp,
     pub(crate) figures: Figures,
-    /// Failed workflows, newest first.
+    /// Failed workflows, the last that ended first.
     pub(crate) failures: Vec<Workflow>,
 }
 

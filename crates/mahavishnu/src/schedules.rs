@@ -24,6 +24,9 @@ pub(crate) struct Recurring {
     pub(crate) plan: Option<PathBuf>,
     /// Where the manifest is looked for: the server stands elsewhere.
     pub(crate) dir: PathBuf,
+    /// The manifest that it had when it was added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) manifest: Option<PathBuf>,
 }
 
 impl Recurring {
@@ -33,6 +36,16 @@ impl Recurring {
     /// As those of sweeps and plans.
     pub(crate) fn plan(&self, world: &World) -> Result<(Plan, String)> {
         let manifest = world.manifest_from(&self.dir)?;
+        // Where another one would be found now, the work would go to other repositories.
+        if let Some(gone) =
+            self.manifest.as_ref().filter(|file| manifest.source.as_ref() != Some(file) && !file.exists())
+        {
+            return Err(Fault::config(format!(
+                "the manifest of this schedule is not there any more: {}",
+                gone.display()
+            ))
+            .hint("put it back, or remove the schedule and add it again where its manifest is"));
+        }
         match (&self.sweep, &self.plan) {
             (Some(sweep), None) => {
                 let plan = sweep.plan_over(&manifest, world)?;
@@ -70,13 +83,14 @@ pub(crate) struct Wanted {
 /// # Errors
 /// As those of sweeps and plans, and of [`Schedules::add`].
 pub(crate) fn add(world: &World, wanted: Wanted, asked_by: String) -> Result<Schedule> {
-    let Wanted { name, cron, zone, misfire, overlap, work } = wanted;
+    let Wanted { name, cron, zone, misfire, overlap, mut work } = wanted;
     let overlap = overlap.unwrap_or(Overlap::usual(misfire));
     if work.sweep.as_ref().is_some_and(|sweep| sweep.key.is_some()) {
         return Err(Fault::user("a schedule gives its runs keys of its own").hint("leave the key away"));
     }
     let (first, title) = work.plan(world)?;
     drive::refuse_secrets(world, &first)?;
+    work.manifest = world.manifest_from(&work.dir)?.source;
     let zone = match zone.as_str() {
         "local" => Zone::local_name(world.surroundings.vars.get("TZ").map(String::as_str)),
         _ => zone,

@@ -148,7 +148,7 @@ fn banner(
     output: &Output,
 ) {
     let terminal = output.terminal();
-    let session = if enabled { format!("session {}", short(journal.session())) } else { "not recorded".to_owned() };
+    let session = if enabled { format!("session {}", begin(journal.session())) } else { "not recorded".to_owned() };
     let place = repository.map_or_else(String::new, |repository| {
         let name = oneiric::repository::project_name(repository);
         let dirty = if repository.dirty == Some(true) { ", changed" } else { "" };
@@ -161,9 +161,14 @@ fn banner(
     output.line(&terminal.faint(&format!("{}  {}  !cmd  ?  exit", functions.join(" "), magics.join(" "))));
 }
 
-/// A session's id as people say it. The end of a time-ordered id is its random part, its beginning sorts.
-pub(crate) fn short(id: &str) -> &str {
+/// A session's id as its banner says it: the time of its beginning.
+fn begin(id: &str) -> &str {
     id.get(..13).unwrap_or(id)
+}
+
+/// A workflow's id as lists show it. The beginning of an id is a time, which what begins together shares; the end is random.
+pub(crate) fn short(id: &str) -> &str {
+    id.get(id.len().saturating_sub(12)..).unwrap_or(id)
 }
 
 /// Ends the session. Gives how many of its events are lost.

@@ -109,6 +109,10 @@ impl SweepRequest {
     /// # Errors
     /// As [`SweepRequest::plan`].
     pub(crate) fn plan_over(&self, manifest: &Manifest, world: &World) -> Result<Plan> {
+        if self.timeout.is_some_and(|timeout| timeout <= 0.0 || !timeout.is_finite()) {
+            return Err(Fault::user("a time limit of nothing ends every step at once")
+                .hint("give more than 0 seconds, or no time limit"));
+        }
         let work = self.work(world)?;
         let selected = self.select(manifest, world)?;
         let defaults = Policy::default();
@@ -148,6 +152,9 @@ impl SweepRequest {
         }
         let argv = match self.command.as_slice() {
             [] => return Err(Fault::user("there is no command")),
+            [first, ..] if first.trim().is_empty() => {
+                return Err(Fault::user("the command is empty").hint("give a program, or a shell's command line"));
+            }
             [line] if line.contains(char::is_whitespace) => vec!["sh".to_owned(), "-c".to_owned(), line.clone()],
             words => words.to_vec(),
         };

@@ -35,6 +35,9 @@ use self::plan::{Plan, StepIndex};
 /// How long ended workflows are kept.
 pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
+/// Fewest characters by which a workflow is found from the end of its id.
+const LEAST_END: usize = 4;
+
 /// State of a workflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -205,6 +208,21 @@ impl Workflows {
             .map_err(|error| schema::fault(&self.path, "read", &error))
     }
 
+    /// Workflows that failed or ran out of time, the last that ended first.
+    ///
+    /// # Errors
+    /// As [`Workflows::list`].
+    pub fn failures(&self, limit: usize) -> Result<Vec<Workflow>> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM workflows INDEXED BY workflows_ended
+             WHERE ended_at IS NOT NULL AND status IN ('failed', 'timeout') ORDER BY ended_at DESC, number DESC LIMIT ?1"
+        );
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let found =
+            self.read(|sql| sql.prepare(&query)?.query_map([limit], read)?.collect::<rusqlite::Result<Vec<_>>>())?;
+        Ok(found.unwrap_or_default())
+    }
+
     /// The latest workflows of a schedule, newest first.
     ///
     /// # Errors
@@ -234,24 +252,33 @@ impl Workflows {
         .map_err(|error| schema::fault(&self.path, "read", &error))
     }
 
-    /// The workflow with this id, or the only one whose id begins so.
+    /// The workflow with this id, or the only one whose id begins so, or else ends so: what lists show of ids is their end.
     ///
     /// # Errors
     /// Not found; conflict when the prefix is ambiguous; as [`Workflows::list`].
     pub fn get(&self, id: &str) -> Result<Workflow> {
         let missing =
-            || Fault::not_found(format!("no workflow {}", id.escape_debug())).hint("ps() lists the workflows");
+            || Fault::not_found(format!("no workflow {}", id.escape_debug())).hint("'workflow list' shows them");
         let Some(connection) = schema::open_current(&self.path)? else { return Err(missing()) };
         // A range, since it uses the index where a comparison of beginnings reads every row.
         let query = format!("SELECT {COLUMNS} FROM workflows WHERE id >= ?1 AND id < ?1 || char(1114111) LIMIT 2");
-        let found: Vec<Workflow> =
-            (|| connection.prepare(&query)?.query_map([id], read)?.collect::<rusqlite::Result<Vec<_>>>())()
-                .map_err(|error| schema::fault(&self.path, "read", &error))?;
+        let ask = |query: &str| -> Result<Vec<Workflow>> {
+            (|| connection.prepare(query)?.query_map([id], read)?.collect::<rusqlite::Result<Vec<_>>>())()
+                .map_err(|error| schema::fault(&self.path, "read", &error))
+        };
+        let mut found = ask(&query)?;
+        if found.is_empty() && id.len() >= LEAST_END {
+            // Only the index of ids is read, not the rows.
+            found = ask(&format!(
+                "SELECT {COLUMNS} FROM workflows WHERE number IN
+                   (SELECT number FROM workflows WHERE substr(id, -length(?1)) = ?1 LIMIT 2)"
+            ))?;
+        }
         match <[Workflow; 1]>::try_from(found) {
             Ok([workflow]) => Ok(workflow),
             Err(found) if found.is_empty() || id.is_empty() => Err(missing()),
             Err(_) => {
-                Err(Fault::conflict(format!("more than one workflow begins with {id}")).hint("give more of its id"))
+                Err(Fault::conflict(format!("more than one workflow has an id like {id}")).hint("give more of its id"))
             }
         }
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use oneiric::fault::{Fault, Result};
 use oneiric::{moment, paths};
 use oneiric_shell::output::Output;
-use orchestrator::workflows::Which;
 
 use crate::page::{self, Report as Page};
 use crate::world::World;
@@ -30,12 +29,12 @@ impl Report {
         let now = world.clock.now();
         let from = moment::parse(&self.range, now)?;
         let table = world.workflows();
-        let failures = table.list(Which::Failed, FAILURES)?;
+        let failures = table.failures(FAILURES)?;
         let page = page::html(&Page {
             from,
             to: now,
             figures: table.figures(from, now.plus(Duration::from_secs(1)))?,
-            failures: failures.into_iter().filter(|workflow| workflow.created_at >= from).collect(),
+            failures: failures.into_iter().filter(|workflow| workflow.ended_at.is_some_and(|at| at >= from)).collect(),
         });
         // Words of other programs stand in it.
         let page = world.redactor().text(&page).into_owned();

@@ -5,7 +5,8 @@ use std::time::Duration;
 use oneiric::fault::{Fault, Result};
 use oneiric::token::Scope;
 use oneiric_shell::output::Output;
-use orchestrator::workflows::{NewWorkflow, Workflow};
+use oneiric_shell::terminal::printable;
+use orchestrator::workflows::{NewWorkflow, Submitted, Workflow};
 use serde_json::{Map, Value};
 
 use super::format::Format;
@@ -47,7 +48,7 @@ pub(super) struct Sweep {
     /// Wait before the first retry, doubled for each further one
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = span)]
     backoff: Duration,
-    /// Longest time of a step; its whole process group is ended then
+    /// Longest time of a step, more than 0; its whole process group is ended then
     #[arg(long, value_name = "TIME", value_parser = span)]
     timeout: Option<Duration>,
     /// Time between asking a step to end and killing it
@@ -105,6 +106,7 @@ impl Sweep {
             schedule: None,
         };
         let submitted = drive::submit(world, &new)?;
+        say_known(&submitted, self.key.as_deref(), output);
         if self.detach {
             drive::detach(world, &submitted.id)?;
             match self.format {
@@ -113,8 +115,7 @@ impl Sweep {
             }
             return Ok(0);
         }
-        let (workflow, followed) = drive::follow(world, &submitted.id, true, output)?;
-        report(world, &workflow, followed, self.format, output)
+        follow(world, &submitted, self.format, output)
     }
 
     pub(super) fn request(&self) -> Result<SweepRequest> {
@@ -149,6 +150,55 @@ impl Sweep {
     }
 }
 
+/// Says that a key was used before: what is shown is that earlier workflow.
+pub(super) fn say_known(submitted: &Submitted, key: Option<&str>, output: &Output) {
+    if submitted.existing {
+        let (key, id) = (printable(key.unwrap_or_default()), &submitted.id);
+        output.error_line(&format!("note: key '{key}' was used before: this is the run of then, workflow {id}"));
+    }
+}
+
+/// Follows a workflow that was asked for and reports its end. As JSON its id comes at once, the rest at its end.
+pub(super) fn follow(world: &World, submitted: &Submitted, format: Format, output: &Output) -> Result<i32> {
+    if format != Format::Json {
+        let (workflow, followed) = drive::follow(world, &submitted.id, true, output)?;
+        return report(world, &workflow, followed, format, output);
+    }
+    output.line(&json_head(&submitted.id));
+    let followed = drive::follow(world, &submitted.id, true, output)
+        .and_then(|(workflow, followed)| Ok((json_rest(world, &workflow)?, workflow, followed)));
+    match followed {
+        Ok((rest, workflow, followed)) => {
+            output.line(&rest);
+            Ok(conclude(&workflow, followed, output))
+        }
+        Err(fault) => {
+            output.line(&rest_of(&serde_json::json!({ "failure": fault.message() }))?);
+            Err(fault)
+        }
+    }
+}
+
+/// The beginning of a report as JSON.
+fn json_head(id: &str) -> String {
+    format!("{{\n  \"workflow_id\": \"{id}\",")
+}
+
+/// The rest of it.
+fn json_rest(world: &World, workflow: &Workflow) -> Result<String> {
+    let mut value = serde_json::to_value(workflow).map_err(|error| Fault::internal(error.to_string()))?;
+    if let Some(value) = value.as_object_mut() {
+        value.remove("id");
+        value.insert("steps".into(), steps_value(world, workflow)?.into());
+    }
+    rest_of(&value)
+}
+
+fn rest_of(value: &Value) -> Result<String> {
+    let text = super::format::json(value)?;
+    Ok(text.strip_prefix("{\n").unwrap_or(&text).to_owned())
+}
+
 /// Prints how a workflow ended and gives the exit code.
 pub(super) fn report(
     world: &World,
@@ -159,13 +209,8 @@ pub(super) fn report(
 ) -> Result<i32> {
     match format {
         Format::Json => {
-            let mut value = serde_json::json!({ "workflow_id": workflow.id });
-            let whole = serde_json::to_value(workflow).map_err(|error| Fault::internal(error.to_string()))?;
-            if let (Some(value), serde_json::Value::Object(whole)) = (value.as_object_mut(), whole) {
-                value.extend(whole.into_iter().filter(|(name, _)| name != "id"));
-                value.insert("steps".into(), steps_value(world, workflow)?.into());
-            }
-            output.line(&super::format::json(&value)?);
+            output.line(&json_head(&workflow.id));
+            output.line(&json_rest(world, workflow)?);
         }
         Format::Csv => super::workflow::print_steps(world, workflow, format, output)?,
         Format::Table => {
@@ -173,13 +218,17 @@ pub(super) fn report(
             output.line(&end_of(workflow, output.terminal()));
         }
     }
+    Ok(conclude(workflow, followed, output))
+}
+
+fn conclude(workflow: &Workflow, followed: Followed, output: &Output) -> i32 {
     if followed != Followed::Ended && !workflow.status.is_final() {
         output.error_line(&format!(
             "workflow {} has not ended: 'mahavishnu workflow show {}' says what it waits for",
             workflow.id, workflow.id
         ));
     }
-    Ok(followed.exit_code(workflow))
+    followed.exit_code(workflow)
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ enum Action {
     },
     /// Show a workflow and its steps
     Show {
-        /// Its id, or the beginning of it
+        /// Its id, or the end or the beginning of it
         id: String,
         /// How to print it
         #[arg(long, value_enum, default_value = "table")]
@@ -72,12 +72,12 @@ enum Action {
     },
     /// Stop it; ends when the work has stopped
     Cancel {
-        /// Its id, or the beginning of it
+        /// Its id, or the end or the beginning of it
         id: String,
     },
     /// Run again what did not end well
     Retry {
-        /// Its id, or the beginning of it
+        /// Its id, or the end or the beginning of it
         id: String,
         /// Return at once
         #[arg(long)]
@@ -88,7 +88,7 @@ enum Action {
     },
     /// Go on with a workflow whose process is gone, and decide about steps that may or may not have finished
     Resume {
-        /// Its id, or the beginning of it
+        /// Its id, or the end or the beginning of it
         id: String,
         /// What is to be done with steps that may or may not have finished
         #[arg(long, value_enum)]
@@ -102,12 +102,12 @@ enum Action {
     },
     /// Say why it is as it is: its journal in words
     Explain {
-        /// Its id, or the beginning of it
+        /// Its id, or the end or the beginning of it
         id: String,
     },
     /// Answer a workflow that asks
     Approve {
-        /// Its id, or the beginning of it
+        /// Its id, or the end or the beginning of it
         id: String,
         /// Say no
         #[arg(long)]
@@ -226,8 +226,8 @@ fn go_on(world: &World, workflow: &Workflow, detach: bool, format: Format, outpu
     report(world, &workflow, followed, format, output)
 }
 
-/// Workflows as a table.
-pub(crate) fn table(workflows: &[Workflow], world: &World) -> Table {
+/// Workflows as a table for people, or with `whole` ids for programs.
+pub(crate) fn table(workflows: &[Workflow], world: &World, whole: bool) -> Table {
     let now = world.clock.now();
     let mut table = Table::new(["ID", "Task", "Repository", "Status", "Progress", "Time", "Exit"])
         .numeric(4)
@@ -237,7 +237,7 @@ pub(crate) fn table(workflows: &[Workflow], world: &World) -> Table {
     for workflow in workflows {
         let time = workflow.started_at.map(|start| clock_time(workflow.ended_at.unwrap_or(now).since(start)));
         table.row([
-            short(&workflow.id).to_owned(),
+            if whole { workflow.id.clone() } else { short(&workflow.id).to_owned() },
             workflow.task.clone(),
             workflow.repo.clone(),
             status_words(workflow, world),
@@ -255,7 +255,8 @@ pub(crate) fn status_words(workflow: &Workflow, world: &World) -> String {
     if status.is_final() {
         return status.to_string();
     }
-    if workflow.engine.is_some() && !drive::is_driven(world, workflow) {
+    // Whoever drives it may go while it waits for a person; who answers goes on with it.
+    if workflow.engine.is_some() && !workflow.stuck && !drive::is_driven(world, workflow) {
         return format!("{status} (interrupted)");
     }
     match () {
@@ -274,7 +275,7 @@ fn list(world: &World, which: Which, limit: usize, format: Format, output: &Outp
         Which::Active => "No active workflows.",
         Which::Failed => "No failed workflows.",
     };
-    format.print(&found, &table(&found, world), none, output)
+    format.print(&found, &table(&found, world, format == Format::Csv), none, output)
 }
 
 fn show(world: &World, workflow: &Workflow, format: Format, output: &Output) -> Result<()> {

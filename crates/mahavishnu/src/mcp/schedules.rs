@@ -160,7 +160,7 @@ impl ScheduleCall {
                 Overlapping::Replace => Overlap::Replace,
                 Overlapping::Allow => Overlap::Allow,
             }),
-            work: Recurring { sweep, plan, dir },
+            work: Recurring { sweep, plan, dir, manifest: None },
         };
         Ok(schedules::add(world, wanted, by)?)
     }

@@ -72,14 +72,14 @@ fn table(rows: Vec<Value>, table: Table, none: &str) -> Reply {
 
 pub(super) fn workflows(world: &World, which: Which, none: &str) -> Result<Reply> {
     let found = world.workflows().list(which, ROWS)?;
-    let shown = crate::cli::workflow::table(&found, world);
+    let shown = crate::cli::workflow::table(&found, world, false);
     let rows = found.iter().filter_map(|workflow| serde_json::to_value(workflow).ok()).collect();
     Ok(table(rows, shown, none))
 }
 
 fn errors(world: &World, journal: &SessionJournal, n: i64) -> Result<Reply> {
     let limit = usize::try_from(n).unwrap_or(usize::MAX);
-    let failed = world.workflows().list(Which::Failed, limit)?.into_iter().map(|workflow| {
+    let failed = world.workflows().failures(limit)?.into_iter().map(|workflow| {
         let at = workflow.ended_at.unwrap_or(workflow.created_at);
         let error = workflow.error.unwrap_or_else(|| workflow.status.to_string());
         (at, "workflow", format!("{} in {}", workflow.task, workflow.repo), error)

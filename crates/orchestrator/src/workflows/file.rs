@@ -281,6 +281,10 @@ impl PlanFile {
                 Some(Command::Words(words)) => words.as_slice(),
                 None => &[],
             };
+            if let Some(Span(span)) = task.timeout.filter(|span| span.0.is_zero()) {
+                let what = format!("task '{name}' has a timeout of {} s, which ends it at once", span.as_secs());
+                return Err(wrong(file, line, &what).hint("give more, or none"));
+            }
             if empty || words.iter().any(|word| word.contains('\0')) {
                 return Err(wrong(
                     file,

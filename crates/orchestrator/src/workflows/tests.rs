@@ -48,6 +48,32 @@ fn reading_what_is_not_there_creates_nothing() {
 }
 
 #[test]
+fn workflows_that_were_asked_for_together_are_told_apart_by_the_end_of_their_ids() {
+    let (_dir, table) = table();
+    let ids: Vec<String> = (0..5).map(|_| table.submit(&new("deploy"), "deploy", None, at(0)).unwrap().id).collect();
+    for id in &ids {
+        assert_eq!(table.get(&id[id.len() - 12..]).unwrap().id, *id);
+    }
+    assert_eq!(table.get(&ids[0][..13]).unwrap_err().kind(), FaultKind::Conflict);
+    for wrong in ["", "e", "zzzz", "%%%%", "____________"] {
+        assert_eq!(table.get(wrong).unwrap_err().kind(), FaultKind::NotFound, "{wrong}");
+    }
+}
+
+#[test]
+fn failures_come_in_the_order_of_their_ends() {
+    let (_dir, table) = table();
+    let [slow, quick, good] =
+        ["slow", "quick", "good"].map(|word| table.submit(&new(word), word, None, at(0)).unwrap());
+    drive(&table, quick.number, Outcome::Failed, 10);
+    drive(&table, good.number, Outcome::Succeeded, 15);
+    drive(&table, slow.number, Outcome::TimedOut, 20);
+    let tasks: Vec<String> = table.failures(10).unwrap().into_iter().map(|workflow| workflow.task).collect();
+    assert_eq!(tasks, ["slow", "quick"]);
+    assert_eq!(table.failures(1).unwrap().len(), 1);
+}
+
+#[test]
 fn a_workflow_is_found_by_its_beginning_with_its_steps_and_its_journal() {
     let (_dir, table) = table();
     let asked = table.submit(&new("deploy"), "deploy", None, at(0)).unwrap();

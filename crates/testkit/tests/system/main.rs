@@ -39,6 +39,7 @@ mod shell_input;
 mod shell_terminal;
 mod start_and_stop;
 mod stdio;
+mod sweep_words;
 mod sweeps;
 mod tasks;
 mod tasks_legacy;

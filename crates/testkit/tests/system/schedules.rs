@@ -79,6 +79,28 @@ fn missed_runs_are_made_up_for_once_also_by_two_servers_that_are_killed() {
     home.mahavishnu(["workflow", "schedule", "remove", "often"]).run().expect_success();
 }
 
+#[test]
+fn a_schedule_that_lost_its_manifest_says_so_and_takes_no_other() {
+    let home = home();
+    let other = home.work().join("other");
+    fs::create_dir_all(other.join("settings")).unwrap();
+    let manifest = format!("repos:\n- {{name: own, path: {}, role: lib}}\n", other.display());
+    fs::write(other.join("settings/repos.yaml"), manifest).unwrap();
+    let add = ["workflow", "schedule", "add", "often", "--cron", "0 3 * * *", "--", "--", "true"];
+    home.mahavishnu(add).cwd(&other).run().expect_success();
+    fs::remove_file(other.join("settings/repos.yaml")).unwrap();
+    make_due(&home, 20);
+    let listed = home.mahavishnu(["workflow", "schedule", "list", "--format", "csv"]).run();
+    let row = listed.stdout.lines().nth(1).unwrap();
+    assert!(row.contains(",1,"), "the run that was missed counts: {listed}");
+    let _server = server(&home);
+    let why = eventually(Duration::from_secs(60), "the run that could not begin", || {
+        schedule(&home)["error"].as_str().map(str::to_owned)
+    });
+    assert!(why.contains("manifest of this schedule is not there any more") && why.contains("repos.yaml"), "{why}");
+    assert!(workflows(&home).is_empty());
+}
+
 /// Lets a schedule have been due so many minutes ago, and not again before tomorrow.
 fn make_due(home: &TestHome, ago: u32) {
     let file = home.mahavishnu_home().join("mahavishnu.db");

@@ -33,7 +33,7 @@ fn words(machine: &Machine, fact: &Fact) -> String {
     let label = |step: &u32| machine.label(*step);
     match fact {
         Fact::Started { step, attempt: 1 } => format!("{} began", label(step)),
-        Fact::Started { step, attempt } => format!("{} began for the {attempt}. time", label(step)),
+        Fact::Started { step, attempt } => format!("{} began again (attempt {attempt})", label(step)),
         Fact::Bound { step, run } => format!("{} has the id {run} in its engine", label(step)),
         Fact::Ended { step, ending, again, .. } => {
             let again = again.map(|at| format!("; again at {}", at.local())).unwrap_or_default();

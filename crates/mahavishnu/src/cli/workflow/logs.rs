@@ -11,16 +11,20 @@ use orchestrator::engine::output_path;
 use orchestrator::run::read_output;
 use orchestrator::workflows::Workflow;
 
-use super::machine;
+use super::{machine, status_words};
+use crate::drive;
 use crate::world::World;
 
 /// Time between two looks while it is followed.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Looks in a row that find nobody who drives it: a server that is started anew goes on by itself.
+const ALONE: u32 = 30;
+
 /// Print what its steps printed
 #[derive(clap::Args, Debug)]
 pub(super) struct Logs {
-    /// Its id, or the beginning of it
+    /// Its id, or the end or the beginning of it
     id: String,
     /// Only this step, by its number
     #[arg(long)]
@@ -38,6 +42,7 @@ impl Logs {
         let mut workflow = world.workflows().get(&self.id)?;
         let mut seen: BTreeMap<(u32, u32), u64> = BTreeMap::new();
         let mut last = None;
+        let mut alone = 0;
         loop {
             // Read before the output, so that what came just before the end is printed too.
             workflow = world.workflows().get(&workflow.id)?;
@@ -47,6 +52,15 @@ impl Logs {
             }
             if output.is_interrupted() {
                 return Ok(130);
+            }
+            alone = if drive::is_driven(world, &workflow) { 0 } else { alone + 1 };
+            if alone >= ALONE {
+                let (id, words) = (&workflow.id, status_words(&workflow, world));
+                let how = if workflow.stuck { "show" } else { "resume" };
+                output.error_line(&format!(
+                    "nobody drives workflow {id}, which is {words}: 'mahavishnu workflow {how} {id}' goes on from here"
+                ));
+                return Ok(1);
             }
             std::thread::sleep(LOOK);
         }
@@ -69,6 +83,12 @@ impl Logs {
         if let Some(step) = self.step.filter(|step| *step >= count) {
             return Err(Fault::not_found(format!("workflow {} has no step {step}", workflow.id))
                 .hint(format!("its steps are 0 to {}", count.saturating_sub(1))));
+        }
+        let places = &machine.plan().repos;
+        if let Some(repo) = self.repo.as_deref().filter(|repo| places.iter().all(|place| place.name != **repo)) {
+            let names: Vec<&str> = places.iter().take(10).map(|place| place.name.as_str()).collect();
+            return Err(Fault::not_found(format!("workflow {} has no repository '{repo}'", workflow.id))
+                .hint(format!("it works in: {}", names.join(", "))));
         }
         for (number, step) in (0_u32..).zip(machine.steps()) {
             let place = machine.plan().place(&machine.graph().cells[number as usize]);

@@ -11,7 +11,7 @@ use orchestrator::workflows::plan::Plan;
 use serde_json::json;
 
 use super::super::format::Format;
-use super::super::sweep::report;
+use super::super::sweep::{follow, say_known};
 use crate::drive;
 use crate::world::World;
 
@@ -52,6 +52,7 @@ impl RunPlan {
         }
         let new = NewWorkflow { plan, key: self.key.clone(), asked_by: by, schedule: None };
         let submitted = drive::submit_as(world, &new, &file.title())?;
+        say_known(&submitted, self.key.as_deref(), output);
         if self.detach {
             drive::detach(world, &submitted.id)?;
             match self.format {
@@ -62,8 +63,7 @@ impl RunPlan {
             }
             return Ok(0);
         }
-        let (workflow, followed) = drive::follow(world, &submitted.id, true, output)?;
-        report(world, &workflow, followed, self.format, output)
+        follow(world, &submitted, self.format, output)
     }
 }
 

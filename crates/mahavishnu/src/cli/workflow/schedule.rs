@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use oneiric::clock::Timestamp;
 use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
 use oneiric_shell::output::Output;
@@ -158,7 +159,7 @@ impl ScheduleAction {
                 let rows = table.list()?;
                 format.print(
                     &rows,
-                    &list(&rows),
+                    &list(&rows, now),
                     "No schedules; 'mahavishnu workflow schedule add' makes one.",
                     output,
                 )?;
@@ -197,7 +198,7 @@ impl ScheduleAction {
 fn recurring(world: &World, plan: Option<&std::path::Path>, words: &[String]) -> Result<Recurring> {
     let dir = world.surroundings.cwd.clone();
     if let Some(file) = plan {
-        return Ok(Recurring { sweep: None, plan: Some(world.surroundings.cwd.join(file)), dir });
+        return Ok(Recurring { sweep: None, plan: Some(world.surroundings.cwd.join(file)), dir, manifest: None });
     }
     let words = match words {
         [first, rest @ ..] if first == "sweep" => rest,
@@ -213,16 +214,23 @@ fn recurring(world: &World, plan: Option<&std::path::Path>, words: &[String]) ->
             .hint("write it as sweep takes it: … -- --tag rust -- cargo test")
     })?;
     let request = parsed.sweep.request()?;
-    Ok(Recurring { sweep: Some(request), plan: None, dir })
+    Ok(Recurring { sweep: Some(request), plan: None, dir, manifest: None })
 }
 
-fn list(rows: &[Schedule]) -> Table {
+fn list(rows: &[Schedule], now: Timestamp) -> Table {
     let mut table = Table::new(["Name", "Times", "Zone", "Next", "Missed", "Skipped", "Last run", "Work"])
         .numeric(4)
         .numeric(5)
         .optional([4, 5, 2, 6]);
     for schedule in rows {
-        let next = match (schedule.paused, schedule.next) {
+        // What was missed and not dealt with yet, since no server runs.
+        let due = schedule.due(now).ok().filter(|_| !schedule.paused);
+        let missed = due.map_or(0, |due| due.left_out + due.fire.iter().filter(|at| now.since(**at) > LATE).count());
+        let next = match schedule.next.filter(|next| *next > now || missed == 0) {
+            None if missed > 0 => schedule.preview(now, 1).ok().and_then(|times| times.first().copied()),
+            next => next,
+        };
+        let next = match (schedule.paused, next) {
             (true, _) => "paused".to_owned(),
             (false, Some(next)) => local(next, schedule),
             (false, None) => "never".to_owned(),
@@ -239,7 +247,7 @@ fn list(rows: &[Schedule]) -> Table {
             schedule.cron.clone(),
             schedule.zone.clone(),
             next,
-            count(schedule.left_out),
+            count(schedule.left_out + missed as u64),
             count(schedule.skipped),
             last,
             schedule.title.clone(),
@@ -283,7 +291,7 @@ fn show(world: &World, schedule: &Schedule, format: Format, output: &Output) -> 
             output.line(&format!("{} the last run could not begin: {error}", output.terminal().error("✗")));
         }
     }
-    format.print(&runs, &super::table(&runs, world), "No runs yet.", output)
+    format.print(&runs, &super::table(&runs, world, format == Format::Csv), "No runs yet.", output)
 }
 
 /// What would become of a run that is due now, when an earlier one has not ended.
