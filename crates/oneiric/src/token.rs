@@ -275,12 +275,13 @@ impl Presented {
         if !issuers.contains(&iss.as_str()) {
             return Err(TokenError::Issuer);
         }
-        if now >= exp.saturating_add(LEEWAY_SECONDS) || exp <= iat {
-            return Err(TokenError::Expired);
-        }
+        // What has not begun has not ended either, whatever its end says.
         let horizon = now.saturating_add(LEEWAY_SECONDS);
         if iat > horizon || self.nbf.is_some_and(|nbf| nbf > horizon) {
             return Err(TokenError::NotYet);
+        }
+        if now >= exp.saturating_add(LEEWAY_SECONDS) || exp <= iat {
+            return Err(TokenError::Expired);
         }
         // A scope that this version does not know gives no right, and is no reason to refuse the others.
         let scopes = self.scopes.iter().filter_map(|name| Scope::parse(name)).collect();
@@ -429,6 +430,12 @@ mod tests {
         assert_eq!(check(&token, now().minus(Duration::from_secs(31))), Err(TokenError::NotYet));
         let later = plain(|claims| claims["nbf"] = json!(seconds(now()) + 50));
         assert_eq!(check(&later, now()), Err(TokenError::NotYet));
+        // Its end lies before its beginning: the beginning is what keeps it out now.
+        let never = plain(|claims| {
+            claims["nbf"] = json!(seconds(now()) + 7200);
+            claims["exp"] = json!(seconds(now()) - 60);
+        });
+        assert_eq!(check(&never, now()), Err(TokenError::NotYet));
         let backwards = plain(|claims| claims["exp"] = json!(seconds(now())));
         assert_eq!(check(&backwards, now()), Err(TokenError::Expired));
     }
