@@ -62,6 +62,9 @@ const METRICS: [(&str, &str); 10] = [
     ("session_seconds", "How long sessions took, in seconds"),
 ];
 
+/// Seconds of a day.
+const DAY: u64 = 86_400;
+
 /// Repositories that metrics tell apart, the busiest: a scrape stays small.
 const MAX_REPOS: usize = 100;
 
@@ -74,7 +77,12 @@ impl Metrics {
         let wanted = self.metric.as_deref().map(|wanted| wanted.strip_prefix("mahavishnu_").unwrap_or(wanted));
         let asked = |name: &str| wanted.is_none_or(|wanted| name.contains(wanted));
         if METRICS.iter().any(|(name, _)| name.starts_with("session") && asked(name)) {
-            match sessions(world, now.since(from)) {
+            let span = now.since(from);
+            if span.as_secs() % DAY > 0 {
+                let days = span.as_secs().div_ceil(DAY);
+                output.error_line(&format!("note: sessions are counted by whole days: those of the last {days}"));
+            }
+            match sessions(world, span) {
                 Ok(found) => rows.extend(found),
                 // Who asks for nothing else has no use for an empty answer.
                 Err(fault) if METRICS.iter().all(|(name, _)| name.starts_with("session") || !asked(name)) => {
@@ -128,8 +136,8 @@ impl Metrics {
 
 /// What Session-Buddy knows of this program's sessions of so long.
 fn sessions(world: &World, span: Duration) -> Result<Vec<Row>> {
-    let days = span.as_secs().div_ceil(86_400).max(1);
-    let arguments = serde_json::json!({ "range_days": days, "component": PRODUCT });
+    let days = span.as_secs().div_ceil(DAY);
+    let arguments = serde_json::json!({ "range_days": days.max(1), "component": PRODUCT });
     let serde_json::Value::Object(arguments) = arguments else { return Ok(Vec::new()) };
     let answer = world.peer().call_tool("analytics_sessions", arguments, world.patience()).map_err(buddy::explain)?;
     let figure = |pointer: &str| answer.pointer(pointer).and_then(serde_json::Value::as_f64);
@@ -137,9 +145,14 @@ fn sessions(world: &World, span: Duration) -> Result<Vec<Row>> {
         let labels = if name.is_empty() { Vec::new() } else { vec![(name, of.to_owned())] };
         value.map(|value| Row { metric, labels, value })
     };
+    let open = row("sessions", "of", "open now", figure("/active_now"));
+    if days == 0 {
+        let none = row("sessions", "of", "range", Some(0.0));
+        return Ok(none.into_iter().chain(open).collect());
+    }
     let rows = [
         row("sessions", "of", "range", figure("/totals/sessions")),
-        row("sessions", "of", "open now", figure("/active_now")),
+        open,
         row("session_failure_rate", "", "", figure("/failure_rate")),
         row("session_seconds", "quantile", "0.5", figure("/durations/p50")),
         row("session_seconds", "quantile", "0.95", figure("/durations/p95")),

@@ -69,6 +69,10 @@ fn the_failure_rate_of_sessions_is_told_as_the_guides_incident_asks() {
     assert_eq!((&json[0]["metric"], json[0]["value"].as_f64()), (&"session_failure_rate".into(), Some(0.5)), "{json}");
     let all = home.sh("mahavishnu metrics --range 7d").run();
     assert!(all.expect_success().stdout.contains("session_seconds"), "{all}");
+    let none = home.sh("mahavishnu metrics --metric session --range 0d --format json").run().expect_success().json();
+    assert_eq!((none[0]["value"].as_f64(), none.as_array().map(Vec::len)), (Some(0.0), Some(2)), "{none}");
+    let part = home.sh("mahavishnu metrics --metric session --range 90m").run();
+    assert!(part.expect_success().stderr.contains("whole days: those of the last 1"), "{part}");
     server.stop();
 }
 
