@@ -3,6 +3,7 @@
 mod access;
 mod figures;
 
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(crate) struct Wishes {
     pub(crate) port: Option<u16>,
     pub(crate) no_auth: bool,
     pub(crate) transport: Option<Transport>,
+    /// What is said when it serves.
+    pub(crate) warning: Option<String>,
     /// Serve the conformance suite's tools, too.
     pub(crate) fixture: bool,
     /// Arguments as given, for a restart.
@@ -47,6 +50,7 @@ pub(crate) struct Wishes {
 pub(crate) fn run(world: Arc<World>, wishes: Wishes) -> Result<()> {
     let settings = &world.settings;
     let secret = if wishes.no_auth { None } else { access::secret(settings)? };
+    world.begins_serving(secret.is_some());
     let auth = crate::access::auth(&world, secret.as_ref());
     let lifecycle = Lifecycle::new();
     let service = Service {
@@ -77,6 +81,7 @@ pub(crate) fn run(world: Arc<World>, wishes: Wishes) -> Result<()> {
         secret,
         engine: Mutex::default(),
         clockwork: Mutex::default(),
+        warning: wishes.warning,
     };
     service::run(service, || Arc::new(server), lifecycle)
 }
@@ -89,6 +94,7 @@ struct Server {
     secret: Option<Secret>,
     engine: Mutex<Option<Engine>>,
     clockwork: Mutex<Option<Clockwork>>,
+    warning: Option<String>,
 }
 
 impl Program for Server {
@@ -134,7 +140,13 @@ impl Program for Server {
 
     fn begin(&self, _: &Lifecycle) {}
 
-    fn serving(&self, _: &str) {}
+    fn serving(&self, _: &str) {
+        if let Some(warning) = &self.warning {
+            tracing::warn!("{warning}");
+            // Nobody is left to be told when standard error is closed.
+            let _ = writeln!(std::io::stderr(), "[WARN] {warning}");
+        }
+    }
 
     fn farewell(&self, _: &'static str) {
         drop(self.clockwork.lock().unwrap_or_else(PoisonError::into_inner).take());

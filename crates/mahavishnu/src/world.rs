@@ -36,6 +36,8 @@ pub(crate) struct World {
     pools: OnceLock<Arc<Pools>>,
     /// What keeps the server's engine from writing, in the process that serves.
     trouble: OnceLock<Trouble>,
+    /// Whether callers need a token, in the process that serves.
+    serving: OnceLock<bool>,
     /// Engines of this process that drive what a command follows.
     driving: Mutex<BTreeSet<String>>,
 }
@@ -59,8 +61,19 @@ impl World {
             adapters: OnceLock::new(),
             pools: OnceLock::new(),
             trouble: OnceLock::new(),
+            serving: OnceLock::new(),
             driving: Mutex::default(),
         })
+    }
+
+    /// This process serves from now on, with or without asking for tokens.
+    pub(crate) fn begins_serving(&self, with_auth: bool) {
+        let _ = self.serving.set(with_auth);
+    }
+
+    /// Whether callers need a token, when this process is the server.
+    pub(crate) fn serving(&self) -> Option<bool> {
+        self.serving.get().copied()
     }
 
     /// An engine of this process begins to drive something, or has ended.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::git::repository;
@@ -56,6 +57,11 @@ impl Orchestrator {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Sends a signal to the server alone.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
     }
 
     /// `kill -9`.

@@ -1,11 +1,15 @@
 //! `health`: every part with a fact, and one verdict.
 
+use std::time::Duration;
+
 use oneiric::fault::Result;
 use oneiric::run_file;
+use oneiric_client::{Peer, PeerError};
 use oneiric_server::health::{Part, Report};
 use oneiric_shell::output::Output;
 use orchestrator::adapters::{Kind, State};
 use orchestrator::workflows::is_disk_full;
+use serde_json::Map;
 
 use super::format::json;
 use super::test_tracking::switched_off;
@@ -13,6 +17,13 @@ use crate::access;
 use crate::buddy;
 use crate::engines;
 use crate::world::World;
+
+const SERVER: &str = "Mahavishnu MCP server";
+const AUTHENTICATION: &str = "Authentication";
+const ADAPTERS: &str = "Adapters";
+
+/// How long the server may take to look at its parts, engines among them.
+const ASKING: Duration = Duration::from_secs(5);
 
 /// Show whether everything works
 #[derive(clap::Args, Debug)]
@@ -39,6 +50,36 @@ impl Health {
     }
 }
 
+/// Server, authentication, session tracking and adapters, as the running server has them.
+pub(super) fn of_server(world: &World) -> [Part; 4] {
+    let Some(peer) = super::mcp::own_server(world) else {
+        return [server(world), authentication(world), tracking(world), adapters(world)];
+    };
+    let asked = peer.call_tool("health_check", Map::new(), ASKING);
+    let told = asked.map(|answer| serde_json::from_value::<Report>(answer).map(|report| report.parts));
+    let (server, told) = match told {
+        Ok(Ok(parts)) => (server(world), parts),
+        Ok(Err(error)) => {
+            let hint = "'mahavishnu mcp restart' starts it again in this version";
+            (Part::failed(SERVER, "of another version", error.to_string(), hint), Vec::new())
+        }
+        Err(PeerError::Denied(why)) => {
+            let hint = "set MAHAVISHNU_AUTH_SECRET to the secret that the server has";
+            (Part::failed(SERVER, "tells nothing", why, hint), Vec::new())
+        }
+        Err(error) => {
+            let hint = "look at 'mahavishnu logs', or 'mahavishnu mcp restart'";
+            (Part::failed(SERVER, "does not answer", error.to_string(), hint), Vec::new())
+        }
+    };
+    let of = |name: &str| {
+        let found = told.iter().find(|part| part.name == name).cloned();
+        found.unwrap_or_else(|| Part { word: "not known".into(), ..Part::off(name, "") })
+    };
+    // Whether sessions are recorded is up to whoever opens a shell.
+    [server, of(AUTHENTICATION), tracking(world), of(ADAPTERS)]
+}
+
 /// Every part.
 pub(crate) fn report(world: &World) -> Report {
     let parts = vec![
@@ -54,22 +95,39 @@ pub(crate) fn report(world: &World) -> Report {
 }
 
 /// Mahavishnu's own server.
-pub(super) fn server(world: &World) -> Part {
-    const NAME: &str = "Mahavishnu MCP server";
-    match run_file::running(world.settings.home(), "mahavishnu") {
-        Some(server) => Part::ok(NAME, "healthy", format!("{}, process {}", server.address, server.pid)),
-        None => Part {
-            word: "not running".into(),
-            ..Part::off(NAME, "the shell and the commands work without; 'mahavishnu mcp start' starts it")
+fn server(world: &World) -> Part {
+    let running = run_file::running(world.settings.home(), "mahavishnu");
+    let place = running.map(|server| (format!("{}, process {}", server.address, server.pid), server.address));
+    let (fact, address) = match (place, world.serving()) {
+        (Some((fact, _)), Some(_)) => return Part::ok(SERVER, "healthy", fact),
+        (None, Some(_)) => return Part::ok(SERVER, "healthy", "on standard input and output"),
+        (Some(place), None) => place,
+        (None, None) => {
+            return Part::failed(
+                SERVER,
+                "not running",
+                "the shell and most commands work without",
+                "start it: 'mahavishnu mcp start --detach'",
+            );
+        }
+    };
+    let hint = "look at 'mahavishnu logs', or 'mahavishnu mcp restart'";
+    match Peer::new(&format!("http://{address}"), None).health(ASKING) {
+        Ok(health) => match health["status"].as_str() {
+            Some("healthy") => Part::ok(SERVER, "healthy", fact),
+            status => Part::failed(SERVER, status.unwrap_or("unknown"), fact, hint),
         },
+        Err(error) => Part::failed(SERVER, "does not answer", error.to_string(), hint),
     }
 }
 
 /// Whether commands ask for a token, and could check one.
-pub(super) fn authentication(world: &World) -> Part {
-    const NAME: &str = "Authentication";
-    if !world.settings.bool("auth.enabled") {
-        return Part::off(NAME, "auth_enabled = false");
+fn authentication(world: &World) -> Part {
+    const NAME: &str = AUTHENTICATION;
+    let on = world.serving().unwrap_or_else(|| world.settings.bool("auth.enabled"));
+    if !on {
+        let option = world.settings.bool("auth.enabled");
+        return Part::off(NAME, if option { "the server was started with --no-auth" } else { "auth_enabled = false" });
     }
     match access::secret(&world.settings) {
         Ok(_) => Part::ok(NAME, "enabled", world.settings.text("auth.algorithm")),
@@ -98,7 +156,7 @@ fn session_buddy(world: &World) -> Part {
 }
 
 /// Whether sessions are recorded and where they wait.
-pub(super) fn tracking(world: &World) -> Part {
+fn tracking(world: &World) -> Part {
     const NAME: &str = "Session tracking";
     if let Some((name, source)) = switched_off(&world.settings, &world.shared) {
         return Part::off(NAME, format!("{name} = false, set by {source}"));
@@ -155,8 +213,8 @@ fn workflows(world: &World) -> Part {
 }
 
 /// The engines that work can be handed to, asked now.
-pub(super) fn adapters(world: &World) -> Part {
-    const NAME: &str = "Adapters";
+fn adapters(world: &World) -> Part {
+    const NAME: &str = ADAPTERS;
     let states = world.adapters().states(engines::PROBE);
     let said = |(kind, state): &(Kind, State)| match state {
         State::Unreachable(trouble, since) => {

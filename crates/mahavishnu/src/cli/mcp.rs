@@ -67,6 +67,9 @@ pub(super) struct Start {
     /// Start in the background; return once it is healthy
     #[arg(long)]
     detach: bool,
+    /// Tell where the metrics are: at /metrics of the server, since this version gives them no port of their own
+    #[arg(long)]
+    metrics_enabled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -86,6 +89,7 @@ impl Start {
         words
     }
 
+        words.extend(self.metrics_enabled.then(|| METRICS_ENABLED.to_owned()));
     pub(super) fn run(&self, world: &Arc<World>, output: &Output) -> Result<()> {
         self.serve(world, false, output)
     }
@@ -100,6 +104,7 @@ impl Start {
             output.line(&format!("Mahavishnu runs on {} (pid {})", started.address, started.pid));
             return Ok(());
         }
+            warn(world, &self.again(), output);
         let transport = self.transport.map(|transport| match transport {
             TransportArg::Auto => Transport::Auto,
             TransportArg::Http => Transport::Http,
@@ -112,6 +117,7 @@ impl Start {
             transport,
             fixture,
             arguments: self.again(),
+            warning: no_listener(world, self.metrics_enabled),
         };
         server::run(Arc::clone(world), wishes)
     }
@@ -120,6 +126,26 @@ impl Start {
 fn control(world: &World) -> Control<'_> {
     Control { product: PRODUCT, title: "Mahavishnu", home: world.settings.home() }
 }
+/// The option that asks for the metrics.
+const METRICS_ENABLED: &str = "--metrics-enabled";
+
+/// What is said to whoever wants metrics on a port of their own.
+fn no_listener(world: &World, asked: bool) -> Option<String> {
+    (asked || world.settings.bool("observability.metrics_enabled")).then(|| {
+        format!(
+            "metrics have no port of their own in this version, so nothing listens on {}; they are at /metrics of the server's own address",
+            world.settings.int("observability.metrics_port")
+        )
+    })
+}
+
+/// Says the same of a server that was started with these arguments in the background, which is heard by nobody.
+fn warn(world: &World, arguments: &[String], output: &Output) {
+    if let Some(warning) = no_listener(world, arguments.iter().any(|word| word == METRICS_ENABLED)) {
+        output.error_line(&format!("warning: {warning}"));
+    }
+}
+
 
 impl Mcp {
     pub(super) fn run(&self, world: &Arc<World>, output: &Output) -> Result<i32> {
@@ -159,25 +185,26 @@ impl Mcp {
                 Ok(0)
             }
             McpCommand::Health => {
-                let parts = [
-                    health::server(world),
-                    health::authentication(world),
-                    health::tracking(world),
-                    health::adapters(world),
-                ];
+                let parts = health::of_server(world);
                 for part in &parts {
+                warn(world, &arguments, output);
                     output.line(&part.line());
                 }
                 Ok(i32::from(parts.iter().any(|part| part.state == PartState::Failed)))
             }
-            McpCommand::CallTool { name, arguments } => {
+            McpCommand::CallTool { name, arguments, .. } => {
                 let arguments: Map<String, Value> = serde_json::from_str(arguments).map_err(|error| {
                     Fault::user(format!("the arguments are no JSON object: {error}"))
                         .hint("write for instance '{\"limit\": 5}'")
                 })?;
-                let answer = match own_tool(world, name) {
-                    Some(peer) => peer.call_tool(name, arguments, Duration::from_secs(60)).map_err(Fault::from)?,
-                    None => world.peer().call_tool(name, arguments, world.patience()).map_err(buddy::explain)?,
+                let answer = if is_own_tool(name) {
+                    let server = own_server(world).ok_or_else(|| {
+                        Fault::unavailable(format!("no server runs, and {name} is a tool of it"))
+                            .hint("start it: 'mahavishnu mcp start --detach'")
+                    })?;
+                    server.call_tool(name, arguments, Duration::from_secs(60)).map_err(Fault::from)?
+                } else {
+                    world.peer().call_tool(name, arguments, world.patience()).map_err(buddy::explain)?
                 };
                 output.line(&json(&answer)?);
                 Ok(0)
@@ -186,11 +213,10 @@ impl Mcp {
     }
 }
 
-/// This program's own server, when it runs and has a tool of that name that Session-Buddy does not have.
-fn own_tool(world: &World, name: &str) -> Option<Peer> {
+/// Whether this program's own server has a tool of that name, and Session-Buddy has not.
+fn is_own_tool(name: &str) -> bool {
     const SHARED: [&str; 2] = ["list_sessions", "health_check"];
-    let own = crate::mcp::descriptions().iter().any(|tool| tool.name == name) && !SHARED.contains(&name);
-    own.then(|| own_server(world)).flatten()
+    crate::mcp::descriptions().iter().any(|tool| tool.name == name) && !SHARED.contains(&name)
 }
 
 /// This program's own server, as a peer that is asked with a token when there is a secret.

@@ -53,7 +53,8 @@ fn own_parts(world: &World) -> Report {
     let report = health(world);
     let parts = report.parts.into_iter().map(|part| match part.name.as_str() {
         "Session-Buddy" if part.state == oneiric_server::health::PartState::Failed => {
-            Part::off("Session-Buddy", part.fact)
+            // Its word stays: it is not disabled.
+            Part { word: part.word, ..Part::off("Session-Buddy", part.fact) }
         }
         _ => part,
     });

@@ -25,6 +25,8 @@ ps()  # Show workflows (if any)
 exit  # Exit shell
 SHELL
 session-buddy list-sessions --type admin_shell --limit 5
+mahavishnu mcp start --detach > /dev/null
+trap 'kill $(cat "$HOME/session-buddy.pid") 2> /dev/null || true; mahavishnu mcp stop > /dev/null 2>&1 || true' EXIT
 echo "== 4.1"
 mahavishnu mcp health
 session-buddy health
@@ -93,6 +95,7 @@ fn the_guide_works_to_the_letter() {
         "{done}"
     );
     for line in [
+        "✓ Mahavishnu MCP server: healthy",
         "✓ Session-Buddy MCP server: healthy",
         "✓ Database: connected",
         "✓ Session tracking: enabled",

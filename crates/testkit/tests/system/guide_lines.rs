@@ -1,7 +1,7 @@
 //! Lines of the guide that stand apart from its way from installation to verification: section 6.1, issue 5, and the morning
 //! checks of section 8.1.
 
-use testkit::{Server, TestHome, model, ports};
+use testkit::{Orchestrator, Server, TestHome, model, ports};
 
 #[test]
 fn issue_5_semantic_search_is_diagnosed_and_mended_as_printed() {
@@ -35,6 +35,7 @@ fn issue_5_semantic_search_is_diagnosed_and_mended_as_printed() {
 fn the_morning_checks_of_section_8_1_run_to_the_letter() {
     let home = TestHome::patient();
     let server = Server::start(&home);
+    let _own = Orchestrator::start(&home);
     home.mahavishnu(["shell", "-c", "ps()"]).run().expect_success();
     server.expect_all_delivered(&home);
     // One that is still open.
@@ -46,7 +47,13 @@ fn the_morning_checks_of_section_8_1_run_to_the_letter() {
         # Check disk space\ndf -h ~/.session-buddy/\n";
     let done = home.sh(script).run();
     done.expect_success().expect_no_internals();
-    for line in ["✓ Session-Buddy MCP server: healthy", "✓ Database: connected", "Session ID", "Filesystem"] {
+    for line in [
+        "✓ Mahavishnu MCP server: healthy",
+        "✓ Session-Buddy MCP server: healthy",
+        "✓ Database: connected",
+        "Session ID",
+        "Filesystem",
+    ] {
         assert!(done.stdout.contains(line), "'{line}' is missing: {done}");
     }
     server.stop();

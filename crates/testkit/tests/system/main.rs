@@ -21,6 +21,7 @@ mod many_at_once;
 mod meaning;
 mod models;
 mod operation;
+mod own_server;
 mod pools;
 mod prefect;
 mod projects;
