@@ -79,8 +79,8 @@ pub(crate) fn own_tokens(world: &World) -> Option<TokenSource> {
 pub(crate) enum Giver<'a> {
     /// A process of its own, with the token that it was given.
     Process(Option<&'a str>),
-    /// The shell of whoever owns this home; it asks for no token.
-    Shell,
+    /// The shell, with the token that the command was given, or the shell when it was opened.
+    Shell(Option<&'a str>),
 }
 
 /// Lets the command `what` pass when auth is off or its token is good for it. What may change something leaves a line, and
@@ -91,16 +91,15 @@ pub(crate) enum Giver<'a> {
 pub(crate) fn permit(world: &World, giver: Giver<'_>, what: &str, needed: Scope) -> Result<Ending> {
     let secret = if world.settings.bool("auth.enabled") { Some(secret(&world.settings)?) } else { None };
     let auth = auth(world, secret);
-    let door = if giver == Giver::Shell { "shell" } else { "cli" };
+    let (door, token) = match giver {
+        Giver::Process(token) => ("cli", token),
+        Giver::Shell(token) => ("shell", token),
+    };
     let visit = Visit { door, from: "local", what };
-    let caller = match giver {
-        Giver::Process(token) if auth.is_on() => {
-            let token = token.or_else(|| world.settings.secret("token").map(Secret::expose));
-            auth.by_argument(visit, token)
-        }
-        Giver::Process(_) | Giver::Shell => {
-            Ok(Caller { subject: who::username(&world.surroundings), scopes: Scope::ALL.to_vec(), ..Caller::default() })
-        }
+    let caller = if auth.is_on() {
+        auth.by_argument(visit, token.or_else(|| world.settings.secret("token").map(Secret::expose)))
+    } else {
+        Ok(Caller { subject: who::username(&world.surroundings), scopes: Scope::ALL.to_vec(), ..Caller::default() })
     };
     caller.and_then(|caller| auth.permit(visit, &caller, needed)).map_err(|refused| {
         let message = match &refused {
@@ -165,6 +164,8 @@ mod tests {
             let fault = check(&world, token.as_deref(), Scope::Read).unwrap_err();
             assert!(fault.message().starts_with("401 Unauthorized"), "{fault}");
             assert_eq!(fault.kind().exit_code(), 1);
+            let inside = permit(&world, Giver::Shell(token.as_deref()), "sweep", Scope::Read).map(drop).unwrap_err();
+            assert_eq!(inside.message(), fault.message());
         }
         let none = token("mahavishnu", "mahavishnu", &[], &world);
         assert!(check(&world, Some(&none), Scope::Read).unwrap_err().message().starts_with("403 Forbidden"));
@@ -177,7 +178,7 @@ mod tests {
         check(&world, None, Scope::Read).unwrap();
         assert!(!log.exists());
         check(&world, None, Scope::Write).unwrap();
-        drop(permit(&world, Giver::Shell, "repos add", Scope::Write).unwrap());
+        drop(permit(&world, Giver::Shell(None), "repos add", Scope::Write).unwrap());
         let text = std::fs::read_to_string(log).unwrap();
         let told: Vec<[bool; 3]> = ["cli", "cli", "shell", "shell"]
             .iter()

@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use oneiric::fault::{Fault, Result};
+use oneiric::secret::Secret;
 use oneiric::settings::Surroundings;
 use oneiric::token::Scope;
 use oneiric_server::http::Ending;
@@ -123,15 +124,17 @@ struct Shell {
     /// Run this code and exit, instead of reading from standard input
     #[arg(short = 'c', value_name = "CODE")]
     code: Option<String>,
+    #[command(flatten)]
+    token: Token,
 }
 
 /// Who gave the command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Caller {
+#[derive(Clone, Copy, Debug)]
+enum Caller<'a> {
     /// A process of its own.
     Process,
-    /// The shell of whoever owns this home; it asks for no token.
-    Shell,
+    /// The shell, with the token that it was opened with.
+    Shell(Option<&'a Secret>),
 }
 
 /// The program.
@@ -151,11 +154,11 @@ pub(crate) fn main(surroundings: Surroundings) -> ExitCode {
     ExitCode::from(u8::try_from(conclude(code, &output)).unwrap_or(1))
 }
 
-/// A command line inside the shell.
-pub(crate) fn run_in_shell(world: &Arc<World>, words: &[String], output: &Output) -> i32 {
+/// A command line inside the shell, which was opened with this token.
+pub(crate) fn run_in_shell(world: &Arc<World>, words: &[String], token: Option<&Secret>, output: &Output) -> i32 {
     let line = std::iter::once(OsString::from("mahavishnu")).chain(words.iter().map(OsString::from));
     match Cli::try_parse_from(line) {
-        Ok(cli) => conclude(run(world, cli.command, Caller::Shell, output), output),
+        Ok(cli) => conclude(run(world, cli.command, Caller::Shell(token), output), output),
         Err(error) => {
             let styled = error.render();
             let text = if output.terminal().colour { styled.ansi().to_string() } else { styled.to_string() };
@@ -186,12 +189,12 @@ fn conclude(code: Result<i32>, output: &Output) -> i32 {
 }
 
 /// Runs a command that its giver may give, and tells the audit log how it ended.
-fn run(world: &Arc<World>, command: Command, caller: Caller, output: &Output) -> Result<i32> {
+fn run(world: &Arc<World>, command: Command, caller: Caller<'_>, output: &Output) -> Result<i32> {
     let ending = match command.needs() {
         Some(Needs { what, scope, token }) => {
             let giver = match caller {
                 Caller::Process => Giver::Process(token),
-                Caller::Shell => Giver::Shell,
+                Caller::Shell(own) => Giver::Shell(token.or(own.map(Secret::expose))),
             };
             crate::access::permit(world, giver, what, scope)?
         }
@@ -209,11 +212,15 @@ fn act(world: &Arc<World>, command: Command, caller: Caller, output: &Output) ->
     {
         orchestrator::run::adopt_orphans();
     }
+fn act(world: &Arc<World>, command: Command, caller: Caller<'_>, output: &Output) -> Result<i32> {
     match command {
-        Command::Shell(_) if caller == Caller::Shell => {
+        Command::Shell(_) if matches!(caller, Caller::Shell(_)) => {
             Err(Fault::user("this is the shell already").hint("open another one in another terminal"))
         }
-        Command::Shell(shell) => crate::shell::run(world, shell.code.as_deref(), output),
+        Command::Shell(shell) => {
+            let token = shell.token.token.map(Secret::new);
+            crate::shell::run(world, shell.code.as_deref(), token, output)
+        }
         Command::ListRepos(command) => command.run(world, output).map(|()| 0),
         Command::Repos(command) => command.run(world, output),
         Command::ListRoles(command) => command.run(world, output).map(|()| 0),
@@ -269,6 +276,8 @@ impl Command {
     /// What it takes; nothing for those that only handle this program's own process or settings, or ask a peer.
     fn needs(&self) -> Option<Needs<'_>> {
         Some(match self {
+            Self::Shell(command) => command.token.needs("shell", Scope::Read),
+            Self::Mcp(command) => return command.needs(),
             Self::ListRepos(command) => command.needs(),
             Self::Repos(command) => command.needs(),
             Self::ListRoles(command) => command.needs(),

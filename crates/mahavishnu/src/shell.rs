@@ -14,6 +14,7 @@ use oneiric::count::counted;
 use oneiric::fault::{FaultKind, Result};
 use oneiric::recorder::{Recorder, RecorderConfig};
 use oneiric::repository::{RepositoryIdentity, probe};
+use oneiric::secret::Secret;
 use oneiric::spool;
 use oneiric_shell::interpreter::Limits;
 use oneiric_shell::interrupt::{EndingSignal, Interrupts};
@@ -31,11 +32,12 @@ use program::ShellProgram;
 /// Longest wait for git to name the repository.
 const GIT_LIMIT: Duration = Duration::from_millis(400);
 
-/// Runs the shell: `code` as a script, else what standard input says. Gives the exit code.
+/// Runs the shell: `code` as a script, else what standard input says. Its commands may what `token` may, when auth is on.
+/// Gives the exit code.
 ///
 /// # Errors
 /// When signals cannot be listened to.
-pub(crate) fn run(world: &Arc<World>, code: Option<&str>, output: &Output) -> Result<i32> {
+pub(crate) fn run(world: &Arc<World>, code: Option<&str>, token: Option<Secret>, output: &Output) -> Result<i32> {
     // Git takes longer than everything else here, so it begins first.
     let repository = {
         let cwd = world.surroundings.cwd.clone();
@@ -61,7 +63,7 @@ pub(crate) fn run(world: &Arc<World>, code: Option<&str>, output: &Output) -> Re
         journal.note(off(world));
     }
     let interrupts = listen(world, &journal, output)?;
-    let program = Arc::new(ShellProgram::new(Arc::clone(world), Arc::clone(&journal)));
+    let program = Arc::new(ShellProgram::new(Arc::clone(world), Arc::clone(&journal), token));
     let limit = world.settings.int("shell.time_limit");
     let limits = Limits { time: (limit > 0).then(|| Duration::from_secs(limit.unsigned_abs())), ..Limits::default() };
     let mut shell = Shell::new(

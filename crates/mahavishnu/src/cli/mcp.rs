@@ -2,6 +2,7 @@
 
 use clap::{Subcommand, ValueEnum};
 use oneiric::fault::{Fault, Result};
+use oneiric::token::Scope;
 use oneiric_client::Peer;
 use oneiric_client::control::Control;
 use oneiric_server::health::PartState;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use super::format::json;
 use super::health;
 use super::stopping::AtWork;
+use super::{Needs, Token, health};
 use crate::buddy;
 use crate::drive::PRODUCT;
 use crate::server::{self, Wishes};
@@ -46,6 +48,8 @@ enum McpCommand {
         /// Arguments as a JSON object
         #[arg(default_value = "{}")]
         arguments: String,
+        #[command(flatten)]
+        token: Token,
     },
 }
 
@@ -64,12 +68,12 @@ pub(super) struct Start {
     /// auto serves MCP over standard input when a client is there, else HTTP
     #[arg(long, value_enum)]
     transport: Option<TransportArg>,
-    /// Start in the background; return once it is healthy
-    #[arg(long)]
-    detach: bool,
     /// Tell where the metrics are: at /metrics of the server, since this version gives them no port of their own
     #[arg(long)]
     metrics_enabled: bool,
+    /// Start in the background; return once it is healthy
+    #[arg(long)]
+    detach: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -86,10 +90,10 @@ impl Start {
         words.extend(self.port.map(|port| format!("--port={port}")));
         words.extend(self.host.as_ref().map(|host| format!("--host={host}")));
         words.extend(self.no_auth.then(|| "--no-auth".to_owned()));
+        words.extend(self.metrics_enabled.then(|| METRICS_ENABLED.to_owned()));
         words
     }
 
-        words.extend(self.metrics_enabled.then(|| METRICS_ENABLED.to_owned()));
     pub(super) fn run(&self, world: &Arc<World>, output: &Output) -> Result<()> {
         self.serve(world, false, output)
     }
@@ -101,10 +105,10 @@ impl Start {
                     .hint("leave out --transport stdio"));
             }
             let started = control(world).start(&self.again())?;
+            warn(world, &self.again(), output);
             output.line(&format!("Mahavishnu runs on {} (pid {})", started.address, started.pid));
             return Ok(());
         }
-            warn(world, &self.again(), output);
         let transport = self.transport.map(|transport| match transport {
             TransportArg::Auto => Transport::Auto,
             TransportArg::Http => Transport::Http,
@@ -114,18 +118,15 @@ impl Start {
             host: self.host.clone(),
             port: self.port,
             no_auth: self.no_auth,
+            warning: no_listener(world, self.metrics_enabled),
             transport,
             fixture,
             arguments: self.again(),
-            warning: no_listener(world, self.metrics_enabled),
         };
         server::run(Arc::clone(world), wishes)
     }
 }
 
-fn control(world: &World) -> Control<'_> {
-    Control { product: PRODUCT, title: "Mahavishnu", home: world.settings.home() }
-}
 /// The option that asks for the metrics.
 const METRICS_ENABLED: &str = "--metrics-enabled";
 
@@ -146,8 +147,19 @@ fn warn(world: &World, arguments: &[String], output: &Output) {
     }
 }
 
+fn control(world: &World) -> Control<'_> {
+    Control { product: PRODUCT, title: "Mahavishnu", home: world.settings.home() }
+}
 
 impl Mcp {
+    /// A tool takes what it takes by every door. Those of Session-Buddy are called with this program's own rights there.
+    pub(super) fn needs(&self) -> Option<Needs<'_>> {
+        let McpCommand::CallTool { name, token, .. } = &self.command else { return None };
+        let tool = crate::mcp::descriptions().into_iter().find(|tool| tool.name == name);
+        let (what, scope) = tool.map_or(("mcp call-tool", Scope::Write), |tool| (tool.name, tool.scope));
+        Some(token.needs(what, scope))
+    }
+
     pub(super) fn run(&self, world: &Arc<World>, output: &Output) -> Result<i32> {
         match &self.command {
             McpCommand::Start(start) => start.run(world, output).map(|()| 0),
@@ -181,13 +193,13 @@ impl Mcp {
                     _ => start.again(),
                 };
                 let started = control.start(&arguments)?;
+                warn(world, &arguments, output);
                 output.line(&format!("Mahavishnu runs on {} (pid {})", started.address, started.pid));
                 Ok(0)
             }
             McpCommand::Health => {
                 let parts = health::of_server(world);
                 for part in &parts {
-                warn(world, &arguments, output);
                     output.line(&part.line());
                 }
                 Ok(i32::from(parts.iter().any(|part| part.state == PartState::Failed)))

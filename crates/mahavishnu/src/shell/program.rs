@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
+use oneiric::secret::Secret;
 use oneiric_shell::interpreter::{Function, Object};
 use oneiric_shell::output::Output;
 use oneiric_shell::program::{CommandDoc, Magic, Program};
@@ -29,12 +30,14 @@ pub(super) struct ShellProgram {
     world: Arc<World>,
     journal: Arc<SessionJournal>,
     commands: Vec<CommandDoc>,
+    /// What its commands prove themselves with, when auth is on and they are given nothing else.
+    token: Option<Secret>,
 }
 
 impl ShellProgram {
-    pub(super) fn new(world: Arc<World>, journal: Arc<SessionJournal>) -> Self {
+    pub(super) fn new(world: Arc<World>, journal: Arc<SessionJournal>, token: Option<Secret>) -> Self {
         let commands = cli::COMMANDS.iter().map(|(name, doc)| CommandDoc { name: (*name).into(), doc: (*doc).into() });
-        Self { world, journal, commands: commands.collect() }
+        Self { world, journal, commands: commands.collect(), token }
     }
 
     fn status(&self, output: &Output) {
@@ -122,7 +125,7 @@ impl Program for ShellProgram {
     }
 
     fn command(&self, words: &[String], output: &Output) -> i32 {
-        cli::run_in_shell(&self.world, words, output)
+        cli::run_in_shell(&self.world, words, self.token.as_ref(), output)
     }
 
     fn complete(&self, words: &[&str]) -> Vec<String> {

@@ -77,7 +77,7 @@ impl Bench {
         let sink = Arc::clone(&self.keeper) as Arc<dyn EventSink>;
         let recorder = Recorder::start(config, start, sink, Arc::clone(&self.world.clock), redactor);
         let journal = Arc::new(SessionJournal::new(recorder, cap, false, Arc::clone(&self.world.clock)));
-        let program = Arc::new(ShellProgram::new(Arc::clone(&self.world), Arc::clone(&journal)));
+        let program = Arc::new(ShellProgram::new(Arc::clone(&self.world), Arc::clone(&journal), None));
         let mut shell = Shell::new(
             program,
             Arc::clone(&journal) as Arc<dyn Journal>,

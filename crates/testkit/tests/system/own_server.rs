@@ -2,10 +2,29 @@
 
 use std::time::Duration;
 
+use oneiric::clock::{Clock, SystemClock};
+use oneiric::secret::Secret;
+use oneiric::token::{Claims, Scope, mint};
 use rustix::process::Signal;
 use testkit::{Orchestrator, Server, TestHome, ports};
 
 const SECRET: &str = "wK3nX8vQ2pZr5tYc7mLd9sHf1bGj4aUe6o";
+
+/// A home with auth, and tokens of one scope each.
+fn guarded() -> (TestHome, impl Fn(Scope) -> String) {
+    let home = Orchestrator::home(&["core"])
+        .with_var("MAHAVISHNU_AUTH_SECRET", SECRET)
+        .with_var("MAHAVISHNU_AUTH_ENABLED", "true");
+    let token = |scope: Scope| {
+        let claims = Claims::new("rita", "mahavishnu", "mahavishnu", &[scope]);
+        mint(&Secret::new(SECRET), &claims, SystemClock.now(), Duration::from_secs(600)).unwrap()
+    };
+    (home, token)
+}
+
+fn audit(home: &TestHome) -> String {
+    std::fs::read_to_string(home.mahavishnu_home().join("logs/audit.log")).unwrap_or_default()
+}
 
 #[test]
 fn health_of_a_server_that_is_down_fails_and_says_how_to_start_it() {
@@ -75,6 +94,61 @@ fn a_tool_of_a_server_that_is_down_is_not_asked_of_somebody_else() {
     let down = home.mahavishnu(["mcp", "call-tool", "list_repos"]).run();
     down.expect_code(6).expect_no_internals();
     assert!(down.stderr.contains("mahavishnu mcp start") && !down.stderr.contains("session-buddy"), "{down}");
+}
+
+#[test]
+fn tools_called_by_command_take_the_token_that_they_take_elsewhere() {
+    let (home, token) = guarded();
+    let _server = Orchestrator::start(&home);
+    let (reader, writer) = (token(Scope::Read), token(Scope::Write));
+    let call = |words: &[&str]| home.mahavishnu(["mcp", "call-tool"].iter().chain(words)).run();
+    let sweep = r#"{"command": ["touch", "made"], "repos": ["core"], "wait": 9}"#;
+    for words in [["sweep", sweep], ["decide_workflow", r#"{"workflow_id": "x"}"#], ["list_repos", "{}"]] {
+        let refused = call(&words);
+        refused.expect_code(1).expect_no_internals();
+        assert!(refused.stderr.contains("401 Unauthorized"), "{refused}");
+        let line = format!("door=cli from=local who=- what={}", words[0]);
+        assert!(audit(&home).lines().any(|known| known.contains("outcome=denied") && known.contains(&line)), "{line}");
+    }
+    let lacks = call(&["sweep", sweep, "--token", &reader]);
+    assert!(lacks.expect_code(1).stderr.contains("403 Forbidden"), "{lacks}");
+    let lacks = call(&["decide_workflow", r#"{"workflow_id": "x"}"#, "--token", &writer]);
+    assert!(lacks.expect_code(1).stderr.contains("'admin'"), "{lacks}");
+    assert!(!home.work().join("core/made").exists());
+    call(&["list_repos", "--token", &reader]).expect_success();
+    // What Session-Buddy would be asked with this program's own rights.
+    call(&["get_session", r#"{"session_id": "x"}"#]).expect_code(1);
+    call(&["sweep", sweep, "--token", &writer]).expect_success();
+    assert!(home.work().join("core/made").exists());
+}
+
+#[test]
+fn the_shell_takes_a_token_and_its_commands_may_what_that_may() {
+    let (home, token) = guarded();
+    let (reader, writer) = (token(Scope::Read), token(Scope::Write));
+    let shell = |words: &[&str]| home.mahavishnu(["shell"].iter().chain(words)).run();
+    let sweep = "sweep --repo core -- touch made";
+    let closed = shell(&["-c", sweep]);
+    closed.expect_code(1).expect_no_internals();
+    assert!(closed.stderr.contains("401 Unauthorized") && closed.stderr.contains("generate-token"), "{closed}");
+    home.mahavishnu(["shell"]).stdin("list-repos\n").run().expect_code(1);
+    assert!(home.waiting_spools().is_empty(), "no session was opened");
+    let read = shell(&["-c", "list-repos", "--token", &reader]);
+    assert!(read.expect_success().stdout.contains("core"), "{read}");
+    let lacks = shell(&["-c", sweep, "--token", &reader]);
+    assert!(lacks.expect_code(1).everything().contains("403 Forbidden"), "{lacks}");
+    assert!(!home.work().join("core/made").exists());
+    shell(&["-c", sweep, "--token", &writer]).expect_success();
+    assert!(home.work().join("core/made").exists());
+    home.mahavishnu(["shell", "-c", "list-repos"]).var("MAHAVISHNU_TOKEN", &reader).run().expect_success();
+    let lines = audit(&home);
+    for parts in [
+        ["outcome=denied", "door=cli", "who=-", "what=shell"],
+        ["outcome=denied", "door=shell", "who=rita", "what=sweep"],
+        ["outcome=done", "door=shell", "who=rita", "what=sweep"],
+    ] {
+        assert!(lines.lines().any(|line| parts.iter().all(|part| line.contains(part))), "{parts:?} in {lines}");
+    }
 }
 
 #[test]
