@@ -185,6 +185,22 @@ esac"#,
 }
 
 #[test]
+fn an_agent_that_gives_no_answer_has_failed_whatever_its_exit_code() {
+    let yard = Yard::new();
+    yard.program("claude", "cat >/dev/null; echo 'not json {{{'");
+    yard.program("codex", r#"cat >/dev/null; echo '{"type":"turn.completed","usage":{"output_tokens":3}}'"#);
+    yard.program("qwen", r#"cat >/dev/null; echo '{"type":"result","is_error":false,"result":""}'"#);
+    let pools = yard.open();
+    let garbled = run(&pools, "claude", "tidy up");
+    assert_eq!((garbled["state"].as_str(), garbled["exit_code"].as_i64()), (Some("failed"), Some(0)), "{garbled}");
+    assert!(garbled["note"].as_str().unwrap().contains("no answer"), "{garbled}");
+    let silent = run(&pools, "codex", "tidy up");
+    assert_eq!((silent["state"].as_str(), silent["tokens"].as_i64()), (Some("failed"), Some(3)), "{silent}");
+    // An answer of no words is one.
+    assert_eq!(run(&pools, "qwen", "tidy up")["state"], "completed");
+}
+
+#[test]
 fn programs_that_hang_flood_or_print_no_text_do_no_harm() {
     let yard = Yard::new();
     yard.program("flood", "head -c 100000000 /dev/zero | tr '\\0' 'x'; printf '\\377\\376 end'");

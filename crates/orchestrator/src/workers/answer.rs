@@ -91,6 +91,8 @@ pub struct Answer {
     pub text: String,
     /// Why it failed by its own account.
     pub failed: Option<String>,
+    /// Whether there should be an answer and none was found.
+    pub missing: bool,
     /// What it cost.
     pub spent: Spent,
 }
@@ -274,12 +276,13 @@ impl<'s> Meter<'s> {
             self.text = Some(tail.trim_end().to_owned());
         }
         let spent = self.spent();
+        let missing = self.text.is_none() && !self.spec.text.is_empty();
         let text = self.text.unwrap_or_default();
         let failed = self.failed.map(|why| {
             let why: String = why.lines().next().unwrap_or_default().chars().take(300).collect();
             redactor.text(&why).into_owned()
         });
-        Answer { text: end(&redactor.text(&text), MAX_ANSWER).to_owned(), failed, spent }
+        Answer { text: end(&redactor.text(&text), MAX_ANSWER).to_owned(), failed, missing, spent }
     }
 }
 
@@ -431,7 +434,8 @@ mod tests {
         assert!(meter.open.len() + meter.whole.len() <= 2 * MAX_DOCUMENT);
         meter.take(b"\n{\"type\":\"result\",\"result\":\"still read\"}\n{\"type\":\"result\"\xff\n[[[");
         assert_eq!(meter.close(&Redactor::standard()).text, "still read");
-        assert_eq!(read("claude", b"\xff\xfe[1,2]\n{}\nnull\n", 3), Answer::default());
+        let nothing = Answer { missing: true, ..Answer::default() };
+        assert_eq!(read("claude", b"\xff\xfe[1,2]\n{}\nnull\n", 3), nothing);
         let text = read("shell", &"x".repeat(100_000).into_bytes(), 5000);
         assert_eq!(text.text.len(), MAX_ANSWER);
     }

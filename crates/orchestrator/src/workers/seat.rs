@@ -226,6 +226,10 @@ fn conclude(mut ending: Ending, answer: Answer, over: Option<String>) -> Done {
             if let Some(why) = &answer.failed {
                 ending.outcome = Outcome::Failed;
                 ending.note = Some(why.clone());
+            } else if answer.missing {
+                ending.outcome = Outcome::Failed;
+                let printed = ending.note.take().map(|last| format!(": {last}")).unwrap_or_default();
+                ending.note = Some(format!("it gave no answer, though it ended with exit code 0{printed}"));
             } else if let Some(over) = over {
                 ending.note = Some(format!("its budget is used up: {over}"));
             }

@@ -140,3 +140,8 @@ echo "{\"type\":\"result\",\"is_error\":false,\"result\":\"$prompt: done\",\"tot
     unknown.expect_code(4);
     assert!(unknown.stderr.contains("claude"), "{unknown}");
 }
+    agent(&home, "claude", "cat >/dev/null; echo 'not json {{{'");
+    let garbled = home.mahavishnu(["sweep", "--repo", "shop", "--pool", "claude", "--format", "json", "--", "x"]).run();
+    let step = garbled.expect_code(1).json()["steps"][0].clone();
+    assert_eq!(step["state"], "failed", "{step}");
+    assert!(step["note"].as_str().unwrap().contains("no answer"), "{step}");
