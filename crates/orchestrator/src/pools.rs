@@ -2,9 +2,10 @@
 //!
 //! What can be asked of them is a [`PoolRequest`], and [`Pools::answer`] answers it; steps of workflows come by
 //! [`PoolRunner`]. How a pool behaves is decided by a state machine that does nothing itself; threads do what it says. A
-//! server's pools are written down, so that the next server has the same ones.
+//! server's pools are written down, so that the next server has the same ones, and so are the tasks and what was spent.
 
 mod answers;
+mod ledger;
 mod machine;
 mod perform;
 mod pool;
@@ -16,7 +17,7 @@ mod task;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use oneiric::fault::{Fault, Result};
 use oneiric::paths::Home;
 
+use self::ledger::{Ledger, Past};
 use self::machine::{TaskId, Word};
 use self::pool::Pool;
 use self::saved::Instance;
@@ -37,7 +39,7 @@ use crate::worktrees::{Bounds, Worktrees};
 pub use self::request::{Execute, MAX_QUEUE, MAX_WORKERS, PoolRequest, PoolSpec, Route};
 pub use self::runner::PoolRunner;
 pub use self::selector::Selector;
-pub use self::task::TaskReport;
+pub use self::task::{TaskReport, TaskState};
 
 /// Most pools.
 const MAX_POOLS: usize = 64;
@@ -80,10 +82,23 @@ struct Inner {
     /// Chooses among pools, and remembers which did the last task with a key.
     routes: Mutex<(Chooser, BTreeMap<String, u64>)>,
     next_pool: AtomicU64,
-    next_task: AtomicU64,
     reports: Reports,
+    ledger: Ledger,
+    /// Whether this process lets its pools go.
+    ending: AtomicBool,
     /// Held by whoever changes the list of pools, until it is written.
     changing: Mutex<()>,
+}
+
+/// Where a pool comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// Someone makes it: nothing is spent, and the next server has it, too.
+    Made,
+    /// It was written down, and what it had spent still counts.
+    Known,
+    /// It is made for the tasks at hand, by the name of a profile.
+    Passing,
 }
 
 /// A task that was given to a pool.
@@ -112,15 +127,19 @@ impl Pools {
             pools: Mutex::default(),
             routes: Mutex::new((Chooser::new(seed), BTreeMap::new())),
             next_pool: AtomicU64::new(1),
-            next_task: AtomicU64::new(1),
             reports: Reports::default(),
+            ledger: Ledger::at(&config.home),
+            ending: AtomicBool::new(false),
             changing: Mutex::default(),
             config,
         });
         if inner.config.serves {
-            for spec in saved::read(&inner.config.home)? {
+            inner.remember()?;
+            let saved = saved::read(&inner.config.home)?;
+            inner.ledger.keep_only(&saved.iter().map(|spec| spec.name.as_str()).collect::<Vec<_>>())?;
+            for spec in saved {
                 let name = spec.name.clone();
-                if let Err(fault) = inner.add(spec, true) {
+                if let Err(fault) = inner.add(spec, Origin::Known) {
                     tracing::warn!(pool = name, %fault, "a pool could not be made again");
                 }
             }
@@ -135,6 +154,7 @@ impl Pools {
 
     /// Ends what the pools do and waits for it, at most so long. The list of a server's pools stays.
     pub fn end(&self, patience: Duration) {
+        self.inner.ending.store(true, Ordering::Relaxed);
         let pools = self.inner.all();
         for pool in &pools {
             pool.word(&self.inner, Word::Close { now: true });
@@ -167,11 +187,21 @@ pub fn check(home: &Home, pool: &str) -> Result<()> {
     Err(Fault::not_found(format!("no pool '{}'", pool.escape_debug())).hint(format!("there are: {}", names.join(", "))))
 }
 
+/// The newest tasks of all pools, newest first, as they were written down: for when no server can be asked.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn written_tasks(home: &Home) -> Result<Vec<TaskReport>> {
+    let kept = Ledger::at(home).tasks(&|owner| saved::lives(home, owner))?;
+    Ok(kept.into_iter().rev().map(|kept| kept.report).collect())
+}
+
 /// Tells the pools that time has passed, as long as they are there.
 fn keep_time(pools: &Weak<Inner>) {
     loop {
         std::thread::sleep(TICK);
         let Some(inner) = pools.upgrade() else { break };
+        inner.ledger.settle();
         for pool in inner.all() {
             if pool.is_due(inner.shop.clock.monotonic()) {
                 pool.word(&inner, Word::Tick);
@@ -189,8 +219,18 @@ impl Inner {
         lock(&self.pools).values().cloned().collect()
     }
 
-    /// Makes a pool; one that is `kept` is there again with the next server.
-    fn add(self: &Arc<Self>, spec: PoolSpec, kept: bool) -> Result<Arc<Pool>> {
+    /// Takes over what earlier owners wrote down of their tasks.
+    fn remember(&self) -> Result<()> {
+        let kept = self.ledger.tasks(&|owner| saved::lives(&self.config.home, owner))?;
+        for settled in kept.iter().filter(|kept| kept.settled) {
+            self.ledger.put(&settled.report, None);
+        }
+        self.reports.begin_with(kept.into_iter().map(|kept| kept.report));
+        Ok(())
+    }
+
+    /// Makes a pool.
+    fn add(self: &Arc<Self>, spec: PoolSpec, origin: Origin) -> Result<Arc<Pool>> {
         spec.check()?;
         let profile = match spec.engine {
             None => {
@@ -216,7 +256,12 @@ impl Inner {
             return Err(Fault::unavailable(format!("there are {MAX_POOLS} pools already")).hint("close one of them"));
         }
         let number = self.next_pool.fetch_add(1, Ordering::Relaxed);
-        let pool = Arc::new(Pool::new(spec, profile, number, kept));
+        let past = match origin {
+            Origin::Made => self.ledger.begin(&spec.name).map(|()| Past::default())?,
+            Origin::Known => self.ledger.past(&spec.name)?,
+            Origin::Passing => Past::default(),
+        };
+        let pool = Arc::new(Pool::new(spec, profile, number, origin, past));
         pools.insert(pool.name().to_owned(), Arc::clone(&pool));
         drop(pools);
         pool.word(self, Word::Tick);
@@ -249,26 +294,28 @@ impl Inner {
             Err(missing) => missing,
         };
         let saved = if self.config.serves { Vec::new() } else { saved::read(&self.config.home)? };
-        let spec = match saved.into_iter().find(|spec| spec.name == name) {
-            Some(spec) => PoolSpec { min: 0, ..spec },
+        let (spec, origin) = match saved.into_iter().find(|spec| spec.name == name) {
+            Some(spec) => (PoolSpec { min: 0, ..spec }, Origin::Known),
             None if Profiles::load(&self.config.home)?.find(name).is_ok() => {
                 let max = std::thread::available_parallelism().map_or(2, |n| u32::try_from(n.get()).unwrap_or(2));
-                PoolSpec { max: max.saturating_mul(2).clamp(2, 32), ..PoolSpec::new(name, name) }
+                let spec = PoolSpec { max: max.saturating_mul(2).clamp(2, 32), ..PoolSpec::new(name, name) };
+                (spec, Origin::Passing)
             }
             None => return Err(missing),
         };
-        match self.add(spec, false) {
+        match self.add(spec, origin) {
             // Somebody else was quicker.
             Err(_) if self.find(name).is_ok() => self.find(name),
             made => made,
         }
     }
 
-    /// Gives a pool a task.
-    fn submit(self: &Arc<Self>, pool: Arc<Pool>, ask: Ask, stop: Stop) -> Ticket {
-        let task = self.next_task.fetch_add(1, Ordering::Relaxed);
+    /// Gives a pool a task, which is written down first.
+    fn submit(self: &Arc<Self>, pool: Arc<Pool>, ask: Ask, stop: Stop) -> Result<Ticket> {
         let prompt = self.shop.redactor.text(&ask.prompt).into_owned();
-        let report = TaskReport::new(task, pool.name(), &prompt, &ask.repo, self.shop.clock.now());
+        let mut report = TaskReport::new(pool.name(), &prompt, &ask.repo, self.shop.clock.now());
+        let task = self.ledger.add(self.instance.id(), &report)?;
+        report.task = task;
         if let Some(forgotten) = self.reports.add(report)
             && let Some(output) = forgotten.output
             && output.starts_with(self.instance.outputs())
@@ -278,7 +325,7 @@ impl Inner {
         let (reply, ended) = channel();
         let order = Order { task, ask, stop, reply };
         pool.submit(self, order);
-        Ticket { task, pool, ended }
+        Ok(Ticket { task, pool, ended })
     }
 
     /// Chooses a pool for a task.

@@ -244,10 +244,23 @@ impl PoolCommand {
                 self.profiles(answer, output)
             }
             Action::Tasks { pool, limit } => {
-                let request = PoolRequest::Tasks { pool: pool.clone(), limit: usize::from(*limit) };
-                task::list(&rows(ask(request)?, "tasks")?, self.format, output)
+                let limit = usize::from(*limit);
+                let rows = if crate::drive::server_runs(world) {
+                    rows(ask(PoolRequest::Tasks { pool: pool.clone(), limit })?, "tasks")?
+                } else {
+                    let wanted = |row: &Value| pool.as_ref().is_none_or(|pool| row["pool"] == pool.as_str());
+                    task::written(world)?.into_iter().filter(wanted).take(limit).collect()
+                };
+                task::list(&rows, self.format, output)
             }
-            Action::Task { task } => task::show(&ask(PoolRequest::Task { task: *task })?, self.format, output),
+            Action::Task { task } => {
+                let report = if crate::drive::server_runs(world) {
+                    ask(PoolRequest::Task { task: *task })?
+                } else {
+                    task::find(task::written(world)?, *task)?
+                };
+                task::show(&report, self.format, output)
+            }
             Action::Cancel { task } => task::show(&ask(PoolRequest::Cancel { task: *task })?, self.format, output),
         }
     }

@@ -11,7 +11,7 @@ use super::machine::{TaskId, Word};
 use super::pool::Pool;
 use super::request::{Execute, PoolRequest, PoolSpec, Route, TASK_WAIT};
 use super::task::{Ask, TaskReport};
-use super::{CLOSING, Inner, Pools, lock, saved};
+use super::{CLOSING, Inner, Origin, Pools, lock, saved};
 use crate::run::Stop;
 use crate::workers::Profiles;
 use crate::workflows::plan::seconds;
@@ -39,6 +39,7 @@ impl Pools {
                 }
                 Ok(row)
             }
+            PoolRequest::Spawn(spec) => inner.change(|| inner.add(*spec, Origin::Made)).map(|pool| pool.row()),
             PoolRequest::List => {
                 let rows: Vec<Value> = inner.all().iter().map(|pool| pool.row()).collect();
                 Ok(json!({ "pools": rows }))
@@ -115,7 +116,7 @@ impl Inner {
             let specs: Vec<PoolSpec> = self
                 .all()
                 .iter()
-                .filter(|pool| pool.kept)
+                .filter(|pool| pool.origin != Origin::Passing)
                 .filter(|pool| pool.load().is_some() || pool.spec_now().max == 0)
                 .map(|pool| pool.spec_now())
                 .collect();
@@ -156,7 +157,7 @@ impl Inner {
             step: None,
         };
         let stop = Stop::new()?;
-        let ticket = self.submit(pool, ask, stop);
+        let ticket = self.submit(pool, ask, stop)?;
         // Nobody waits any more when this returns; the stop sign stays with the task for whoever cancels it.
         let wait = task.wait_seconds.map_or(TASK_WAIT, seconds);
         let waiting = Stop::new()?;
@@ -190,7 +191,10 @@ impl Inner {
             for pool in pools {
                 pool.word(self, Word::Close { now });
             }
-            Ok(())
+            let closed = |pool: &Pool| pools.iter().any(|closed| closed.number == pool.number);
+            let left = self.all().into_iter().filter(|pool| !closed(pool)).map(|pool| pool.name().to_owned());
+            let left: Vec<String> = left.collect();
+            self.ledger.keep_only(&left.iter().map(String::as_str).collect::<Vec<_>>())
         })?;
         if now {
             for pool in pools {
@@ -227,6 +231,5 @@ impl Inner {
 }
 
 fn unknown(task: TaskId) -> Fault {
-    Fault::not_found(format!("no task {task}"))
-        .hint("the newest thousand tasks since the start are known: action tasks")
+    Fault::not_found(format!("no task {task}")).hint("the newest thousand are known: 'mahavishnu pool tasks'")
 }

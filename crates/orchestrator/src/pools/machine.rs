@@ -142,6 +142,11 @@ impl Machine {
         }
     }
 
+    /// One that has done so much already.
+    pub(super) fn after(self, spent: Spent, done: u64) -> Self {
+        Self { spent, done, ..self }
+    }
+
     /// Takes a word at a time since an arbitrary point, and says what follows.
     pub(super) fn apply(&mut self, word: Word, now: Duration) -> Vec<Deed> {
         let mut deeds = Vec::new();

@@ -55,7 +55,7 @@ impl Place {
             Some(step) => step.output.clone(),
             None => inner.instance.outputs().join(format!("{}.log", order.task)),
         };
-        inner.reports.change(order.task, |report| {
+        let _ = inner.reports.change(order.task, |report| {
             report.output = Some(output.clone());
             if let Some(lease) = &lease {
                 (report.worktree, report.branch) = (Some(lease.path.clone()), Some(lease.branch.clone()));
@@ -80,7 +80,7 @@ impl Place {
             if let (Some(changes), None) = (&changes, &done.ending.note) {
                 done.ending.note = Some(format!("left {changes} in {}", lease.path.display()));
             }
-            inner.reports.change(order.task, |report| report.changes = changes);
+            let _ = inner.reports.change(order.task, |report| report.changes = changes);
         }
         done
     }

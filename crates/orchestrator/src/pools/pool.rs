@@ -8,12 +8,15 @@ use std::time::Duration;
 use oneiric::fault::FaultKind;
 use serde_json::{Value, json};
 
+use super::ledger::Past;
 use super::machine::{Deed, Life, Limits, Machine, Seat as At, TaskId, Word, WorkerId};
 use super::perform::{Place, place};
 use super::request::PoolSpec;
 use super::task::{Order, Reply};
 use super::{Inner, lock};
 use crate::engine::Runner;
+use super::task::{Order, Reply, TaskState};
+use super::{Inner, Origin, lock};
 use crate::run::Stop;
 use crate::workers::{Done, Profile, Spent};
 use crate::workflows::fact::{Ending, Outcome};
@@ -23,8 +26,7 @@ pub(super) struct Pool {
     /// Later pools have greater ones.
     pub(super) number: u64,
     pub(super) spec: PoolSpec,
-    /// Whether someone made it on purpose, so that the next server has it, too.
-    pub(super) kept: bool,
+    pub(super) origin: Origin,
     /// `None` for a pool of another engine.
     pub(super) profile: Option<Profile>,
     state: Mutex<State>,
@@ -44,7 +46,7 @@ struct Worker {
 }
 
 impl Pool {
-    pub(super) fn new(spec: PoolSpec, profile: Option<Profile>, number: u64, kept: bool) -> Self {
+    pub(super) fn new(spec: PoolSpec, profile: Option<Profile>, number: u64, origin: Origin, past: Past) -> Self {
         let limits = Limits {
             min: spec.min,
             max: spec.max,
@@ -55,12 +57,12 @@ impl Pool {
             max_tokens: spec.max_tokens,
         };
         let state = State {
-            machine: Machine::new(limits, number),
+            machine: Machine::new(limits, number).after(past.spent, past.done),
             waiting: HashMap::new(),
             running: HashMap::new(),
             workers: HashMap::new(),
         };
-        Self { number, spec, kept, profile, state: Mutex::new(state), closed: Condvar::new() }
+        Self { number, spec, origin, profile, state: Mutex::new(state), closed: Condvar::new() }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -161,7 +163,6 @@ impl Pool {
         while let Ok(order) = orders.recv() {
             let (task, reply) = (order.task, order.reply.clone());
             let done = self.perform(inner, &place, &name, order);
-            inner.reports.change(task, |report| report.ended(&done, inner.shop.clock.now()));
             let crashed = done.ending.outcome == Outcome::Crashed;
             let spent = done.answer.spent;
             self.word(inner, Word::Finished { worker, task, crashed, spent });
@@ -169,10 +170,21 @@ impl Pool {
         }
         self.word(inner, Word::Gone { worker });
     }
+            let ended = inner.reports.change(task, |report| {
+                report.ended(&done, inner.shop.clock.now());
+                if let (TaskState::Cancelled, Some(why)) = (report.state, inner.ended_with_it()) {
+                    report.note = Some(why.to_owned());
+                }
+            });
+            if let Some(report) = ended {
+                // A pool that nobody finds again has nothing to be counted on.
+                let counted = (self.origin != Origin::Passing).then_some((self.name(), spent));
+                inner.ledger.put(&report, counted);
+            }
 
     fn perform(self: &Arc<Self>, inner: &Arc<Inner>, place: &Place, name: &str, order: Order) -> Done {
-        inner.reports.change(order.task, |report| {
-            report.state = "running";
+        let begun = inner.reports.change(order.task, |report| {
+            report.state = TaskState::Running;
             report.started_at = Some(inner.shop.clock.now());
             report.worker = Some(name.to_owned());
         });
@@ -181,6 +193,9 @@ impl Pool {
             .unwrap_or_else(|_| Done::crashed("the pool failed while it ran; the log has more"))
     }
 
+        if let Some(report) = begun {
+            inner.ledger.put(&report, None);
+        }
     pub(super) fn is_due(&self, now: Duration) -> bool {
         lock(&self.state).machine.wake().is_some_and(|wake| wake <= now)
     }
@@ -296,6 +311,14 @@ fn refuse(inner: &Inner, state: &mut State, task: TaskId, why: String) {
     let Some(reply) = waiting.map(|order| order.reply).or(running) else { return };
     let outcome = if stopped { Outcome::Cancelled } else { Outcome::Crashed };
     let done = Done { ending: Ending::because(outcome, why), ..Done::crashed("") };
-    inner.reports.change(task, |report| report.ended(&done, inner.shop.clock.now()));
+    let ended = inner.reports.change(task, |report| {
+        report.ended(&done, inner.shop.clock.now());
+        if let Some(why) = inner.ended_with_it() {
+            (report.state, report.note) = (TaskState::Cancelled, Some(format!("{why} before it began")));
+        }
+    });
+    if let Some(report) = ended {
+        inner.ledger.put(&report, None);
+    }
     let _ = reply.send(Reply::Ended(Box::new(done)));
 }

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Pools;
+use oneiric::fault::FaultKind;
+
 use super::task::{Ask, Step};
+use super::{Pools, TICK};
 use crate::engine::{Job, Runner};
 use crate::run::Stop;
 use crate::workflows::fact::{Ending, Outcome};
@@ -55,7 +57,15 @@ impl Runner for PoolRunner {
                 run: job.run.clone(),
             }),
         };
-        let ticket = inner.submit(pool, ask, stop.clone());
+        // A step that cannot be written down yet waits, as its engine does when the disk is full.
+        let ticket = loop {
+            match inner.submit(Arc::clone(&pool), ask.clone(), stop.clone()) {
+                Ok(ticket) => break ticket,
+                Err(_) if stop.is_raised() => return Ending::because(Outcome::Cancelled, "stopped before it began"),
+                Err(fault) if fault.kind() == FaultKind::Unavailable => std::thread::sleep(TICK),
+                Err(fault) => return Ending::because(Outcome::Crashed, fault.message()),
+            }
+        };
         match ticket.wait(inner, stop, None, bound) {
             Some(done) => done.ending,
             None => Ending::because(Outcome::Crashed, "its end was not waited for"),

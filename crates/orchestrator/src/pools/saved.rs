@@ -44,6 +44,11 @@ impl Instance {
         Ok(Self { dir, id, _lock: file })
     }
 
+    /// Its id, under which tasks are written down.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// What marks the processes of a task.
     pub(super) fn mark(&self, task: TaskId) -> String {
         format!("pools/{}/{task}/", self.id)
@@ -65,6 +70,12 @@ impl Instance {
         }
         let _ = std::fs::remove_file(self.dir.join(format!("{}.lock", self.id)));
     }
+}
+
+/// Whether the owner of this id is there.
+pub(super) fn lives(home: &Home, id: &str) -> bool {
+    let Ok(file) = File::open(home.root().join("pools").join(format!("{id}.lock"))) else { return false };
+    flock(&file, FlockOperation::NonBlockingLockShared).is_err()
 }
 
 fn clear_up(dir: &Path, shop: &Workshop) {

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use oneiric::clock::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::machine::TaskId;
 use crate::run::Stop;
@@ -15,7 +15,7 @@ use crate::workers::Done;
 use crate::workflows::fact::Outcome;
 
 /// Most tasks that are remembered after their end.
-const REMEMBERED: usize = 1000;
+pub(super) const REMEMBERED: usize = 1000;
 
 /// What is wanted.
 #[derive(Clone, Debug)]
@@ -63,19 +63,39 @@ pub(super) enum Reply {
     Ended(Box<Done>),
 }
 
+/// How a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// No worker has it yet.
+    Waiting,
+    /// A worker is at it.
+    Running,
+    /// It ended well.
+    Completed,
+    /// It ended badly, or was not taken.
+    Failed,
+    /// It ran out of time.
+    Timeout,
+    /// It was stopped.
+    Cancelled,
+    /// Whoever ran it was killed meanwhile, so whether it finished is not known.
+    Unknown,
+}
+
 /// What is known of a task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskReport {
     /// Its number.
     pub task: TaskId,
     /// Its pool.
     pub pool: String,
-    /// `waiting`, `running`, or how it ended: `completed`, `failed`, `timeout`, `cancelled`.
-    pub state: &'static str,
+    /// How it is.
+    pub state: TaskState,
     /// What is wanted, redacted and shortened.
     pub prompt: String,
     /// Name of its repository.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub repo: String,
     /// Who does it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,11 +138,12 @@ pub struct TaskReport {
 }
 
 impl TaskReport {
-    pub(super) fn new(task: TaskId, pool: &str, prompt: &str, repo: &str, asked_at: Timestamp) -> Self {
+    /// A new one, without a number.
+    pub(super) fn new(pool: &str, prompt: &str, repo: &str, asked_at: Timestamp) -> Self {
         Self {
-            task,
+            task: 0,
             pool: pool.to_owned(),
-            state: "waiting",
+            state: TaskState::Waiting,
             prompt: prompt.chars().take(200).collect(),
             repo: repo.to_owned(),
             worker: None,
@@ -144,15 +165,15 @@ impl TaskReport {
     /// Whether it has ended.
     #[must_use]
     pub const fn is_over(&self) -> bool {
-        self.ended_at.is_some()
+        !matches!(self.state, TaskState::Waiting | TaskState::Running)
     }
 
     pub(super) fn ended(&mut self, done: &Done, now: Timestamp) {
         self.state = match done.ending.outcome {
-            Outcome::Succeeded => "completed",
-            Outcome::Failed | Outcome::Crashed => "failed",
-            Outcome::TimedOut => "timeout",
-            Outcome::Cancelled => "cancelled",
+            Outcome::Succeeded => TaskState::Completed,
+            Outcome::Failed | Outcome::Crashed => TaskState::Failed,
+            Outcome::TimedOut => TaskState::Timeout,
+            Outcome::Cancelled => TaskState::Cancelled,
         };
         self.ended_at = Some(now);
         self.exit_code = done.ending.exit_code;
@@ -165,33 +186,53 @@ impl TaskReport {
 
 /// The newest tasks.
 #[derive(Debug, Default)]
-pub(super) struct Reports(Mutex<VecDeque<TaskReport>>);
+pub(super) struct Reports {
+    all: Mutex<VecDeque<TaskReport>>,
+    changed: Condvar,
+}
 
 impl Reports {
+    /// Those of earlier owners, oldest first.
+    pub(super) fn begin_with(&self, earlier: impl Iterator<Item = TaskReport>) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(earlier);
+    }
+
     /// A new one. Gives those that are forgotten for it, so that their outputs go, too.
     pub(super) fn add(&self, report: TaskReport) -> Option<TaskReport> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.push_back(report);
         let over = all.len() > REMEMBERED;
         let oldest = over.then(|| all.iter().position(TaskReport::is_over)).flatten();
         oldest.and_then(|oldest| all.remove(oldest))
     }
 
-    pub(super) fn change(&self, task: TaskId, change: impl FnOnce(&mut TaskReport)) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(report) = all.iter_mut().rev().find(|report| report.task == task) {
-            change(report);
-        }
+    /// Changes one. Gives what it is now.
+    pub(super) fn change(&self, task: TaskId, change: impl FnOnce(&mut TaskReport)) -> Option<TaskReport> {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let report = all.iter_mut().rev().find(|report| report.task == task)?;
+        change(report);
+        self.changed.notify_all();
+        Some(report.clone())
+    }
+
+    /// Waits until one has ended, at most so long.
+    pub(super) fn await_end(&self, task: TaskId, limit: Duration) {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = |all: &mut VecDeque<TaskReport>| {
+            all.iter().rev().find(|report| report.task == task).is_some_and(|report| !report.is_over())
+        };
+        drop(self.changed.wait_timeout_while(all, limit, open));
     }
 
     pub(super) fn get(&self, task: TaskId) -> Option<TaskReport> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().rev().find(|report| report.task == task).cloned()
     }
 
     /// The newest first.
     pub(super) fn newest(&self, pool: Option<&str>, limit: usize) -> Vec<TaskReport> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = all.iter().rev().filter(|report| pool.is_none_or(|pool| report.pool == pool));
         wanted.take(limit).cloned().collect()
     }

@@ -201,6 +201,62 @@ fn an_agent_that_gives_no_answer_has_failed_whatever_its_exit_code() {
 }
 
 #[test]
+fn what_a_pool_has_spent_counts_for_the_next_server_until_it_is_closed() {
+    let yard = Yard::new();
+    yard.program(
+        "claude",
+        r#"cat >/dev/null; echo '{"type":"result","is_error":false,"result":"ok","total_cost_usd":0.25,"usage":{"output_tokens":9}}'"#,
+    );
+    let spawn = json!({"action": "spawn", "name": "c", "profile": "claude", "max_usd": 0.3});
+    let task = json!({"action": "execute", "pool": "c", "prompt": "tidy up", "wait_seconds": 60});
+    let spent = |pools: &Pools| {
+        let row = ask(pools, json!({"action": "list"})).unwrap()["pools"][0].clone();
+        (row["cost_usd"].as_f64().unwrap(), row["tokens"].as_u64().unwrap(), row["done"].as_u64().unwrap())
+    };
+    let pools = yard.open();
+    ask(&pools, spawn.clone()).unwrap();
+    assert_eq!(ask(&pools, task.clone()).unwrap()["state"], "completed");
+    drop(pools);
+    // A command without a server spends of the same budget.
+    let alone = Yard { serves: false, ..yard };
+    assert_eq!(ask(&alone.open(), task.clone()).unwrap()["state"], "completed");
+    let yard = Yard { serves: true, ..alone };
+    let pools = yard.open();
+    assert_eq!(spent(&pools), (0.5, 18, 2));
+    let refused = ask(&pools, task.clone()).unwrap();
+    assert!(refused["note"].as_str().unwrap().contains("budget is used up"), "{refused}");
+    ask(&pools, json!({"action": "close", "pool": "c", "now": true})).unwrap();
+    ask(&pools, spawn).unwrap();
+    assert_eq!(spent(&pools), (0.0, 0, 0));
+    assert_eq!(ask(&pools, task).unwrap()["state"], "completed");
+}
+
+#[test]
+fn tasks_are_still_told_of_after_a_stop_and_numbers_go_on() {
+    let yard = Yard::new();
+    let pools = yard.open();
+    ask(&pools, json!({"action": "spawn", "name": "a", "max": 1})).unwrap();
+    let done = run(&pools, "a", "echo hello");
+    let start = || {
+        let request = json!({"action": "execute", "pool": "a", "prompt": "sleep 600", "wait_seconds": 0});
+        ask(&pools, request).unwrap()["task"].as_u64().unwrap()
+    };
+    let (running, waiting) = (start(), start());
+    until("it runs", || (!survivors(&pools.inner.instance.mark(running)).is_empty()).then_some(()));
+    drop(pools);
+    let written: Vec<u64> =
+        written_tasks(&Home::at(yard.path().join("home"))).unwrap().iter().map(|t| t.task).collect();
+    assert_eq!(written, [waiting, running, done["task"].as_u64().unwrap()]);
+    let pools = yard.open();
+    let told = |task: u64| ask(&pools, json!({"action": "task", "task": task})).unwrap();
+    assert_eq!(told(done["task"].as_u64().unwrap())["answer"], "hello");
+    for (task, note) in [(running, "its server was stopped"), (waiting, "its server was stopped before it began")] {
+        assert_eq!((told(task)["state"].as_str(), told(task)["note"].as_str()), (Some("cancelled"), Some(note)));
+    }
+    assert_eq!(run(&pools, "a", "true")["task"].as_u64(), Some(waiting + 1));
+}
+
+#[test]
 fn programs_that_hang_flood_or_print_no_text_do_no_harm() {
     let yard = Yard::new();
     yard.program("flood", "head -c 100000000 /dev/zero | tr '\\0' 'x'; printf '\\377\\376 end'");

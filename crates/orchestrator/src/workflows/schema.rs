@@ -154,6 +154,22 @@ const MIGRATIONS: [&str; 5] = ["
     );
     INSERT INTO plans (workflow, plan) SELECT number, plan FROM workflows WHERE plan IS NOT NULL;
     ALTER TABLE workflows DROP COLUMN plan;
+    -- Tasks of pools, under numbers that are used once. Retention: the newest thousand, and what has not ended.
+    CREATE TABLE pool_tasks (
+        number      INTEGER PRIMARY KEY AUTOINCREMENT,
+        -- Whose pools did it, as the lock is called that shows whether they are there.
+        owner       TEXT NOT NULL,
+        over        INTEGER NOT NULL,
+        -- What is known of it (JSON).
+        report      TEXT NOT NULL
+    );
+    -- What pools have spent since they were made. Retention: until the pool is closed.
+    CREATE TABLE pool_spending (
+        pool        TEXT PRIMARY KEY,
+        usd         REAL NOT NULL,
+        tokens      INTEGER NOT NULL,
+        done        INTEGER NOT NULL
+    ) WITHOUT ROWID;
 "];
 
 /// Least bytes that a database needs to be opened: the index of its log.
@@ -275,10 +291,10 @@ fn full(path: &Path, what: &str) -> Fault {
 pub(crate) fn fault(path: &Path, what: &str, error: &rusqlite::Error) -> Fault {
     let shown = path.display();
     match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            Fault::unavailable(format!("{shown} is damaged or no database"))
-                .hint(format!("move it away (mv {shown} {shown}.damaged) or restore it from a backup"))
-        }
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Fault::unavailable(format!(
+            "{shown} is damaged or no database"
+        ))
+        .hint(format!("move it away (mv {shown} {shown}.damaged) or restore it from a backup")),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             Fault::unavailable(format!("{shown} is in use by another process")).hint("try again")
         }

@@ -80,12 +80,21 @@ fn a_killed_server_leaves_nothing_running_and_its_pools_are_there_again() {
         home.sh(script).without_var("MAHAVISHNU_STEP_ID").run().stdout.lines().count()
     };
     assert!(left(&home) >= 2);
+    let number = json(&home, &["pool", "tasks", "--format", "json"])[0]["task"].as_u64().unwrap();
     server.kill();
+    let told = |home: &TestHome| {
+        let task = json(home, &["pool", "tasks", "--format", "json"])[0].clone();
+        assert_eq!((task["task"].as_u64(), task["state"].as_str()), (Some(number), Some("unknown")), "{task}");
+        assert!(task["note"].as_str().unwrap().contains("killed while it ran"), "{task}");
+    };
+    told(&home);
     let mut server = serve(&home);
+    told(&home);
     assert_eq!(left(&home), 0, "what the killed server's workers did still runs");
     let pools = json(&home, &["pool", "list", "--format", "json"]);
     assert_eq!((pools[0]["pool"].as_str(), pools[0]["max"].as_i64()), (Some("build"), Some(3)));
-    home.mahavishnu(["pool", "execute", "build", "--", "true"]).run().expect_success();
+    let next = home.mahavishnu(["pool", "execute", "build", "--", "true"]).run();
+    assert!(next.expect_success().stderr.contains(&format!("task {} by", number + 1)), "{next}");
     home.mahavishnu(["pool", "close-all", "--now"]).run().expect_success();
     assert!(json(&home, &["pool", "list", "--format", "json"]).as_array().unwrap().is_empty());
     server.signal(Signal::TERM);

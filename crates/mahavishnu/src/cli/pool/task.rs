@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::super::format::{Format, json};
 use super::super::sweep::span;
+use crate::world::World;
 
 /// Time between two looks at a task.
 const LOOK: Duration = Duration::from_millis(100);
@@ -105,7 +106,7 @@ impl TaskArgs {
             return Ok(0);
         }
         let mut cancelled = false;
-        while report["ended_at"].is_null() {
+        while is_open(&report) {
             match interrupts.load(Ordering::Relaxed) {
                 0 => {}
                 1 if !cancelled => {
@@ -122,6 +123,24 @@ impl TaskArgs {
         drop(listening);
         show(&report, format, output)
     }
+}
+
+/// Whether a task has not ended.
+fn is_open(report: &Value) -> bool {
+    matches!(report["state"].as_str(), Some("waiting" | "running"))
+}
+
+/// Tasks as they were written down, newest first.
+pub(super) fn written(world: &World) -> Result<Vec<Value>> {
+    let tasks = orchestrator::pools::written_tasks(world.settings.home())?;
+    Ok(tasks.iter().filter_map(|task| serde_json::to_value(task).ok()).collect())
+}
+
+/// The task of this number among those.
+pub(super) fn find(tasks: Vec<Value>, number: u64) -> Result<Value> {
+    tasks.into_iter().find(|task| task["task"] == number).ok_or_else(|| {
+        Fault::not_found(format!("no task {number}")).hint("the newest thousand are known: 'mahavishnu pool tasks'")
+    })
 }
 
 /// Prints a task: its answer, and on standard error how it ended. Gives the exit code.
@@ -162,9 +181,9 @@ pub(super) fn show(report: &Value, format: Format, output: &Output) -> Result<i3
 
 /// Prints tasks.
 pub(super) fn list(rows: &[Value], format: Format, output: &Output) -> Result<i32> {
-    let mut table = Table::new(["Task", "Pool", "State", "Repository", "Asked at", "Cost", "Prompt"])
+    let mut table = Table::new(["Task", "Pool", "State", "Repository", "Asked at", "Cost", "Prompt", "Note"])
         .numeric(0)
-        .optional([5, 4, 3]);
+        .optional([5, 4, 3, 7]);
     for row in rows {
         let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
         let asked = row["asked_at"].as_str().and_then(oneiric::clock::Timestamp::parse);
@@ -176,6 +195,7 @@ pub(super) fn list(rows: &[Value], format: Format, output: &Output) -> Result<i3
             asked.map(|at| at.local()).unwrap_or_default(),
             cost(row),
             text("prompt").lines().next().unwrap_or_default().to_owned(),
+            text("note"),
         ]);
     }
     format.print(&rows, &table, "There are no tasks.", output)?;
