@@ -33,7 +33,7 @@ use self::selector::{Choice, Chooser};
 use self::task::{Ask, Order, Reply, Reports};
 use crate::engine::Runner;
 use crate::run::Stop;
-use crate::workers::{Profiles, Workshop};
+use crate::workers::{Profile, Profiles, Workshop};
 use crate::worktrees::{Bounds, Worktrees};
 
 pub use self::request::{Execute, MAX_QUEUE, MAX_WORKERS, PoolRequest, PoolSpec, Route};
@@ -328,12 +328,38 @@ impl Inner {
         Ok(Ticket { task, pool, ended })
     }
 
-    /// Chooses a pool for a task.
-    fn route(&self, selector: Selector, key: Option<&str>, among: &[String]) -> Result<Arc<Pool>> {
-        let pools: Vec<Arc<Pool>> = match among {
+    /// What is said of tasks that end because this process lets its pools go.
+    fn ended_with_it(&self) -> Option<&'static str> {
+        let serves = if self.config.serves { "its server was stopped" } else { "the command that did it ended" };
+        self.ending.load(Ordering::Relaxed).then_some(serves)
+    }
+
+    /// The pools among which one is chosen: the named ones, those of a profile, else those that take command lines. A prompt
+    /// costs money and a command line does what it says, so neither goes where the other is meant.
+    fn among(&self, names: &[String], profile: Option<&str>) -> Result<Vec<Arc<Pool>>> {
+        let all = match names {
             [] => self.all(),
             names => names.iter().map(|name| self.find(name)).collect::<Result<_>>()?,
         };
+        let fits = |pool: &Arc<Pool>| match profile {
+            Some(profile) => pool.profile.is_some() && pool.spec.profile == profile,
+            None => !names.is_empty() || pool.profile.as_ref().is_some_and(Profile::takes_command_lines),
+        };
+        let (fitting, others): (Vec<_>, Vec<_>) = all.into_iter().partition(fits);
+        if !fitting.is_empty() || others.is_empty() {
+            return Ok(fitting);
+        }
+        let there: Vec<String> = others.iter().map(|pool| format!("{} ({})", pool.name(), pool.works_as())).collect();
+        Err(match profile {
+            Some(profile) => Fault::not_found(format!("no pool has workers of profile {}", profile.escape_debug()))
+                .hint(format!("there are: {}", there.join(", "))),
+            None => Fault::unavailable(format!("no pool takes command lines; there are: {}", there.join(", ")))
+                .hint("for a prompt, say which take it: --profile NAME or --pool NAME"),
+        })
+    }
+
+    /// Chooses a pool for a task.
+    fn route(&self, selector: Selector, key: Option<&str>, pools: Vec<Arc<Pool>>) -> Result<Arc<Pool>> {
         let mut routes = lock(&self.routes);
         let last = key.and_then(|key| routes.1.get(key)).copied();
         let open = pools.iter().filter_map(|pool| pool.load().map(|(load, done)| (pool, load, done)));

@@ -44,7 +44,7 @@ enum Action {
         #[command(flatten)]
         task: task::TaskArgs,
     },
-    /// Do a task in the pool that a selector chooses
+    /// Do a task in the pool that a selector chooses; a command line, unless pools or a profile are named
     Route {
         /// How the pool is chosen: round_robin, least_loaded, random or affinity
         #[arg(long, value_parser = selector, default_value = "least_loaded")]
@@ -52,6 +52,9 @@ enum Action {
         /// Only among these pools; may be repeated
         #[arg(long = "pool", value_name = "NAME")]
         pools: Vec<String>,
+        /// Only among pools whose workers are of this profile, which may take prompts
+        #[arg(long, value_name = "PROFILE")]
+        profile: Option<String>,
         #[command(flatten)]
         task: task::TaskArgs,
     },
@@ -214,12 +217,13 @@ impl PoolCommand {
                 let own = Pools::open(pools::config(world, false))?;
                 task.follow(&|request| own.answer(request), request, self.format, output)
             }
-            Action::Route { selector, pools, task } => task.follow(
+            Action::Route { selector, pools, profile, task } => task.follow(
                 &ask,
                 PoolRequest::Route(orchestrator::pools::Route {
                     task: task.request(None)?,
                     selector: Some(*selector),
                     pools: pools.clone(),
+                    profile: profile.clone(),
                 }),
                 self.format,
                 output,
@@ -261,7 +265,7 @@ impl PoolCommand {
                 };
                 task::show(&report, self.format, output)
             }
-            Action::Cancel { task } => task::show(&ask(PoolRequest::Cancel { task: *task })?, self.format, output),
+            Action::Cancel { task } => task::cancel(&ask, *task, self.format, output),
         }
     }
 

@@ -14,8 +14,8 @@ use crate::world::World;
 pub(crate) struct PoolCall {
     action: Action,
     /// spawn: name, profile, min, max, selector, timeout_seconds, task_usd, max_usd, max_tokens; execute: pool (or profile),
-    /// prompt, repo, dir, worktree, timeout_seconds, wait_seconds; route: the same with selector, pools; scale: pool, min,
-    /// max; close: pool, now; health, tasks: pool; task, cancel: task
+    /// prompt, repo, dir, worktree, timeout_seconds, wait_seconds; route: the same with selector and pools or profile (else
+    /// only pools of shells); scale: pool, min, max; close: pool, now; health, tasks: pool; task, cancel: task
     #[serde(flatten)]
     rest: Map<String, Value>,
 }

@@ -16,6 +16,10 @@ use crate::run::Stop;
 use crate::workers::Profiles;
 use crate::workflows::plan::seconds;
 
+/// How long the end of a task is waited for when the caller does not say: less than what clients wait for an answer.
+const WAIT: Duration = Duration::from_secs(45);
+/// How long the end of a task that is cancelled is waited for: more than asking and killing take.
+const STOPPING: Duration = Duration::from_secs(20);
 /// Time between asking a task to end and killing it.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -51,9 +55,10 @@ impl Pools {
                 let pool = inner.find_or_make(&name)?;
                 inner.execute(pool, task)
             }
-            PoolRequest::Route(Route { task, selector, pools }) => {
+            PoolRequest::Route(Route { task, selector, pools, profile }) => {
                 let key = task.affinity.clone().or_else(|| task.repo.clone());
-                let pool = inner.route(selector.unwrap_or_default(), key.as_deref(), &pools)?;
+                let among = inner.among(&pools, profile.as_deref())?;
+                let pool = inner.route(selector.unwrap_or_default(), key.as_deref(), among)?;
                 inner.execute(pool, task)
             }
             PoolRequest::Scale { pool, min, max } => inner.scale(&pool, min, max),
@@ -73,11 +78,12 @@ impl Pools {
             PoolRequest::Profiles => inner.profiles(),
             PoolRequest::Task { task } => inner.report(task),
             PoolRequest::Tasks { pool, limit } => Ok(json!({ "tasks": inner.reports.newest(pool.as_deref(), limit) })),
-            PoolRequest::Cancel { task } => {
+            PoolRequest::Cancel { task, wait_seconds } => {
                 let report = inner.reports.get(task).ok_or_else(|| unknown(task))?;
                 if !report.is_over() {
                     let pool = inner.find(&report.pool)?;
                     pool.word(inner, Word::Withdraw { task });
+                    inner.reports.await_end(task, wait_seconds.map_or(STOPPING, seconds).min(STOPPING));
                 }
                 inner.report(task)
             }
@@ -157,7 +163,13 @@ impl Inner {
             step: None,
         };
         let stop = Stop::new()?;
-        let ticket = self.submit(pool, ask, stop)?;
+        let ticket = self.submit(Arc::clone(&pool), ask, stop)?;
+        let refused = self.reports.get(ticket.task).filter(|report| report.is_over() && report.started_at.is_none());
+        if let Some(report) = refused {
+            let why = report.note.unwrap_or_default();
+            return Err(Fault::unavailable(format!("pool {} does not take it: {why}", pool.name()))
+                .hint("'mahavishnu pool list' shows what the pools have to do, and what they may spend"));
+        }
         // Nobody waits any more when this returns; the stop sign stays with the task for whoever cancels it.
         let wait = task.wait_seconds.map_or(TASK_WAIT, seconds);
         let waiting = Stop::new()?;

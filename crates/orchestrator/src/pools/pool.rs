@@ -69,6 +69,11 @@ impl Pool {
         &self.spec.name
     }
 
+    /// What its workers are.
+    pub(super) fn works_as(&self) -> &str {
+        self.spec.target.as_deref().unwrap_or(&self.spec.profile)
+    }
+
     /// The spec with the bounds as they are now.
     pub(super) fn spec_now(&self) -> PoolSpec {
         let state = lock(&self.state);
@@ -165,11 +170,6 @@ impl Pool {
             let done = self.perform(inner, &place, &name, order);
             let crashed = done.ending.outcome == Outcome::Crashed;
             let spent = done.answer.spent;
-            self.word(inner, Word::Finished { worker, task, crashed, spent });
-            let _ = reply.send(Reply::Ended(Box::new(done)));
-        }
-        self.word(inner, Word::Gone { worker });
-    }
             let ended = inner.reports.change(task, |report| {
                 report.ended(&done, inner.shop.clock.now());
                 if let (TaskState::Cancelled, Some(why)) = (report.state, inner.ended_with_it()) {
@@ -181,6 +181,11 @@ impl Pool {
                 let counted = (self.origin != Origin::Passing).then_some((self.name(), spent));
                 inner.ledger.put(&report, counted);
             }
+            self.word(inner, Word::Finished { worker, task, crashed, spent });
+            let _ = reply.send(Reply::Ended(Box::new(done)));
+        }
+        self.word(inner, Word::Gone { worker });
+    }
 
     fn perform(self: &Arc<Self>, inner: &Arc<Inner>, place: &Place, name: &str, order: Order) -> Done {
         let begun = inner.reports.change(order.task, |report| {
@@ -188,14 +193,14 @@ impl Pool {
             report.started_at = Some(inner.shop.clock.now());
             report.worker = Some(name.to_owned());
         });
+        if let Some(report) = begun {
+            inner.ledger.put(&report, None);
+        }
         let work = std::panic::AssertUnwindSafe(|| place.perform(inner, self, &order));
         std::panic::catch_unwind(work)
             .unwrap_or_else(|_| Done::crashed("the pool failed while it ran; the log has more"))
     }
 
-        if let Some(report) = begun {
-            inner.ledger.put(&report, None);
-        }
     pub(super) fn is_due(&self, now: Duration) -> bool {
         lock(&self.state).machine.wake().is_some_and(|wake| wake <= now)
     }
@@ -226,7 +231,7 @@ impl Pool {
         json!({
             "pool": self.name(),
             "kind": self.spec.engine.as_deref().unwrap_or("local"),
-            "workers_are": self.spec.target.as_deref().unwrap_or(&self.spec.profile),
+            "workers_are": self.works_as(),
             "state": match machine.life() {
                 Life::Open => "open",
                 Life::Draining => "closing",

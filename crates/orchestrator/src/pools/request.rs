@@ -175,8 +175,10 @@ pub struct Route {
     pub task: Execute,
     /// How the pool is chosen.
     pub selector: Option<Selector>,
-    /// Among these; all when empty.
+    /// Among these; when empty, among all whose workers take command lines.
     pub pools: Vec<String>,
+    /// Among those whose workers are of this profile.
+    pub profile: Option<String>,
 }
 
 /// What is asked.
@@ -234,6 +236,8 @@ pub enum PoolRequest {
     Cancel {
         /// Its number.
         task: u64,
+        /// How long its end is waited for, in seconds: 20 at most, and when absent.
+        wait_seconds: Option<f64>,
     },
 }
 
@@ -269,6 +273,14 @@ struct Bounds {
 #[serde(deny_unknown_fields)]
 struct One {
     task: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stopping {
+    task: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wait_seconds: Option<f64>,
 }
 
 impl PoolRequest {
@@ -323,6 +335,7 @@ impl PoolRequest {
             _ => None,
         };
         let pools = if action == "route" { fields.remove("pools") } else { None };
+        let profile = if action == "route" { fields.remove("profile") } else { None };
         let rest = Value::Object(fields);
         Ok(match action.as_str() {
             "spawn" => Self::Spawn(Box::new(of(rest)?)),
@@ -332,6 +345,7 @@ impl PoolRequest {
                 task: of(rest)?,
                 selector: selector.map(of).transpose()?,
                 pools: pools.map(of).transpose()?.unwrap_or_default(),
+                profile: profile.map(of).transpose()?,
             }),
             "scale" => {
                 let Bounds { pool, min, max } = of(rest)?;
@@ -349,7 +363,10 @@ impl PoolRequest {
                 let Which { pool, limit } = of(rest)?;
                 Self::Tasks { pool, limit: limit.unwrap_or(20).min(1000) }
             }
-            "cancel" => Self::Cancel { task: of::<One>(rest)?.task },
+            "cancel" => {
+                let Stopping { task, wait_seconds } = of(rest)?;
+                Self::Cancel { task, wait_seconds }
+            }
             other => {
                 return Err(Fault::user(format!("pools know no action '{}'", other.escape_debug()))
                     .hint(format!("there are: {}", Self::ACTIONS.join(", "))));
@@ -370,6 +387,9 @@ impl PoolRequest {
                 if let Some(selector) = route.selector {
                     rest["selector"] = plain(&selector);
                 }
+                if let Some(profile) = &route.profile {
+                    rest["profile"] = profile.as_str().into();
+                }
                 ("route", rest)
             }
             Self::Scale { pool, min, max } => ("scale", plain(&Bounds { pool: pool.clone(), min: *min, max: *max })),
@@ -379,7 +399,9 @@ impl PoolRequest {
             Self::Profiles => ("profiles", Value::Null),
             Self::Task { task } => ("task", plain(&One { task: *task })),
             Self::Tasks { pool, limit } => ("tasks", plain(&Which { pool: pool.clone(), limit: Some(*limit) })),
-            Self::Cancel { task } => ("cancel", plain(&One { task: *task })),
+            Self::Cancel { task, wait_seconds } => {
+                ("cancel", plain(&Stopping { task: *task, wait_seconds: *wait_seconds }))
+            }
         };
         let mut whole = match rest {
             Value::Object(fields) => fields,
@@ -409,7 +431,12 @@ mod tests {
             PoolRequest::Spawn(Box::new(PoolSpec { max_usd: Some(0.25), ..PoolSpec::new("a", "claude") })),
             PoolRequest::List,
             PoolRequest::Execute(Execute { pool: Some("a".into()), worktree: true, ..task.clone() }),
-            PoolRequest::Route(Route { task, selector: Some(Selector::Affinity), pools: vec!["a".into()] }),
+            PoolRequest::Route(Route {
+                task,
+                selector: Some(Selector::Affinity),
+                pools: vec!["a".into()],
+                profile: Some("claude".into()),
+            }),
             PoolRequest::Scale { pool: "a".into(), min: None, max: Some(3) },
             PoolRequest::Health { pool: None },
             PoolRequest::Close { pool: "a".into(), now: true },
@@ -417,7 +444,7 @@ mod tests {
             PoolRequest::Profiles,
             PoolRequest::Task { task: 7 },
             PoolRequest::Tasks { pool: None, limit: 3 },
-            PoolRequest::Cancel { task: 7 },
+            PoolRequest::Cancel { task: 7, wait_seconds: Some(0.0) },
         ];
         for request in &all {
             let text = request.write().to_string();

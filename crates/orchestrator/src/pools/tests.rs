@@ -120,8 +120,9 @@ fn closing_lets_work_finish_unless_it_has_to_end_now() {
     until("the first runs", || (state(first) == "running").then_some(()));
     let closing = ask(&pools, json!({"action": "close", "pool": "a"})).unwrap();
     assert_eq!(closing["state"], "closing");
-    let third = start("true");
-    assert_eq!(state(third), "failed", "a pool that closes takes nothing more");
+    let third =
+        ask(&pools, json!({"action": "execute", "pool": "a", "prompt": "true", "wait_seconds": 0})).unwrap_err();
+    assert!(third.message().contains("closing"), "a pool that closes takes nothing more: {third}");
     std::fs::write(&go, "").unwrap();
     until("both end", || (state(first) == "completed" && state(second) == "completed").then_some(()));
     until("the pool is gone", || {
@@ -148,13 +149,13 @@ fn a_task_that_waits_is_withdrawn_and_one_at_work_is_ended() {
     let start =
         || ask(&pools, json!({"action": "execute", "pool": "a", "prompt": "sleep 600", "wait_seconds": 0})).unwrap();
     let (first, second) = (start(), start());
-    let cancelled = ask(&pools, json!({"action": "cancel", "task": second["task"]})).unwrap();
-    assert_eq!(cancelled["state"], "cancelled");
-    ask(&pools, json!({"action": "cancel", "task": first["task"]})).unwrap();
-    until("the first ends", || {
-        let report = ask(&pools, json!({"action": "task", "task": first["task"]})).unwrap();
-        (report["state"] == "cancelled").then_some(())
-    });
+    let mark = pools.inner.instance.mark(first["task"].as_u64().unwrap());
+    until("the first runs", || (!survivors(&mark).is_empty()).then_some(()));
+    for task in [&second, &first] {
+        let cancelled = ask(&pools, json!({"action": "cancel", "task": task["task"]})).unwrap();
+        assert_eq!(cancelled["state"], "cancelled");
+    }
+    assert!(survivors(&mark).is_empty(), "its work has stopped when cancelling returns");
     assert_eq!(run(&pools, "a", "echo next")["answer"], "next");
 }
 
@@ -223,8 +224,8 @@ fn what_a_pool_has_spent_counts_for_the_next_server_until_it_is_closed() {
     let yard = Yard { serves: true, ..alone };
     let pools = yard.open();
     assert_eq!(spent(&pools), (0.5, 18, 2));
-    let refused = ask(&pools, task.clone()).unwrap();
-    assert!(refused["note"].as_str().unwrap().contains("budget is used up"), "{refused}");
+    let refused = ask(&pools, task.clone()).unwrap_err();
+    assert!(refused.message().contains("budget is used up"), "{refused}");
     ask(&pools, json!({"action": "close", "pool": "c", "now": true})).unwrap();
     ask(&pools, spawn).unwrap();
     assert_eq!(spent(&pools), (0.0, 0, 0));
@@ -254,6 +255,44 @@ fn tasks_are_still_told_of_after_a_stop_and_numbers_go_on() {
         assert_eq!((told(task)["state"].as_str(), told(task)["note"].as_str()), (Some("cancelled"), Some(note)));
     }
     assert_eq!(run(&pools, "a", "true")["task"].as_u64(), Some(waiting + 1));
+}
+
+#[test]
+fn a_pool_that_has_as_many_waiting_as_it_takes_refuses_the_next() {
+    let yard = Yard::new();
+    let pools = yard.open();
+    ask(&pools, json!({"action": "spawn", "name": "a", "max": 1, "queue": 1})).unwrap();
+    let start = || ask(&pools, json!({"action": "execute", "pool": "a", "prompt": "sleep 600", "wait_seconds": 0}));
+    let first = start().unwrap()["task"].as_u64().unwrap();
+    until("it runs", || (!survivors(&pools.inner.instance.mark(first)).is_empty()).then_some(()));
+    start().unwrap();
+    let refused = start().unwrap_err();
+    assert_eq!(refused.kind(), oneiric::fault::FaultKind::Unavailable);
+    assert!(refused.message().contains("one task waits already"), "{refused}");
+    let listed = ask(&pools, json!({"action": "tasks"})).unwrap();
+    assert_eq!(listed["tasks"][0]["state"], "failed");
+}
+
+#[test]
+fn a_command_line_is_never_routed_to_an_agent_unless_that_is_said() {
+    let yard = Yard::new();
+    yard.program("claude", r#"echo '{"type":"result","is_error":false,"result":"ok"}'"#);
+    let pools = yard.open();
+    ask(&pools, json!({"action": "spawn", "name": "agents", "profile": "claude"})).unwrap();
+    let route = |more: Value| {
+        let mut request = json!({"action": "route", "prompt": "true", "wait_seconds": 60});
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        ask(&pools, request)
+    };
+    let refused = route(json!({})).unwrap_err();
+    assert!(refused.message().contains("agents (claude)") && refused.advice().unwrap().contains("--profile"));
+    ask(&pools, json!({"action": "spawn", "name": "build", "max": 1})).unwrap();
+    for _ in 0..4 {
+        assert_eq!(route(json!({"selector": "round_robin"})).unwrap()["pool"], "build");
+    }
+    assert_eq!(route(json!({"profile": "claude"})).unwrap()["pool"], "agents");
+    assert_eq!(route(json!({"pools": ["agents"]})).unwrap()["pool"], "agents");
+    assert!(route(json!({"profile": "codex"})).is_err());
 }
 
 #[test]

@@ -94,6 +94,17 @@ impl Profile {
         Ok(argv)
     }
 
+    /// Whether its tasks are command lines of a shell, and not prompts.
+    #[must_use]
+    pub fn takes_command_lines(&self) -> bool {
+        let shell = |program: &str| {
+            let name = Path::new(program).file_name().and_then(OsStr::to_str);
+            matches!(name, Some("sh" | "bash" | "dash" | "ash" | "zsh" | "ksh" | "fish"))
+        };
+        let [program, .., flag, prompt] = self.command.as_slice() else { return false };
+        shell(program) && flag.starts_with('-') && flag.ends_with('c') && prompt == PROMPT
+    }
+
     /// The base with what is said here.
     ///
     /// # Errors
@@ -272,6 +283,23 @@ mod tests {
         assert!(profiles.find("shell").unwrap().argv(&"x".repeat(200_000), None).is_err());
         assert!(profiles.find("shell").unwrap().argv("a\0b", None).is_err());
         assert!(profiles.find("claude").unwrap().argv(&"x".repeat(200_000), None).is_ok());
+    }
+
+    #[test]
+    fn shells_take_command_lines_and_agents_do_not() {
+        let profiles = Profiles::built_in();
+        let takes = |name: &str| profiles.find(name).unwrap().takes_command_lines();
+        assert!(takes("shell") && takes("terminal"));
+        assert!(!["claude", "codex", "gemini", "qwen"].into_iter().any(takes));
+        let own = |words: &[&str]| Profile {
+            command: words.iter().map(|word| (*word).into()).collect(),
+            ..Profile::default()
+        };
+        assert!(own(&["/bin/bash", "-l", "-c", "{prompt}"]).takes_command_lines());
+        assert!(
+            !own(&["bash", "{prompt}"]).takes_command_lines()
+                && !own(&["agent", "-c", "{prompt}"]).takes_command_lines()
+        );
     }
 
     #[test]

@@ -102,6 +102,36 @@ fn a_killed_server_leaves_nothing_running_and_its_pools_are_there_again() {
 }
 
 #[test]
+fn a_task_that_is_refused_is_no_success_and_one_that_is_cancelled_has_stopped() {
+    let home = home(&[]);
+    let mut server = serve(&home);
+    home.mahavishnu(["pool", "spawn", "small", "--max", "1", "--queue", "1"]).run().expect_success();
+    let (marker, stopped) = (home.root().join("marker"), home.root().join("stopped"));
+    // It takes a while to stop.
+    let line = format!(
+        "trap 'sleep 0.3; touch {}; exit 1' TERM; touch {}; while :; do sleep 0.05; done",
+        stopped.display(),
+        marker.display()
+    );
+    let detach = |line: &str| home.mahavishnu(["pool", "execute", "small", "--detach", "--", line]).run();
+    let first = detach(&line);
+    let number = first.expect_success().stdout.trim().to_owned();
+    soon("the task to begin", || marker.exists());
+    detach("true").expect_success();
+    let refused = detach("true");
+    refused.expect_code(6).expect_no_internals();
+    assert!(refused.stdout.is_empty() && refused.stderr.contains("waits already"), "{refused}");
+    let cancelled = home.mahavishnu(["pool", "cancel", &number]).run();
+    assert!(cancelled.expect_success().stderr.contains("cancelled"), "{cancelled}");
+    assert!(stopped.exists(), "its work has stopped");
+    let nothing = home.mahavishnu(["pool", "cancel", "99999"]).run();
+    nothing.expect_code(4);
+    assert!(nothing.stderr.contains("'mahavishnu pool tasks'"), "{nothing}");
+    server.signal(Signal::TERM);
+    server.wait(Duration::from_secs(20));
+}
+
+#[test]
 fn ctrl_c_stops_the_task_and_not_only_the_waiting_for_it() {
     let home = home(&[]);
     let mut server = serve(&home);
@@ -145,12 +175,12 @@ echo "{\"type\":\"result\",\"is_error\":false,\"result\":\"$prompt: done\",\"tot
     home.mahavishnu(["worktree", "reclaim"]).run().expect_success();
     let left = json(&home, &["worktree", "list", "--format", "json"]);
     assert_eq!((state(&left, "shop").as_deref(), state(&left, "mill")), (Some("uncommitted"), None));
-    let unknown = home.mahavishnu(["sweep", "--pool", "nobody", "--", "x"]).run();
-    unknown.expect_code(4);
-    assert!(unknown.stderr.contains("claude"), "{unknown}");
-}
     agent(&home, "claude", "cat >/dev/null; echo 'not json {{{'");
     let garbled = home.mahavishnu(["sweep", "--repo", "shop", "--pool", "claude", "--format", "json", "--", "x"]).run();
     let step = garbled.expect_code(1).json()["steps"][0].clone();
     assert_eq!(step["state"], "failed", "{step}");
     assert!(step["note"].as_str().unwrap().contains("no answer"), "{step}");
+    let unknown = home.mahavishnu(["sweep", "--pool", "nobody", "--", "x"]).run();
+    unknown.expect_code(4);
+    assert!(unknown.stderr.contains("claude"), "{unknown}");
+}

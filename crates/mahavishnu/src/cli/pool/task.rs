@@ -112,7 +112,7 @@ impl TaskArgs {
                 1 if !cancelled => {
                     cancelled = true;
                     output.error_line("stopping; Ctrl-C again does not wait");
-                    ask(PoolRequest::Cancel { task: number })?;
+                    ask(PoolRequest::Cancel { task: number, wait_seconds: Some(0.0) })?;
                 }
                 1 => {}
                 _ => return Ok(130),
@@ -141,6 +141,25 @@ pub(super) fn find(tasks: Vec<Value>, number: u64) -> Result<Value> {
     tasks.into_iter().find(|task| task["task"] == number).ok_or_else(|| {
         Fault::not_found(format!("no task {number}")).hint("the newest thousand are known: 'mahavishnu pool tasks'")
     })
+}
+
+/// Stops a task, and returns when its work has stopped.
+pub(super) fn cancel(
+    ask: &dyn Fn(PoolRequest) -> Result<Value>,
+    task: u64,
+    format: Format,
+    output: &Output,
+) -> Result<i32> {
+    let mut report = ask(PoolRequest::Cancel { task, wait_seconds: None })?;
+    if is_open(&report) {
+        output.error_line("it takes long to stop; still waiting for that");
+    }
+    while is_open(&report) {
+        std::thread::sleep(LOOK);
+        report = ask(PoolRequest::Task { task })?;
+    }
+    show(&report, format, output)?;
+    Ok(0)
 }
 
 /// Prints a task: its answer, and on standard error how it ended. Gives the exit code.
