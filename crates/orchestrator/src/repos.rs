@@ -75,6 +75,8 @@ pub struct Manifest {
     pub repos: Vec<Repository>,
     /// In the file's order.
     pub roles: Vec<Role>,
+    /// Where the path of each repository is written: a line of the file, in the order of `repos`.
+    lines: Vec<u64>,
 }
 
 /// Where manifests are looked for.
@@ -159,7 +161,7 @@ impl Manifest {
                     );
                 }
                 Ok(_) => {
-                    let text = std::fs::read_to_string(&file).map_err(unreadable)?;
+                    let text = text_of(std::fs::read(&file).map_err(unreadable)?, &file)?;
                     return Self::parse(&text, &file, &places.user_home);
                 }
             }
@@ -182,24 +184,30 @@ impl Manifest {
         let raw = raw.unwrap_or(RawManifest { repos: Vec::new(), roles: Vec::new() });
         check::check(&raw, file)?;
         let folder = file.parent().unwrap_or(Path::new("/"));
+        let lines: Vec<u64> = raw.repos.iter().map(|repo| repo.path.referenced.line()).collect();
         let values = |items: Vec<Spanned<String>>| items.into_iter().map(|item| item.value).collect();
-        let repos = raw.repos.into_iter().map(|repo| Repository {
-            path: clean(&folder.join(oneiric::paths::expand_tilde(&repo.path.value, user_home))),
-            name: repo.name.value,
-            package: repo.package,
-            nickname: repo.nickname.map(|nickname| nickname.value),
-            role: repo.role.value,
-            tags: values(repo.tags),
-            description: repo.description,
-            depends_on: values(repo.depends_on),
-            status: repo.status,
-        });
+        let repos: Vec<Repository> = raw
+            .repos
+            .into_iter()
+            .map(|repo| Repository {
+                path: clean(&folder.join(oneiric::paths::expand_tilde(&repo.path.value, user_home))),
+                name: repo.name.value,
+                package: repo.package,
+                nickname: repo.nickname.map(|nickname| nickname.value),
+                role: repo.role.value,
+                tags: values(repo.tags),
+                description: repo.description,
+                depends_on: values(repo.depends_on),
+                status: repo.status,
+            })
+            .collect();
+        check::folders(&repos, &lines, file)?;
         let roles = raw.roles.into_iter().map(|role| Role {
             name: role.name.value,
             description: role.description,
             capabilities: role.capabilities,
         });
-        Ok(Self { source: Some(file.to_path_buf()), repos: repos.collect(), roles: roles.collect() })
+        Ok(Self { source: Some(file.to_path_buf()), repos, roles: roles.collect(), lines })
     }
 
     /// Repositories with this tag and this role, in the file's order.
@@ -229,6 +237,21 @@ impl Manifest {
             let names: Vec<&str> = self.repos.iter().map(|repo| repo.name.as_str()).collect();
             unknown("repository is called", name, &names)
         })
+    }
+
+    /// What is wrong with the folder of a repository, if it is not there: where its path is written, and the path.
+    #[must_use]
+    pub fn missing(&self, repo: &Repository) -> Option<String> {
+        if repo.path.is_dir() {
+            return None;
+        }
+        let what = if repo.path.exists() { "is no folder" } else { "does not exist" };
+        let known = self.repos.iter().position(|known| known.name == repo.name);
+        let place = match (&self.source, known.and_then(|number| self.lines.get(number))) {
+            (Some(file), Some(line)) if *line > 0 => format!("{}:{line}: ", file.display()),
+            _ => String::new(),
+        };
+        Some(format!("{place}{} {what}", repo.path.display()))
     }
 
     /// All tags, sorted.
@@ -262,6 +285,15 @@ impl Manifest {
             places.cwd.display(),
         )
     }
+}
+
+/// A manifest's bytes as text.
+fn text_of(bytes: Vec<u8>, file: &Path) -> Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count() as u64;
+        check::wrong(file, line, "what stands there is no UTF-8").hint("write the file in UTF-8")
+    })
 }
 
 /// A path without `.` and `..` as far as its text alone tells; a folder that need not exist cannot be resolved.

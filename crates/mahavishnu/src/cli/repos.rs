@@ -10,11 +10,14 @@ use oneiric_shell::output::Output;
 use oneiric_shell::table::Table;
 use orchestrator::repos::{Manifest, Repository};
 
-pub(crate) use self::status::asking;
+pub(crate) use self::status::{asking, say_where};
 
 use super::format::Format;
 use super::{Needs, Token};
 use crate::world::World;
+
+/// Missing folders that are named.
+const WARNINGS: usize = 20;
 
 /// List repositories
 #[derive(clap::Args, Debug)]
@@ -141,21 +144,35 @@ fn list(world: &World, tag: Option<&str>, role: Option<&str>, format: Format, ou
         true => Manifest::how_to_begin(&world.places()),
         false => "No repository has both that tag and that role.".to_owned(),
     };
-    format.print(&repos, &table(&repos), &none, output)
+    format.print(&repos, &table(&repos), &none, output)?;
+    let missing: Vec<String> = repos.iter().filter_map(|repo| manifest.missing(repo)).collect();
+    for what in missing.iter().take(WARNINGS) {
+        output.error_line(&format!("warning: {what}"));
+    }
+    if missing.len() > WARNINGS {
+        output.error_line(&format!("warning: {} more folders are missing", missing.len() - WARNINGS));
+    }
+    Ok(())
 }
 
 /// Repositories as a table. A folder that is not there is said to be missing.
 pub(crate) fn table(repos: &[&Repository]) -> Table {
-    let mut table = Table::new(["Name", "Role", "Tags", "Path", "Description"]);
+    let nicknames = repos.iter().any(|repo| repo.nickname.is_some());
+    let with_nickname = |name: &str, nickname: &str| {
+        std::iter::once(name.to_owned()).chain(nicknames.then(|| nickname.to_owned())).collect::<Vec<_>>()
+    };
+    let rest = ["Role", "Tags", "Path", "Description"].map(str::to_owned);
+    let mut table = Table::new(with_nickname("Name", "Nickname").into_iter().chain(rest));
     for repo in repos {
         let missing = if repo.path.is_dir() { "" } else { " (missing)" };
-        table.row([
-            repo.name.clone(),
+        let rest = [
             repo.role.clone(),
             repo.tags.join(", "),
             format!("{}{missing}", repo.path.display()),
             repo.description.clone(),
-        ]);
+        ];
+        let nickname = repo.nickname.as_deref().unwrap_or_default();
+        table.row(with_nickname(&repo.name, nickname).into_iter().chain(rest));
     }
     table
 }

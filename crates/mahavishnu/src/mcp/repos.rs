@@ -67,6 +67,7 @@ impl RepoStatus {
         let manifest = world.manifest()?;
         let repos = manifest.select(self.tag.as_deref(), self.role.as_deref())?;
         let mut found = status(&repos, cli::repos::asking(GIT_LIMIT, false), &|_| {});
+        cli::repos::say_where(&manifest, &mut found);
         if self.changed {
             found.retain(|repo| !repo.is_quiet());
         }

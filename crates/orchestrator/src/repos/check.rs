@@ -6,7 +6,7 @@ use std::path::Path;
 use oneiric::fault::{Fault, Result};
 use serde_saphyr::Spanned;
 
-use super::RawManifest;
+use super::{RawManifest, Repository};
 
 /// A fault at a line of the manifest; line 0 is unknown.
 pub(super) fn wrong(file: &Path, line: u64, what: &str) -> Fault {
@@ -23,16 +23,34 @@ pub(super) fn check(raw: &RawManifest, file: &Path) -> Result<()> {
             return Err(at(&role.name, format!("role '{}' is listed twice", role.name.value)));
         }
     }
-    let mut names: BTreeMap<&str, u64> = BTreeMap::new();
-    for repo in &raw.repos {
-        for name in std::iter::once(&repo.name).chain(&repo.nickname) {
+    // Of each name: whose it is, as a nickname or not, and on which line.
+    let mut names: BTreeMap<&str, (usize, bool, u64)> = BTreeMap::new();
+    for (number, repo) in raw.repos.iter().enumerate() {
+        let nickname = repo.nickname.iter().map(|name| (name, true));
+        for (name, is_nickname) in std::iter::once((&repo.name, false)).chain(nickname) {
             named(name, "a repository", file)?;
-            if let Some(first) = names.insert(&name.value, name.referenced.line())
-                && !(first == repo.name.referenced.line() && repo.name.value == name.value)
-            {
-                let what = format!("repository '{}' is listed twice, first on line {first}", name.value);
-                return Err(at(name, what).hint("give one of them another name"));
-            }
+            let known = names.insert(&name.value, (number, is_nickname, name.referenced.line()));
+            let Some((other, was_nickname, line)) = known.filter(|(other, ..)| *other != number) else { continue };
+            let (own, other) = (&repo.name.value, &raw.repos[other].name.value);
+            let what = match (is_nickname, was_nickname) {
+                (false, false) => format!("repository '{own}' is listed twice, first on line {line}"),
+                (true, false) => {
+                    format!("the nickname '{}' of repository '{own}' is the name of one on line {line}", name.value)
+                }
+                (false, true) => format!("the name '{own}' is the nickname of repository '{other}' on line {line}"),
+                (true, true) => {
+                    format!(
+                        "the nickname '{}' of repository '{own}' is that of '{other}' on line {line}, too",
+                        name.value
+                    )
+                }
+            };
+            let hint = if is_nickname || was_nickname {
+                "give one of them another nickname"
+            } else {
+                "give one of them another name"
+            };
+            return Err(at(name, what).hint(hint));
         }
         if repo.path.value.trim().is_empty() {
             return Err(at(&repo.path, format!("the path of repository '{}' is empty", repo.name.value)));
@@ -50,6 +68,19 @@ pub(super) fn check(raw: &RawManifest, file: &Path) -> Result<()> {
         }
     }
     order(raw, file)
+}
+
+/// No folder is listed under two names.
+pub(super) fn folders(repos: &[Repository], lines: &[u64], file: &Path) -> Result<()> {
+    let mut known: BTreeMap<&Path, usize> = BTreeMap::new();
+    for (number, repo) in repos.iter().enumerate() {
+        let Some(first) = known.insert(&repo.path, number) else { continue };
+        let line = |number: usize| lines.get(number).copied().unwrap_or(0);
+        let (name, other, path) = (&repo.name, &repos[first].name, repo.path.display());
+        let what = format!("repository '{name}' has the path of '{other}' on line {}: {path}", line(first));
+        return Err(wrong(file, line(number), &what).hint("list a folder once; 'nickname' gives it a second name"));
+    }
+    Ok(())
 }
 
 /// Names are one word: they stand on command lines and in tables.

@@ -72,8 +72,37 @@ fn mistakes_are_named_with_file_and_line() {
     refused("repos:\n  - name: a\n    path: ''\n    role: x\n", "3: the path of repository 'a' is empty");
     refused(
         "repos:\n  - {name: a, path: /a, role: x}\n  - name: b\n    path: /b\n    nickname: a\n    role: x\n",
-        "5: repository 'a' is listed twice, first on line 2",
+        "5: the nickname 'a' of repository 'b' is the name of one on line 2",
     );
+    refused(
+        "repos:\n  - {name: a, path: /a, role: x, nickname: c}\n  - name: c\n    path: /b\n    role: x\n",
+        "3: the name 'c' is the nickname of repository 'a' on line 2",
+    );
+    refused(
+        "repos:\n  - {name: a, path: /a, role: x, nickname: c}\n  - {name: b, path: /b, role: x, nickname: c}\n",
+        "3: the nickname 'c' of repository 'b' is that of 'a' on line 2, too",
+    );
+    refused(
+        "repos:\n  - {name: a, path: /a/x, role: x}\n  - name: b\n    path: /a/./y/../x/\n    role: x\n",
+        "4: repository 'b' has the path of 'a' on line 2: /a/x",
+    );
+    assert!(parse("repos:\n  - {name: a, path: /a, role: x, nickname: a}\n").is_ok());
+}
+
+#[test]
+fn what_is_no_text_and_what_is_not_there_is_named_with_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let places = Places { cwd: dir.path().join("w"), home: dir.path().into(), user_home: dir.path().into() };
+    let file = dir.path().join("repos.yaml");
+    std::fs::write(&file, b"repos:\n  - name: a\n    description: caf\xe9\n").unwrap();
+    let fault = Manifest::load(&places).unwrap_err();
+    assert!(fault.message().starts_with(&format!("{}:3: ", file.display())), "{fault}");
+    std::fs::write(&file, "repos:\n  - name: a\n    path: gone\n    role: x\n  - {name: b, path: ., role: x}\n")
+        .unwrap();
+    let manifest = Manifest::load(&places).unwrap();
+    let missing: Vec<Option<String>> = manifest.repos.iter().map(|repo| manifest.missing(repo)).collect();
+    let gone = dir.path().join("gone");
+    assert_eq!(missing, [Some(format!("{}:3: {} does not exist", file.display(), gone.display())), None]);
 }
 
 #[test]

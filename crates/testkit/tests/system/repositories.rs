@@ -37,6 +37,32 @@ fn repositories_are_found_added_shown_and_removed() {
 }
 
 #[test]
+fn folders_that_are_not_there_are_told_with_the_line_of_the_manifest() {
+    let home = TestHome::new();
+    let shop = repository(&home, "shop");
+    fs::create_dir_all(home.mahavishnu_home()).unwrap();
+    let file = home.mahavishnu_home().join("repos.yaml");
+    let list = format!(
+        "repos:\n- {{name: shop, path: {}, role: app}}\n- name: gone\n  path: /no/such/folder\n  role: app\n",
+        shop.display()
+    );
+    fs::write(&file, &list).unwrap();
+    let place = format!("{}:4: /no/such/folder does not exist", file.display());
+    let listed = home.mahavishnu(["list-repos"]).run();
+    assert!(listed.expect_success().stderr.contains(&place), "{listed}");
+    assert!(!listed.stdout.contains("Nickname"), "{listed}");
+    let status = home.mahavishnu(["repos", "status", "--format", "json"]).run();
+    assert_eq!(status.expect_code(1).json()[1]["note"], place.as_str(), "{status}");
+    fs::write(&file, list.replace("name: gone", "name: gone\n  nickname: away")).unwrap();
+    let listed = home.mahavishnu(["list-repos"]).run();
+    assert!(listed.expect_success().stdout.contains("Nickname") && listed.stdout.contains("away"), "{listed}");
+    fs::write(&file, list.replace("/no/such/folder", &shop.display().to_string())).unwrap();
+    let twice = home.mahavishnu(["list-repos"]).run();
+    twice.expect_code(3).expect_no_internals();
+    assert!(twice.stderr.contains(":4: ") && twice.stderr.contains("on line 2"), "{twice}");
+}
+
+#[test]
 fn distance_and_trouble_of_repositories_are_told() {
     let home = TestHome::new();
     let origin = repository(&home, "origin");

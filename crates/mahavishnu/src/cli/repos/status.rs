@@ -8,6 +8,7 @@ use oneiric::count::counted;
 use oneiric::fault::Result;
 use oneiric_shell::output::Output;
 use oneiric_shell::table::Table;
+use orchestrator::repos::Manifest;
 use orchestrator::repos::status::{Asking, RepoStatus, Standing, status};
 
 use super::super::format::Format;
@@ -52,6 +53,7 @@ impl Status {
         if shown {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
+        say_where(&manifest, &mut found);
         let wrong = found.iter().any(|repo| !matches!(repo.standing, Standing::Clean | Standing::Changed));
         let asked = found.len();
         if self.changed {
@@ -60,10 +62,19 @@ impl Status {
         let none = match asked {
             0 => orchestrator::repos::Manifest::how_to_begin(&world.places()),
             1 => "The one repository is clean and in step with what it follows.".to_owned(),
+            0 => Manifest::how_to_begin(&world.places()),
             count => format!("All {count} repositories are clean and in step with what they follow."),
         };
         self.format.print(&found, &table(&found, world.clock.now()), &none, output)?;
         Ok(i32::from(wrong))
+    }
+}
+
+/// Says of folders that are not there where they are listed.
+pub(crate) fn say_where(manifest: &Manifest, found: &mut [RepoStatus]) {
+    for status in found.iter_mut().filter(|status| status.standing == Standing::Missing) {
+        let listed = manifest.repos.iter().find(|repo| repo.name == status.name);
+        status.note = listed.and_then(|repo| manifest.missing(repo));
     }
 }
 
