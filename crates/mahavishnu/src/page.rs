@@ -28,11 +28,18 @@ const STYLE: &str = "
 main{max-width:1080px;margin:0 auto;padding:28px 20px 60px}h1{font-size:24px;margin:0}h2{font-size:17px;margin:34px 0 10px}
 p{margin:4px 0;color:var(--soft)}.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(128px,1fr));gap:10px;margin-top:20px}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:12px 14px}.tile b{display:block;font-size:23px;font-variant-numeric:tabular-nums}
-.tile span{color:var(--soft);font-size:13px}.wide{overflow-x:auto}svg{display:block;width:100%;height:auto;font:11px system-ui,sans-serif}svg text{fill:var(--soft)}
-.good{fill:var(--good)}.bad{fill:var(--bad)}.other{fill:var(--other)}.axis{stroke:var(--line)}
+.tile span{color:var(--soft);font-size:13px}.good{background:var(--good)}.bad{background:var(--bad)}.other{background:var(--other)}
 .key i{display:inline-block;width:10px;height:10px;border-radius:2px;margin:0 5px 0 14px}.key i:first-child{margin-left:0}
-table{border-collapse:collapse;width:100%;font-size:14px}th{text-align:left;color:var(--soft);font-weight:500}th,td{padding:6px 12px 6px 0;border-bottom:1px solid var(--line);vertical-align:top}
-.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.t{overflow-wrap:anywhere;min-width:120px}
+.cols{display:flex;height:150px;border-bottom:1px solid var(--line)}.cols div{flex:1 1 0;min-width:0;display:flex;flex-direction:column;justify-content:flex-end}
+.cols i{display:block;width:80%;min-width:1px}.dates{position:relative;height:20px;font-size:12px;color:var(--soft)}
+.dates span{position:absolute;transform:translateX(-50%);white-space:nowrap}.dates span:first-child{transform:none}.dates span.last{transform:none;left:auto;right:0}
+.bar{display:grid;grid-template-columns:minmax(0,170px) minmax(0,1fr) 190px;gap:0 12px;align-items:center;margin:4px 0;font-size:14px}
+.bar b{font-weight:400;overflow-wrap:anywhere;text-align:right}.bar div{display:flex;height:15px}.bar i{display:block}.bar span{color:var(--soft);font-variant-numeric:tabular-nums}
+table{border-collapse:collapse;width:100%;font-size:14px;margin-top:16px}th{text-align:left;color:var(--soft);font-weight:500}th,td{padding:6px 12px 6px 0;border-bottom:1px solid var(--line);vertical-align:top}
+.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.t{overflow-wrap:anywhere;min-width:110px}.d{white-space:nowrap}
+@media (max-width:640px){main{padding:20px 14px 40px}.bar{grid-template-columns:minmax(0,1fr) auto}.bar b{text-align:left}.bar div{grid-row:2;grid-column:1/-1}
+table,tbody,tr,td{display:block}thead{display:none}tr{padding:8px 0;border-bottom:1px solid var(--line)}
+td,td.n{display:grid;grid-template-columns:96px minmax(0,1fr);gap:8px;border:0;padding:1px 0;text-align:left;white-space:normal}td::before{content:attr(data-of);color:var(--soft)}}
 @media print{:root{--paper:#fff}}";
 
 /// The page.
@@ -55,7 +62,7 @@ pub(crate) fn html(report: &Report) -> String {
     } else {
         page.push_str("<h2>Workflows by day</h2><p class=\"key\"><i style=\"background:var(--good)\"></i>completed");
         page.push_str(
-            "<i style=\"background:var(--bad)\"></i>failed<i style=\"background:var(--other)\"></i>other</p>",
+            "<i style=\"background:var(--bad)\"></i>failed<i style=\"background:var(--other)\"></i>cancelled, or not over</p>",
         );
         page.push_str(&days(&calendar(report)));
         if figures.bounded {
@@ -119,115 +126,120 @@ fn calendar(report: &Report) -> Vec<DayFigures> {
     }
 }
 
-/// Stacked columns.
+/// Stacked columns, as high as the busiest day at most.
 fn days(days: &[DayFigures]) -> String {
-    const HEIGHT: f64 = 150.0;
     let total = |day: &DayFigures| day.completed + day.failed + day.other;
     let most = days.iter().map(total).max().unwrap_or(0).max(1);
-    #[allow(clippy::cast_precision_loss, reason = "counts of rows")]
-    let part = |count: u64| HEIGHT * count as f64 / most as f64;
-    let step = (880.0 / f64::from(u32::try_from(days.len().max(1)).unwrap_or(u32::MAX))).min(60.0);
-    let mut svg = format!(
-        "<div class=\"wide\"><svg viewBox=\"0 0 940 200\" role=\"img\" aria-label=\"Workflows by day\" style=\"min-width:560px\">\
-         <line class=\"axis\" x1=\"50\" y1=\"165\" x2=\"935\" y2=\"165\"/><line class=\"axis\" x1=\"50\" y1=\"15\" x2=\"935\" y2=\"15\"/>\
-         <text x=\"44\" y=\"19\" text-anchor=\"end\">{most}</text><text x=\"44\" y=\"169\" text-anchor=\"end\">0</text>"
-    );
-    let every = days.len().div_ceil(12).max(1);
-    let mut x = 52.0;
-    for (number, day) in days.iter().enumerate() {
-        let mut y = 165.0;
-        for (count, class) in [(day.completed, "good"), (day.failed, "bad"), (day.other, "other")] {
-            if count == 0 {
-                continue;
+    let mut columns = String::new();
+    for day in days {
+        let DayFigures { day: name, completed, failed, other } = day;
+        let name = escape(name);
+        columns.push_str(&format!("<div title=\"{name}: {completed} completed, {failed} failed, {other} other\">"));
+        for (count, class) in [(*other, "other"), (*failed, "bad"), (*completed, "good")] {
+            if count > 0 {
+                columns.push_str(&format!("<i class=\"{class}\" style=\"height:{:.2}%\"></i>", percent(count, most)));
             }
-            y -= part(count);
-            svg.push_str(&format!(
-                "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}: {} completed, {} failed, {} other</title></rect>",
-                (step * 0.8).max(0.5),
-                part(count),
-                escape(&day.day),
-                day.completed,
-                day.failed,
-                day.other
-            ));
         }
-        if number % every == 0 {
-            let label = day.day.get(5..).unwrap_or_default();
-            svg.push_str(&format!("<text x=\"{:.1}\" y=\"184\">{}</text>", x, escape(label)));
-        }
-        x += step;
+        columns.push_str("</div>");
     }
-    svg + "</svg></div>"
+    // Few days are no wider than they need be; many share what there is.
+    format!(
+        "<p>Up to {most} a day</p><div style=\"max-width:{}px\"><div class=\"cols\" role=\"img\" aria-label=\"Workflows by day\">{columns}</div>\
+         <div class=\"dates\">{}</div></div>",
+        60 * days.len().max(1),
+        dates(days)
+    )
 }
 
-/// A bar a repository, its failed part at the end.
+/// The first and the last day, and a few between, each below its column.
+fn dates(days: &[DayFigures]) -> String {
+    let count = days.len().min(5);
+    let mut dates = String::new();
+    for number in 0..count {
+        let at = (number * (days.len() - 1) + (count - 1) / 2) / (count - 1).max(1);
+        let (name, last) = (days[at].day.get(5..).unwrap_or_default(), number > 0 && number + 1 == count);
+        #[allow(clippy::cast_precision_loss, reason = "a number of days")]
+        let place = 100.0 * (at as f64 + 0.4) / days.len() as f64;
+        let place = if number == 0 { 0.0 } else { place };
+        let class = if last { " class=\"last\"" } else { "" };
+        let style = if last { String::new() } else { format!(" style=\"left:{place:.2}%\"") };
+        dates.push_str(&format!("<span{class}{style}>{}</span>", escape(name)));
+    }
+    dates
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts of rows")]
+fn percent(count: u64, most: u64) -> f64 {
+    100.0 * count as f64 / most as f64
+}
+
+/// A bar a repository: what ended well, what failed, and the rest.
 fn bars(repos: &[RepoFigures]) -> String {
     let shown = &repos[..repos.len().min(MAX_BARS)];
     let most = shown.iter().map(|repo| repo.steps).max().unwrap_or(0).max(1);
-    #[allow(clippy::cast_precision_loss, reason = "counts of rows")]
-    let width = |count: u64| 640.0 * count as f64 / most as f64;
-    let height = 24 * shown.len() + 6;
-    let mut svg = format!(
-        "<div class=\"wide\"><svg viewBox=\"0 0 940 {height}\" role=\"img\" aria-label=\"Steps by repository\" style=\"min-width:560px\">"
-    );
-    for (number, repo) in shown.iter().enumerate() {
-        let y = 24 * number + 4;
-        let good = width(repo.steps.saturating_sub(repo.failed));
-        svg.push_str(&format!(
-            "<text x=\"192\" y=\"{}\" text-anchor=\"end\">{}</text><rect class=\"good\" x=\"200\" y=\"{y}\" width=\"{good:.1}\" height=\"16\"/>\
-             <rect class=\"bad\" x=\"{:.1}\" y=\"{y}\" width=\"{:.1}\" height=\"16\"/><text x=\"{:.1}\" y=\"{}\">{}{}</text>",
-            y + 12,
-            escape(&cut(&repo.repo, 30)),
-            200.0 + good,
-            width(repo.failed),
-            208.0 + width(repo.steps),
-            y + 12,
+    let mut bars = String::new();
+    for repo in shown {
+        let other = repo.steps.saturating_sub(repo.completed + repo.failed);
+        let parts = [(repo.completed, "good", ""), (repo.failed, "bad", " failed"), (other, "other", " other")];
+        let pieces = parts.iter().filter(|(count, ..)| *count > 0).map(|(count, class, _)| {
+            format!("<i class=\"{class}\" style=\"width:{:.2}%\"></i>", percent(*count, most))
+        });
+        let told =
+            parts[1..].iter().filter(|(count, ..)| *count > 0).map(|(count, _, what)| format!(", {count}{what}"));
+        bars.push_str(&format!(
+            "<div class=\"bar\"><b>{}</b><div>{}</div><span>{}{}</span></div>",
+            escape(&cut(&repo.repo, 60)),
+            pieces.collect::<String>(),
             repo.steps,
-            if repo.failed > 0 { format!(", {} failed", repo.failed) } else { String::new() }
+            told.collect::<String>()
         ));
     }
-    svg + "</svg></div>"
+    bars
+}
+
+/// A table whose cells know their column, for screens where they stand below each other.
+fn table(columns: &[(&str, &str)], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let class = |class: &str| if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
+    let head: String = columns.iter().map(|(name, kind)| format!("<th{}>{name}</th>", class(kind))).collect();
+    let body: String = rows
+        .map(|cells| {
+            let cell = |(text, (name, kind)): (&String, &(&str, &str))| {
+                format!("<td{} data-of=\"{name}\"><span>{}</span></td>", class(kind), escape(text))
+            };
+            format!("<tr>{}</tr>", cells.iter().zip(columns).map(cell).collect::<String>())
+        })
+        .collect();
+    format!("<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 }
 
 fn repositories(repos: &[RepoFigures]) -> String {
-    let rows: String = repos
-        .iter()
-        .take(200)
-        .map(|repo| {
-            format!(
-                "<tr><td class=\"t\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
-                escape(&repo.repo),
-                repo.steps,
-                repo.failed,
-                repo.retries,
-                seconds(repo.seconds.p50),
-                seconds(repo.seconds.p95)
-            )
-        })
-        .collect();
-    format!(
-        "<div class=\"wide\"><table><thead><tr><th>Repository</th><th class=\"n\">Steps</th><th class=\"n\">Failed</th>\
-         <th class=\"n\">Retries</th><th class=\"n\">Half within</th><th class=\"n\">95 % within</th></tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    let columns = [
+        ("Repository", "t"),
+        ("Steps", "n"),
+        ("Failed", "n"),
+        ("Retries", "n"),
+        ("Half within", "n"),
+        ("95 % within", "n"),
+    ];
+    let row = |repo: &RepoFigures| {
+        let numbers = [repo.steps, repo.failed, repo.retries].map(|number| number.to_string());
+        let times = [repo.seconds.p50, repo.seconds.p95].map(seconds);
+        std::iter::once(repo.repo.clone()).chain(numbers).chain(times).collect()
+    };
+    table(&columns, repos.iter().take(200).map(row))
 }
 
 fn failures(failures: &[Workflow]) -> String {
-    let rows: String = failures
-        .iter()
-        .map(|workflow| {
-            format!(
-                "<tr><td class=\"n\">{}</td><td class=\"t\">{}</td><td class=\"t\">{}</td><td class=\"t\">{}</td></tr>",
-                escape(&workflow.ended_at.unwrap_or(workflow.created_at).local()),
-                escape(&cut(&workflow.task, 200)),
-                escape(&cut(&workflow.repo, 80)),
-                escape(&cut(workflow.error.as_deref().unwrap_or(workflow.status.as_str()), 300))
-            )
-        })
-        .collect();
-    format!(
-        "<h2>Newest failures</h2><div class=\"wide\"><table><thead><tr><th>When</th><th>Task</th><th>Where</th><th>Why</th></tr></thead>\
-         <tbody>{rows}</tbody></table></div>"
-    )
+    let row = |workflow: &Workflow| {
+        vec![
+            workflow.ended_at.unwrap_or(workflow.created_at).local(),
+            cut(&workflow.task, 200),
+            cut(&workflow.repo, 80),
+            cut(workflow.error.as_deref().unwrap_or(workflow.status.as_str()), 300),
+        ]
+    };
+    let columns = [("When", "d"), ("Task", "t"), ("Where", "t"), ("Why", "t")];
+    format!("<h2>Newest failures</h2>{}", table(&columns, failures.iter().map(row)))
 }
 
 fn seconds(seconds: f64) -> String {
@@ -276,6 +288,34 @@ mod tests {
         assert!(!page.contains("<script") && !page.contains("onload=\"y"), "{page}");
         assert!(page.contains("&lt;script&gt;"));
         assert!(!page.contains("http://") && !page.contains("https://"), "nothing comes from elsewhere");
+    }
+
+    #[test]
+    fn what_was_cancelled_is_not_drawn_as_if_it_had_ended_well() {
+        let repo =
+            |completed, failed| RepoFigures { repo: "a".into(), steps: 4, completed, failed, ..RepoFigures::default() };
+        let drawn = bars(&[repo(0, 1)]);
+        assert!(!drawn.contains("good") && drawn.contains("class=\"other\" style=\"width:75.00%\""), "{drawn}");
+        assert!(drawn.contains("<span>4, 1 failed, 3 other</span>"), "{drawn}");
+        assert!(!bars(&[repo(4, 0)]).contains("other"));
+    }
+
+    #[test]
+    fn the_newest_day_is_named_and_so_are_few_between() {
+        let many: Vec<DayFigures> = (1..=28)
+            .map(|day| DayFigures { day: format!("2026-02-{day:02}"), completed: 1, ..DayFigures::default() })
+            .collect();
+        let named = |days: &[DayFigures]| {
+            dates(days)
+                .split("<span")
+                .skip(1)
+                .map(|part| part.split(['>', '<']).nth(1).unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(named(&many), ["02-01", "02-08", "02-15", "02-21", "02-28"]);
+        assert_eq!(named(&many[..2]), ["02-01", "02-02"]);
+        assert_eq!(named(&many[..1]), ["02-01"]);
+        assert!(named(&[]).is_empty());
     }
 
     #[test]

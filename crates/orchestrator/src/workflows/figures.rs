@@ -55,6 +55,8 @@ pub struct RepoFigures {
     pub repo: String,
     /// Steps that began there.
     pub steps: u64,
+    /// Those that ended well.
+    pub completed: u64,
     /// Those that failed or ran out of time.
     pub failed: u64,
     /// Attempts beyond the first.
@@ -79,6 +81,7 @@ pub struct DayFigures {
 #[derive(Default)]
 struct Tally {
     steps: u64,
+    completed: u64,
     failed: u64,
     retries: u64,
     seconds: Vec<f64>,
@@ -87,6 +90,7 @@ struct Tally {
 impl Tally {
     fn add(&mut self, state: StepState, attempt: u32, seconds: Option<f64>) {
         self.steps += 1;
+        self.completed += u64::from(state == StepState::Completed);
         self.failed += u64::from(matches!(state, StepState::Failed | StepState::Timeout));
         self.retries += u64::from(attempt.saturating_sub(1));
         self.seconds.extend(seconds);
@@ -170,6 +174,7 @@ impl Workflows {
                 .map(|(repo, tally)| RepoFigures {
                     repo,
                     steps: tally.steps,
+                    completed: tally.completed,
                     failed: tally.failed,
                     retries: tally.retries,
                     seconds: Seconds::of(tally.seconds),
