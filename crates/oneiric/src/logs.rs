@@ -19,7 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use self::file::LogFile;
 use self::line::Fields;
-pub use self::read::{Filter, Follow, read};
+pub use self::read::{Filter, Follow, Readable, read, readable};
 use crate::clock::{Clock, SystemClock};
 use crate::redact::Redactor;
 

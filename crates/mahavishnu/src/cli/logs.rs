@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use oneiric::fault::{Fault, Result};
 use oneiric::logs::{self, Filter};
 use oneiric_shell::output::Output;
+use oneiric_shell::terminal::{Terminal, printable_lines};
 
 use crate::log;
 use crate::world::World;
@@ -34,7 +35,7 @@ impl Logs {
         match logs::read(&path, &filter) {
             Ok(lines) => {
                 for line in lines {
-                    output.line(line.trim_end());
+                    output.line(&shown(line.trim_end(), output.terminal()));
                 }
                 Ok(())
             }
@@ -48,5 +49,34 @@ impl Logs {
                     .hint("check its access rights"))
             }
         }
+    }
+}
+
+/// A line for a person at a terminal; for programs it is as it stands in the file.
+fn shown(line: &str, terminal: Terminal) -> String {
+    let Some(read) = terminal.width.and_then(|_| logs::readable(line)) else { return line.to_owned() };
+    let level = format!("{:<5}", read.level);
+    let level = match read.level.as_str() {
+        "ERROR" => terminal.error(&level),
+        "WARN" => terminal.strong(&level),
+        _ => terminal.faint(&level),
+    };
+    let fields: String = read.fields.iter().map(|field| format!("  {field}")).collect();
+    let (message, fields) = (printable_lines(&read.message), terminal.faint(&printable_lines(&fields)));
+    format!("{}  {level} {message}{fields}", read.time.local())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_sentences_and_programs_the_file() {
+        let line = "time=2026-11-22T10:00:00.000000Z level=WARN target=mahavishnu::log msg=\"no repository 'x'\" kind=not_found";
+        assert_eq!(shown(line, Terminal::PLAIN), line);
+        let read = shown(line, Terminal { width: Some(80), colour: false });
+        assert!(read.ends_with("  WARN  no repository 'x'  kind=not_found") && !read.contains("target"), "{read}");
+        let foreign = "Traceback (most recent call last)";
+        assert_eq!(shown(foreign, Terminal { width: Some(80), colour: true }), foreign);
     }
 }

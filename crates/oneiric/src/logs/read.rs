@@ -127,6 +127,66 @@ fn field(line: &str, name: &str) -> Option<String> {
     head.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
 }
 
+/// A line of a log as a person reads it on a terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readable {
+    /// When.
+    pub time: Timestamp,
+    /// `INFO`.
+    pub level: String,
+    /// What happened.
+    pub message: String,
+    /// What belongs to it: `key=value`, values as the log has them.
+    pub fields: Vec<String>,
+}
+
+/// Takes a line of a log apart. What is no line of a log is nothing.
+#[must_use]
+pub fn readable(line: &str) -> Option<Readable> {
+    let mut fields = Vec::new();
+    let (mut time, mut level, mut message) = (None, None, None);
+    let mut take = |name: &str, value: String, shown: String| match name {
+        "time" if time.is_none() => time = Timestamp::parse(&value),
+        "level" if level.is_none() => level = Some(value),
+        "msg" if message.is_none() => message = Some(value),
+        "target" => {}
+        _ => fields.push(format!("{name}={shown}")),
+    };
+    if line.starts_with('{') {
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).ok()?;
+        for (name, value) in object {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            take(&name, text, value.to_string());
+        }
+    } else {
+        let mut rest = line.trim_end();
+        while let Some((name, after)) = rest.split_once('=') {
+            let (value, shown, left) = value_of(after);
+            take(name, value, shown.to_owned());
+            rest = left.strip_prefix(' ').unwrap_or(left);
+        }
+    }
+    Some(Readable { time: time?, level: level?, message: message?, fields })
+}
+
+/// A value of logfmt, as text and as it is written, and what comes after it.
+fn value_of(text: &str) -> (String, &str, &str) {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find(' ').unwrap_or(text.len());
+        return (text[..end].to_owned(), &text[..end], &text[end..]);
+    };
+    let mut escaped = false;
+    let end = quoted.char_indices().find_map(|(at, c)| {
+        let ends = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends.then_some(at)
+    });
+    let (shown, left) = end.map_or((text, ""), |end| text.split_at(end + 2));
+    // The quoting is that of JSON.
+    let value = serde_json::from_str(shown).unwrap_or_else(|_| shown.trim_matches('"').to_owned());
+    (value, shown, left)
+}
+
 /// Follows a log through its rotations.
 #[derive(Debug)]
 pub struct Follow {

@@ -231,3 +231,19 @@ fn a_typed_filter_names_the_part_that_is_not_understood() {
     assert!(Filter::typed(None, None, Some("("), 5, now).unwrap_err().to_string().contains("--grep"));
     assert!(Filter::typed(None, Some("soon"), None, 5, now).unwrap_err().to_string().contains("soon"));
 }
+
+#[test]
+fn lines_are_read_again_for_people_whatever_stands_in_them() {
+    let read = |line: &str| readable(line).unwrap_or_else(|| panic!("{line}"));
+    let line = "time=2026-11-22T10:00:00.000000Z level=WARN target=a::b msg=\"it \\\"broke\\\"\\n= x\" kind=user path=\"a b\"\n";
+    let told = read(line);
+    assert_eq!((told.level.as_str(), told.message.as_str()), ("WARN", "it \"broke\"\n= x"));
+    assert_eq!(told.fields, ["kind=user", "path=\"a b\""]);
+    let json =
+        r#"{"kind":"user","level":"WARN","msg":"it broke","target":"a::b","time":"2026-11-22T10:00:00.000000Z"}"#;
+    let told = read(json);
+    assert_eq!((told.message.as_str(), told.fields), ("it broke", vec!["kind=\"user\"".to_owned()]));
+    for nothing in ["", "x", "level=INFO msg=\"no time\"", "{", "time=now level=INFO msg=\"x\"", "a=\"", "=\"\\"] {
+        assert_eq!(readable(nothing), None, "{nothing}");
+    }
+}
