@@ -294,7 +294,7 @@ pub(crate) fn fault(path: &Path, what: &str, error: &rusqlite::Error) -> Fault {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Fault::unavailable(format!(
             "{shown} is damaged or no database"
         ))
-        .hint(format!("move it away (mv {shown} {shown}.damaged) or restore it from a backup")),
+        .hint(format!("move it away (mv {shown} {shown}.damaged): a new one is made, without what this one held")),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             Fault::unavailable(format!("{shown} is in use by another process")).hint("try again")
         }
