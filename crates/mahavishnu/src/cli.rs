@@ -205,14 +205,13 @@ fn run(world: &Arc<World>, command: Command, caller: Caller<'_>, output: &Output
     done
 }
 
-fn act(world: &Arc<World>, command: Command, caller: Caller, output: &Output) -> Result<i32> {
+fn act(world: &Arc<World>, command: Command, caller: Caller<'_>, output: &Output) -> Result<i32> {
     // Not in the shell, whose user may start in the background what is to stay.
-    if caller == Caller::Process
+    if matches!(caller, Caller::Process)
         && matches!(command, Command::Sweep(_) | Command::Workflow(_) | Command::Start(_) | Command::Mcp(_))
     {
         orchestrator::run::adopt_orphans();
     }
-fn act(world: &Arc<World>, command: Command, caller: Caller<'_>, output: &Output) -> Result<i32> {
     match command {
         Command::Shell(_) if matches!(caller, Caller::Shell(_)) => {
             Err(Fault::user("this is the shell already").hint("open another one in another terminal"))

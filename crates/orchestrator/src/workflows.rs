@@ -257,13 +257,10 @@ impl Workflows {
     /// # Errors
     /// Not found; conflict when the prefix is ambiguous; as [`Workflows::list`].
     pub fn get(&self, id: &str) -> Result<Workflow> {
-        let missing =
-            || Fault::not_found(format!("no workflow {}", id.escape_debug())).hint("'workflow list' shows them");
-        let Some(connection) = schema::open_current(&self.path)? else { return Err(missing()) };
         let missing = || {
             Fault::not_found(format!("no workflow {}", id.escape_debug())).hint("'mahavishnu workflow list' shows them")
         };
-        let Some(connection) = schema::open_existing(&self.path)? else { return Err(missing()) };
+        let Some(connection) = schema::open_current(&self.path)? else { return Err(missing()) };
         // A range, since it uses the index where a comparison of beginnings reads every row.
         let query = format!("SELECT {COLUMNS} FROM workflows WHERE id >= ?1 AND id < ?1 || char(1114111) LIMIT 2");
         let ask = |query: &str| -> Result<Vec<Workflow>> {

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::format::json;
-use super::health;
 use super::stopping::AtWork;
 use super::{Needs, Token, health};
 use crate::buddy;

@@ -16,8 +16,6 @@ use crate::run::Stop;
 use crate::workers::Profiles;
 use crate::workflows::plan::seconds;
 
-/// How long the end of a task is waited for when the caller does not say: less than what clients wait for an answer.
-const WAIT: Duration = Duration::from_secs(45);
 /// How long the end of a task that is cancelled is waited for: more than asking and killing take.
 const STOPPING: Duration = Duration::from_secs(20);
 /// Time between asking a task to end and killing it.
@@ -37,13 +35,12 @@ impl Pools {
         match request {
             PoolRequest::Spawn(spec) => {
                 let warning = inner.doubt(&spec)?;
-                let mut row = inner.change(|| inner.add(*spec, true))?.row();
+                let mut row = inner.change(|| inner.add(*spec, Origin::Made))?.row();
                 if let Some(warning) = warning {
                     row["warning"] = warning.into();
                 }
                 Ok(row)
             }
-            PoolRequest::Spawn(spec) => inner.change(|| inner.add(*spec, Origin::Made)).map(|pool| pool.row()),
             PoolRequest::List => {
                 let rows: Vec<Value> = inner.all().iter().map(|pool| pool.row()).collect();
                 Ok(json!({ "pools": rows }))

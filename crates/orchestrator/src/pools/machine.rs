@@ -202,10 +202,6 @@ impl Machine {
         (self.waiting.len() >= self.limits.queue)
             .then(|| counted(self.waiting.len(), "task waits", "tasks wait"))
             .map(|waiting| format!("{waiting} already, which is as many as the pool takes"))
-        (self.waiting.len() >= self.limits.queue).then(|| match self.waiting.len() {
-            1 => "one task waits already, which is as many as the pool takes".to_owned(),
-            many => format!("{many} tasks wait already, which is as many as the pool takes"),
-        })
     }
 
     fn over_budget(&self) -> Option<String> {

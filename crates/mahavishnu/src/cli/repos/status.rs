@@ -60,9 +60,8 @@ impl Status {
             found.retain(|repo| !repo.is_quiet());
         }
         let none = match asked {
-            0 => orchestrator::repos::Manifest::how_to_begin(&world.places()),
-            1 => "The one repository is clean and in step with what it follows.".to_owned(),
             0 => Manifest::how_to_begin(&world.places()),
+            1 => "The one repository is clean and in step with what it follows.".to_owned(),
             count => format!("All {count} repositories are clean and in step with what they follow."),
         };
         self.format.print(&found, &table(&found, world.clock.now()), &none, output)?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use orchestrator::engine::is_alive;
 use orchestrator::run::survivors;
 use orchestrator::workflows::fact::StepState;
-use orchestrator::workflows::machine::Machine;
+use orchestrator::workflows::machine::{Machine, Room};
 use orchestrator::workflows::plan::{StepIndex, Work};
 use orchestrator::workflows::{Holder, Workflow};
 
@@ -27,7 +27,8 @@ pub(crate) fn notes(world: &World, workflow: &Workflow, machine: &Machine) -> BT
     let holders = world.workflows().holders().unwrap_or_default();
     let holders: BTreeMap<PathBuf, Holder> = holders.into_iter().map(|held| (held.dir.clone(), held)).collect();
     let mut told: BTreeMap<PathBuf, String> = BTreeMap::new();
-    for number in machine.startable(world.clock.now()) {
+    let now = world.clock.now();
+    for number in Room::ALL.into_iter().flat_map(|room| machine.startable(room, now)) {
         let cell = &machine.graph().cells[number as usize];
         let task = machine.plan().task(cell);
         let place = machine.plan().place(cell).filter(|_| task.policy.exclusive && task.work.is_in_folder());
