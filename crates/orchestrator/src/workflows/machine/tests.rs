@@ -479,7 +479,7 @@ fn a_step_that_a_stop_ended_runs_again_and_the_attempt_does_not_count() {
     let ended = |exit_code| Ending { exit_code, ..Ending::of(Outcome::Cancelled) };
     let facts = machine.interrupted(0, 1, ended(Some(143)), at(5));
     assert!(matches!(&facts[..], [Fact::Interrupted { step: 0, attempt: 1, .. }]), "{facts:?}");
-    assert_eq!(machine.startable(at(5)).collect::<Vec<_>>(), [0]);
+    assert_eq!(machine.startable(Room::Here, at(5)).collect::<Vec<_>>(), [0]);
     machine.start(0, at(6));
     assert_eq!((machine.steps()[0].attempt, machine.steps()[0].forgiven), (2, 1));
     let facts = machine.interrupted(0, 2, Ending::of(Outcome::Succeeded), at(7));
