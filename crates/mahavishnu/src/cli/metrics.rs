@@ -78,7 +78,7 @@ impl Metrics {
         let asked = |name: &str| wanted.is_none_or(|wanted| name.contains(wanted));
         if METRICS.iter().any(|(name, _)| name.starts_with("session") && asked(name)) {
             let span = now.since(from);
-            if span.as_secs() % DAY > 0 {
+            if !span.as_secs().is_multiple_of(DAY) {
                 let days = span.as_secs().div_ceil(DAY);
                 output.error_line(&format!("note: sessions are counted by whole days: those of the last {days}"));
             }

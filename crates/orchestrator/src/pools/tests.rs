@@ -268,7 +268,7 @@ fn a_pool_that_has_as_many_waiting_as_it_takes_refuses_the_next() {
     start().unwrap();
     let refused = start().unwrap_err();
     assert_eq!(refused.kind(), oneiric::fault::FaultKind::Unavailable);
-    assert!(refused.message().contains("one task waits already"), "{refused}");
+    assert!(refused.message().contains("1 task waits already"), "{refused}");
     let listed = ask(&pools, json!({"action": "tasks"})).unwrap();
     assert_eq!(listed["tasks"][0]["state"], "failed");
 }
