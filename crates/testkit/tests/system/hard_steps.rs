@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use testkit::git::{git, repository, worktree};
+use testkit::scan::runs;
 use testkit::{Finished, TestHome, soon};
 
 /// Longest time of one command here.
@@ -28,14 +29,6 @@ fn sweep(home: &TestHome, args: &[&str]) -> (Finished, Value) {
 
 fn id(told: &Value) -> String {
     told["workflow_id"].as_str().unwrap().to_owned()
-}
-
-/// Whether a process has this text in its arguments.
-fn runs(text: &str) -> bool {
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    entries
-        .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
-        .any(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(text))
 }
 
 #[test]

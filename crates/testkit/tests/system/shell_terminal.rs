@@ -1,9 +1,8 @@
 //! The admin shell before a person: keys, what they stop, and what is left behind.
 
-use std::fs;
-
 use rustix::process::Signal;
 use testkit::git::repository;
+use testkit::scan::runs;
 use testkit::{Seat, TestHome, soon};
 
 const SIZE: (u16, u16) = (100, 30);
@@ -29,14 +28,6 @@ fn enter(seat: &mut Seat, entry: &str, shown: &str) {
     seat.keys("\r");
     seat.sees(shown);
     at_prompt(seat);
-}
-
-/// Whether a process has this text in its arguments.
-fn runs(text: &str) -> bool {
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    entries
-        .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
-        .any(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(text))
 }
 
 #[test]
