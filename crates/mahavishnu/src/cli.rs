@@ -272,7 +272,7 @@ impl Token {
 }
 
 impl Command {
-    /// What it takes; nothing for those that only handle this program's own process or settings, or ask a peer.
+    /// What it takes; nothing for those that only handle this program's own process or settings, or show whether all works.
     fn needs(&self) -> Option<Needs<'_>> {
         Some(match self {
             Self::Shell(command) => command.token.needs("shell", Scope::Read),
@@ -285,6 +285,11 @@ impl Command {
             Self::Workflow(command) => command.needs(),
             Self::Pool(command) => command.needs(),
             Self::Worktree(command) => command.needs(),
+            Self::Adapters(command) => command.token.needs("adapters", Scope::Read),
+            Self::Sessions(command) => command.token.needs("sessions", Scope::Read),
+            Self::Logs(command) => command.token.needs("logs", Scope::Read),
+            Self::Metrics(command) => command.token.needs("metrics", Scope::Read),
+            Self::Report(command) => command.token.needs("report", Scope::Read),
             _ => return None,
         })
     }

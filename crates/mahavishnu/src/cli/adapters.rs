@@ -7,6 +7,7 @@ use oneiric_shell::table::Table;
 use orchestrator::adapters::{AdapterSettings, Adapters, State};
 use serde_json::{Value, json};
 
+use super::Token;
 use super::format::Format;
 use crate::engines::PROBE;
 use crate::world::World;
@@ -16,6 +17,8 @@ use crate::world::World;
 pub(super) struct AdaptersCommand {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    pub(super) token: Token,
 }
 
 #[derive(Subcommand, Debug)]

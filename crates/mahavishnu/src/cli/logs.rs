@@ -7,6 +7,7 @@ use oneiric::logs::{self, Filter};
 use oneiric_shell::output::Output;
 use oneiric_shell::terminal::{Terminal, printable_lines};
 
+use super::Token;
 use crate::log;
 use crate::world::World;
 
@@ -25,6 +26,8 @@ pub(super) struct Logs {
     /// The newest N lines that match; 0 shows all
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
+    #[command(flatten)]
+    pub(super) token: Token,
 }
 
 impl Logs {

@@ -12,6 +12,7 @@ use oneiric_shell::table::Table;
 use orchestrator::workflows::figures::{Figures, MAX_WORKFLOWS, Seconds};
 use serde::Serialize;
 
+use super::Token;
 use super::format::Format;
 use crate::buddy;
 use crate::drive::PRODUCT;
@@ -29,6 +30,8 @@ pub(super) struct Metrics {
     /// How to print them
     #[arg(long, value_enum, default_value = "table")]
     format: Shape,
+    #[command(flatten)]
+    pub(super) token: Token,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -7,6 +7,7 @@ use oneiric::fault::{Fault, Result};
 use oneiric::{moment, paths};
 use oneiric_shell::output::Output;
 
+use super::Token;
 use crate::page::{self, Report as Page};
 use crate::world::World;
 
@@ -22,6 +23,8 @@ pub(super) struct Report {
     /// File to write; - is standard output
     #[arg(long, short = 'o', value_name = "FILE")]
     output: PathBuf,
+    #[command(flatten)]
+    pub(super) token: Token,
 }
 
 impl Report {

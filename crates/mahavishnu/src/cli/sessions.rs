@@ -10,6 +10,7 @@ use oneiric::spool::{self, Line};
 use oneiric_shell::output::Output;
 use serde_json::{Value, json};
 
+use super::Token;
 use super::format::Format;
 use crate::buddy;
 use crate::shell::session_table;
@@ -27,6 +28,8 @@ pub(super) struct Sessions {
     /// How to print them
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+    #[command(flatten)]
+    pub(super) token: Token,
 }
 
 impl Sessions {

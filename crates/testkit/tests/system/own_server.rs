@@ -123,6 +123,19 @@ fn tools_called_by_command_take_the_token_that_they_take_elsewhere() {
 }
 
 #[test]
+fn whatever_shows_what_is_kept_takes_a_token() {
+    let (home, token) = guarded();
+    let reader = token(Scope::Read);
+    let report = "report --output page.html";
+    for words in ["list-repos", "workflow list", "pool tasks", "adapters list", "sessions", "logs", "metrics", report] {
+        let asked = || home.mahavishnu(words.split(' '));
+        let refused = asked().run();
+        assert!(refused.expect_code(1).stderr.contains("401 Unauthorized"), "{refused}");
+        asked().var("MAHAVISHNU_TOKEN", &reader).run().expect_no_internals().expect_success();
+    }
+}
+
+#[test]
 fn the_shell_takes_a_token_and_its_commands_may_what_that_may() {
     let (home, token) = guarded();
     let (reader, writer) = (token(Scope::Read), token(Scope::Write));
