@@ -196,8 +196,8 @@ fn a_name_that_none_of_many_has_is_answered_in_a_few_words() {
     let home = TestHome::new();
     let mut manifest = "repos:\n".to_owned();
     for number in 0..10_000 {
-        let path = home.work().display().to_string();
-        manifest.push_str(&format!("- {{name: repository{number}, path: {path}, role: lib}}\n"));
+        let path = home.work().join(number.to_string());
+        manifest.push_str(&format!("- {{name: repository{number}, path: {}, role: lib}}\n", path.display()));
     }
     fs::create_dir_all(home.mahavishnu_home()).unwrap();
     fs::write(home.mahavishnu_home().join("repos.yaml"), manifest).unwrap();

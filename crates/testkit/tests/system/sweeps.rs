@@ -186,7 +186,7 @@ fn who_waits_for_a_repository_is_told_who_holds_it() {
     let pid = testkit::scan::pids("sleep 9881");
     assert_eq!(pid.len(), 1, "{pid:?}");
     rustix::process::kill_process(rustix::process::Pid::from_raw(pid[0]).unwrap(), Signal::TERM).unwrap();
-    waits.sees("1 of 1 steps completed");
+    waits.sees("1 of 1 step completed");
     assert_eq!(waits.end().code(), Some(0));
 }
 
