@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use oneiric::process::own_group;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
@@ -16,7 +17,7 @@ impl Keys {
     pub(crate) fn listen() -> Option<Self> {
         let input = io::stdin();
         let before = tcgetattr(&input).ok()?;
-        if tcgetpgrp(&input).ok()? != rustix::process::getpgrp() {
+        if tcgetpgrp(&input).ok()?.as_raw_nonzero().get() != own_group() {
             return None;
         }
         let mut single = before.clone();

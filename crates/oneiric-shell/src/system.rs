@@ -8,6 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal as NixSignal};
+use oneiric::process::own_group;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group, waitpid};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr, tcsetpgrp};
 
@@ -175,8 +176,8 @@ struct Foreground {
 impl Foreground {
     fn take_note() -> Option<Self> {
         let input = io::stdin();
-        let owner = rustix::process::getpgrp();
-        let foreground = rustix::termios::isatty(input.as_fd()) && tcgetpgrp(input.as_fd()).ok()? == owner;
+        let owner = tcgetpgrp(input.as_fd()).ok()?;
+        let foreground = owner.as_raw_nonzero().get() == own_group();
         foreground.then(|| Self { owner, settings: tcgetattr(input.as_fd()).ok() })
     }
 

@@ -94,6 +94,19 @@ fn name_of(passwd: &str, id: u32) -> Option<String> {
     })
 }
 
+/// The process group of the caller. 0 when it was made outside of this container or other process namespace, as that of
+/// whatever starts programs there may be: a number that rustix takes for impossible.
+#[must_use]
+pub fn own_group() -> i32 {
+    nix::unistd::getpgrp().as_raw()
+}
+
+/// The session of the caller. 0 as in [`own_group`].
+#[must_use]
+pub fn own_session() -> i32 {
+    nix::unistd::getsid(None).map_or(0, nix::unistd::Pid::as_raw)
+}
+
 fn boot_id() -> Option<String> {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(text.trim().to_owned())

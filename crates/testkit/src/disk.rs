@@ -1,4 +1,4 @@
-//! Small and read-only file systems.
+//! Small and read-only file systems, and the namespaces of the kernel that tests need.
 //!
 //! A test that mounts runs in a mount namespace of its own: it starts its own executable again under `unshare`, for that
 //! one test, so that no mount is left behind however it ends, and no privilege is needed where user namespaces are allowed.
@@ -16,21 +16,12 @@ const INSIDE: &str = "TESTKIT_MOUNT_NAMESPACE";
 /// # Panics
 /// When the test fails inside, and when there can be no namespace while `CI` is set.
 #[must_use]
-#[allow(clippy::print_stderr, reason = "the reason why a test could not be run")]
 pub fn inside_mount_namespace(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
-    let flags = ["-m", "-rm"].into_iter().find(|flags| {
-        let probe = "d=$(mktemp -d) && mount -t tmpfs -o size=64k none $d && umount $d && rmdir $d";
-        Command::new("unshare").args([flags, "sh", "-c", probe]).output().is_ok_and(|done| done.status.success())
-    });
-    let Some(flags) = flags else {
-        let why = "this needs 'unshare' and 'mount' (util-linux) and either root or user namespaces";
-        assert!(std::env::var_os("CI").is_none(), "{test}: {why}");
-        eprintln!("{test} was not run: {why}");
-        return false;
-    };
+    let probe = "d=$(mktemp -d) && mount -t tmpfs -o size=64k none $d && umount $d && rmdir $d";
+    let Some(flags) = possible(["-m", "-rm"], probe, test) else { return false };
     let executable = std::env::current_exe().expect("a test knows its own path");
     let done = Command::new("unshare")
         .arg(flags)
@@ -44,6 +35,30 @@ pub fn inside_mount_namespace(test: &str) -> bool {
     assert!(done.status.success(), "{test} failed in its mount namespace\n{stdout}\n{stderr}");
     assert!(stdout.contains("1 passed"), "{test} is not the test's full name\n{stdout}\n{stderr}");
     false
+}
+
+/// Arguments of `unshare` that make the program after them the first of a process namespace, whose group and session number
+/// is 0 there as it was made outside. Nothing where there can be none.
+///
+/// # Panics
+/// When there can be none while `CI` is set.
+#[must_use]
+pub fn process_namespace(test: &str) -> Option<[&'static str; 2]> {
+    possible(["-pf", "-rpf"], "true", test).map(|flags| [flags, "--mount-proc"])
+}
+
+/// The first of these flags of `unshare` under which the probe succeeds.
+#[allow(clippy::print_stderr, reason = "the reason why a test could not be run")]
+fn possible(flags: [&'static str; 2], probe: &str, test: &str) -> Option<&'static str> {
+    let found = flags.into_iter().find(|flags| {
+        Command::new("unshare").args([flags, "sh", "-c", probe]).output().is_ok_and(|done| done.status.success())
+    });
+    if found.is_none() {
+        let why = "this needs 'unshare' and 'mount' (util-linux) and either root or user namespaces";
+        assert!(std::env::var_os("CI").is_none(), "{test}: {why}");
+        eprintln!("{test} was not run: {why}");
+    }
+    found
 }
 
 /// Whether the file system of `dir` has files without a name (`O_TMPFILE`).

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::process::{Pid, WaitOptions, getpid, getsid, getuid, set_child_subreaper, waitpid};
+use oneiric::process::{own_group, own_session};
+use rustix::process::{Pid, WaitOptions, getpid, getuid, set_child_subreaper, waitpid};
 
 use super::descendants::{Known, Stat, below, mark_of, stat, survivors};
 
@@ -106,7 +107,7 @@ impl AtWork {
             return own();
         }
         // What this process starts for itself stays in its session. The server of tmux does not, and is nobody's step.
-        let hidden = stat.session != session() && stat.begun >= self.root.begun && own();
+        let hidden = stat.session != own_session() && stat.begun >= self.root.begun && own();
         if !hidden || std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("tmux")) {
             return false;
         }
@@ -157,10 +158,6 @@ fn left() -> MutexGuard<'static, Vec<Known>> {
     LEFT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn session() -> i32 {
-    getsid(None).map_or(0, |session| session.as_raw_nonzero().get())
-}
-
 /// Children of this process that came after the process `since`. Their numbers are higher, unless these began anew.
 fn children(since: i32) -> Vec<(i32, Stat)> {
     let last =
@@ -179,7 +176,7 @@ fn reap(pid: i32, stat: &Stat) -> bool {
     if !matches!(stat.state, 'Z' | 'X') {
         return false;
     }
-    let started_here = stat.session == session() && (stat.group == pid || stat.group == own_group());
+    let started_here = stat.session == own_session() && (stat.group == pid || stat.group == own_group());
     if !started_here {
         let roots = roots();
         if !roots.values().any(|root| root.pid == pid) {
@@ -187,8 +184,4 @@ fn reap(pid: i32, stat: &Stat) -> bool {
         }
     }
     true
-}
-
-fn own_group() -> i32 {
-    rustix::process::getpgrp().as_raw_nonzero().get()
 }

@@ -177,6 +177,26 @@ fn a_manifest_that_changes_meanwhile_changes_nothing_for_what_runs() {
 }
 
 #[test]
+fn steps_end_whole_where_group_and_session_were_made_outside() {
+    let test = "steps_end_whole_where_group_and_session_were_made_outside";
+    let Some(namespace) = testkit::disk::process_namespace(test) else { return };
+    let home = TestHome::new();
+    listed(&home, &["shop", "mill"]);
+    let inside = |args: &[&str]| {
+        let program = testkit::binaries::path("mahavishnu").to_string_lossy().into_owned();
+        let words = namespace.into_iter().chain([program.as_str()]).chain(args.iter().copied());
+        home.program("unshare", words).limit(LIMIT).run()
+    };
+    let script = "(setsid nohup sleep 75161 >/dev/null 2>&1 &); (env -i sleep 75162 &); echo $$; sleep 0.2";
+    let done = inside(&["sweep", "--format", "json", "--", script]);
+    done.expect_success().expect_no_internals();
+    assert_eq!(done.json()["completed"], 2, "{done}");
+    soon("nothing of it is left", || !runs("sleep 7516"));
+    let done = inside(&["shell", "-c", "!echo of a command"]);
+    assert!(done.expect_success().expect_no_internals().stdout.contains("of a command"), "{done}");
+}
+
+#[test]
 fn folders_of_any_name_are_found_listed_and_worked_in() {
     let home = TestHome::new();
     for name in ["with space", "-lead", "$(touch pwned)", "new\nline", "ünï 日本"] {
