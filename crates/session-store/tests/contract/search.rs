@@ -16,6 +16,7 @@ on_every_store!(
     a_component_of_most_events_is_searched_as_completely_as_a_rare_one,
     leakage_between_projects_is_zero,
     a_common_word_is_bounded_and_the_answer_says_so,
+    a_long_list_is_ranked_whole_up_to_its_bounds,
     long_outputs_are_found_and_cut,
     the_one_long_output_among_many_is_found,
     hostile_queries_are_answered_or_refused_quickly,
@@ -212,6 +213,24 @@ fn a_common_word_is_bounded_and_the_answer_says_so(world: &World) {
     assert_eq!(world.found("common number17"), ["e17"], "a rare word beside a common one is found however old");
     let oldest = SearchFilter { until: Some(at(10.0)), ..SearchFilter::default() };
     assert_eq!(complete(&world.search_in("common word", &oldest)).len(), 10, "the oldest are found in their time");
+}
+
+fn a_long_list_is_ranked_whole_up_to_its_bounds(world: &World) {
+    let best = [1_990, 900, 550, 100];
+    let text =
+        |n| if best.contains(&n) { "common common".to_owned() } else { format!("common {}", "filler ".repeat(9)) };
+    world.put("s", (0..2_000).map(|n| command(&format!("e{n}"), f64::from(n), &text(n))).collect());
+    let answer = world.search("common");
+    assert!(matches!(answer.candidates, Candidates::Newest { ranked: 1_500, .. }), "{:?}", answer.candidates);
+    let first: Vec<&str> = answer.hits[..3].iter().map(|hit| hit.event_id.as_str()).collect();
+    assert_eq!(first, ["e1990", "e900", "e550"], "wherever in the list they stand, and nothing beyond it");
+    assert!(answer.hits.iter().all(|hit| hit.event_id != "e100"));
+    // Of long texts fewer are read: 4 MiB of them.
+    let long = format!("lengthy {}", "filler ".repeat(600));
+    world.put("t", (0..1_600).map(|n| command(&format!("f{n}"), f64::from(n), &long)).collect());
+    let Candidates::Newest { ranked, .. } = world.search("lengthy").candidates else { panic!("a bound") };
+    let each = json!({ "command": long }).to_string().len() as u64;
+    assert!((4 * 1024 * 1024 / (each + 60)..=4 * 1024 * 1024 / each + 1).contains(&ranked), "{ranked} of {each} bytes");
 }
 
 fn long_outputs_are_found_and_cut(world: &World) {
