@@ -284,6 +284,15 @@ fn deep_recursion_is_an_error_and_no_crash() {
 }
 
 #[test]
+fn a_number_that_is_too_large_for_a_function_is_told_with_what_is_wanted() {
+    let mut session = Session::new();
+    for (code, number) in [("range(1000000000000)", "1000000000000"), ("[1][-99999999999]", "-99999999999")] {
+        let told = session.trouble(code).message().to_owned();
+        assert!(told.contains("from -2147483648 to 2147483647") && told.ends_with(number), "{told}");
+    }
+}
+
+#[test]
 fn hostile_shapes_of_code_are_errors_or_results_and_never_crashes() {
     let mut session = Session::new();
     for code in [

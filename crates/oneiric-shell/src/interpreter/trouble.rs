@@ -170,6 +170,9 @@ pub(super) fn from_error(error: &starlark::Error, number: usize, places: &[Origi
             trouble.message = first_line(&cause.root_cause().to_string());
         }
     }
+    if let Some(told) = too_large(&trouble.message) {
+        trouble.message = told;
+    }
     if trouble.message.starts_with("Evaluation cancelled") {
         trouble.kind = TroubleKind::Interrupted;
     }
@@ -191,6 +194,17 @@ pub(super) fn from_error(error: &starlark::Error, number: usize, places: &[Origi
     let source = error.span().map(|span| span.file.source().to_owned()).unwrap_or_default();
     trouble.help = help(&trouble, &source);
     trouble
+}
+
+/// Numbers are of any size, but for arguments of some functions.
+fn too_large(message: &str) -> Option<String> {
+    let (kind, value) = message.strip_prefix("Integer value is too big to fit in ")?.split_once(": ")?;
+    let (least, most) = match kind {
+        "i32" => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        "i64" => (i64::MIN, i64::MAX),
+        _ => return None,
+    };
+    Some(format!("a number from {least} to {most} is wanted here, not {value}"))
 }
 
 fn place(span: &FileSpan, places: &[Origin]) -> Place {

@@ -247,6 +247,10 @@ impl PlanFile {
         if let Some(parallel) = self.raw.parallel.as_ref().filter(|parallel| parallel.value == 0) {
             return Err(wrong(file, parallel.referenced.line(), "parallel is at least 1"));
         }
+        if let Some(limit) = self.raw.time_limit.as_ref().filter(|limit| limit.value.0.is_zero()) {
+            let what = "a time_limit of 0 ends the workflow before its first step";
+            return Err(wrong(file, limit.referenced.line(), what).hint("give more, or none"));
+        }
         let mut position: BTreeMap<&str, u32> = BTreeMap::new();
         for (number, task) in (0_u32..).zip(tasks) {
             let (name, line) = (&task.name.value, task.name.referenced.line());

@@ -71,6 +71,10 @@ fn mistakes_are_named_with_file_and_line() {
     refused("tasks:\n  - name: a\n    run: ' '\n", "2: task 'a' has an empty command, or one with a NUL character");
     refused("repos: {tag: go}\ntasks:\n  - name: a\n    run: x\n", "1: no repository has the tag 'go'");
     refused("repos:\n  names: [core, sight]\ntasks:\n  - name: a\n    run: x\n", "2: no repository is called 'sight'");
+    refused(
+        "time_limit: 0s\ntasks:\n  - name: a\n    run: x\n",
+        "1: a time_limit of 0 ends the workflow before its first step",
+    );
     refused("parallel: 0\ntasks:\n  - name: a\n    run: x\n", "1: parallel is at least 1");
 }
 
