@@ -6,14 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use oneiric::fault::{Fault, Result};
 use session_store::search::meaning::{Meaning, Near, Seen};
 use session_store::vectors::{Generation, VectorModel, Vectors};
-use session_store::{SearchFilter, Store};
+use session_store::{SearchFilter, SearchRequest, Store};
 
 use crate::embedder::{Embedder, ModelIdentity};
 use crate::held::{Held, SHAPE};
 use crate::nearest::Question;
-
-/// Events that are looked for while the words are still searched, before it is known how many are wanted.
-const AHEAD: usize = 200;
 
 /// Gives models. May load one, and keep it for some time.
 pub trait Models: Send + Sync {
@@ -55,33 +52,28 @@ impl Searcher {
         Self { vectors, models, held: RwLock::new(None) }
     }
 
-    /// The meaning of `query` within `filter`. Begins to work at once, in the background.
+    /// The meaning of what `request` looks for. Begins to work at once, in the background.
     ///
     /// # Errors
     /// Why words alone must answer: no model, or no vectors yet.
-    pub fn meaning(
-        self: &Arc<Self>,
-        store: Arc<dyn Store>,
-        filter: &SearchFilter,
-        query: &str,
-    ) -> Result<Box<dyn Meaning>> {
+    pub fn meaning(self: &Arc<Self>, store: Arc<dyn Store>, request: &SearchRequest) -> Result<Box<dyn Meaning>> {
         let generation = self.active()?;
         let embedder = self.models.named(&generation.model.name, &generation.model.digest)?;
-        let asked = Asked { searcher: Arc::clone(self), store, filter: filter.clone(), generation };
-        let query = query.to_owned();
+        let asked = Asked { searcher: Arc::clone(self), store, filter: request.filter.clone(), generation };
+        let (query, wanted) = (request.query.clone(), request.nearest());
         let (tell_begun, begun) = sync_channel(1);
         let (tell_ahead, ahead) = sync_channel(1);
         let work = move || {
             let begun = asked.begin(embedder.as_ref(), &query).map(Arc::new);
             // Whoever asked may be gone.
             let _ = tell_begun.send(begun.clone());
-            let _ = tell_ahead.send(begun.and_then(|begun| begun.question(|question| question.nearest(AHEAD))));
+            let _ = tell_ahead.send(begun.and_then(|begun| begun.question(|question| question.nearest(wanted))));
         };
         std::thread::Builder::new()
             .name("meaning".to_owned())
             .spawn(work)
             .map_err(|error| Fault::unavailable(format!("cannot start a thread: {error}")))?;
-        Ok(Box::new(Pending { begun: Mutex::new(Awaited::In(begun)), ahead: Mutex::new(Awaited::In(ahead)) }))
+        Ok(Box::new(Pending { begun: Mutex::new(Awaited::In(begun)), wanted, ahead: Mutex::new(Awaited::In(ahead)) }))
     }
 
     /// The generation that searches ask.
@@ -195,13 +187,14 @@ impl<T: Clone> Awaited<T> {
 
 struct Pending {
     begun: Mutex<Awaited<Arc<Begun>>>,
-    /// The nearest [`AHEAD`].
+    /// The nearest `wanted`, which are looked for while the words are still searched.
+    wanted: usize,
     ahead: Mutex<Awaited<Vec<Near>>>,
 }
 
 impl Meaning for Pending {
     fn nearest(&self, limit: usize) -> Result<Vec<Near>> {
-        if limit <= AHEAD {
+        if limit <= self.wanted {
             let mut ahead = Awaited::get(&self.ahead)?;
             ahead.truncate(limit);
             return Ok(ahead);

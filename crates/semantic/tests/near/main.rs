@@ -12,7 +12,7 @@ use oneiric::fault::FaultKind;
 use semantic::Step;
 use session_store::search::meaning::Seen;
 use session_store::sqlite::SqliteVectors;
-use session_store::{SearchFilter, Vectors};
+use session_store::{SearchFilter, SearchRequest, Vectors};
 use world::{Hashing, World, put, store};
 
 fn anywhere() -> SearchFilter {
@@ -160,7 +160,8 @@ fn how_near_given_events_are_is_known_for_those_that_have_vectors() {
     world.session("two", "q", &["late trains"]);
     world.index();
     world.session("three", "p", &["green apples too"]);
-    let meaning = world.searcher.meaning(world.store.clone(), &within("p"), "green apples").unwrap();
+    let meaning =
+        world.searcher.meaning(world.store.clone(), &SearchRequest::text("green apples").within(within("p"))).unwrap();
     let seen = |seq, event_id| Seen { seq, event_id };
     let near = meaning.of(&[seen(2, "one.0"), seen(4, "two.0"), seen(6, "three.0"), seen(77, "no.0")]).unwrap();
     assert_eq!(near.iter().map(|one| one.seq).collect::<Vec<_>>(), [2, 4]);

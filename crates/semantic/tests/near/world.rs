@@ -12,7 +12,7 @@ use semantic::{Embedder, Indexer, ModelIdentity, Models, Searcher, Step};
 use serde_json::json;
 use session_store::search::meaning::Near;
 use session_store::sqlite::{Options, SqliteStore, SqliteVectors};
-use session_store::{SearchFilter, Store, Unknown};
+use session_store::{SearchFilter, SearchRequest, Store, Unknown};
 
 /// Words by their hash; texts that share words are near.
 pub(crate) struct Hashing {
@@ -139,7 +139,7 @@ impl World {
     }
 
     pub(crate) fn near(&self, query: &str, filter: &SearchFilter, limit: usize) -> Result<Vec<Near>> {
-        self.searcher.meaning(self.store.clone(), filter, query)?.nearest(limit)
+        self.searcher.meaning(self.store.clone(), &SearchRequest::text(query).within(filter.clone()))?.nearest(limit)
     }
 
     /// Ids of the nearest events.

@@ -139,7 +139,7 @@ fn sense(context: &Context, store: &Arc<dyn Store>) -> Result<Option<Sense>> {
     drop(progress);
     let searcher = Arc::new(Searcher::new(vectors, models));
     let store = Arc::clone(store);
-    let make = move |request: &SearchRequest| searcher.meaning(Arc::clone(&store), &request.filter, &request.query);
+    let make = move |request: &SearchRequest| searcher.meaning(Arc::clone(&store), request);
     Ok(Some(Sense { model, make: Box::new(make) }))
 }
 

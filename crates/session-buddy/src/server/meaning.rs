@@ -103,8 +103,7 @@ impl Semantics {
 
     /// The meaning of what `request` looks for. What cannot be had says why, when it is asked.
     pub(crate) fn meaning(&self, store: &Arc<dyn Store>, request: &SearchRequest) -> Box<dyn Meaning> {
-        let made =
-            self.found().and_then(|opened| opened.searcher.meaning(Arc::clone(store), &request.filter, &request.query));
+        let made = self.found().and_then(|opened| opened.searcher.meaning(Arc::clone(store), request));
         made.unwrap_or_else(|fault| Box::new(Missing(fault)))
     }
 

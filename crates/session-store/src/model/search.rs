@@ -4,6 +4,8 @@ use oneiric::clock::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Page;
+
 /// What a search is narrowed to. Empty fields allow all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -81,6 +83,21 @@ impl SearchRequest {
     pub fn within(mut self, filter: SearchFilter) -> Self {
         self.filter = filter;
         self
+    }
+
+    /// Hits that the first page wants, or wanted.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.after.map_or(self.limit, |(_, pool)| pool.depth).min(Page::MAX_LIMIT)
+    }
+
+    /// Nearest events that it asks for. Where words find most, twice as many change nothing in what is found, and cost a
+    /// tenth of the time.
+    #[must_use]
+    pub fn nearest(&self) -> usize {
+        let least =
+            if self.mode == SearchMode::Semantic { 200 } else { self.depth().saturating_mul(10).clamp(100, 200) };
+        least.max(self.depth().saturating_mul(2))
     }
 
     /// The same with at most `limit` hits.

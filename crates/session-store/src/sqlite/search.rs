@@ -15,6 +15,7 @@ mod vocabulary;
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
 
 use oneiric::count::counted;
 use rusqlite::Connection;
@@ -34,12 +35,11 @@ use gather::Scopes;
 use mend::Mended;
 use read::{Candidate, Known};
 
-/// Nearest events that a search asks for.
-const NEAREST: usize = 200;
 /// Cosine below which two texts have nothing to do with each other: what is found by meaning alone must be nearer.
 const UNRELATED: f32 = 0.15;
-/// Events found by words whose nearness is asked for.
-const NEARNESS: usize = 500;
+/// Events found by words whose nearness is asked for, for each hit that is wanted, and at least and at most.
+const NEARNESS_PER_HIT: usize = 25;
+const NEARNESS: RangeInclusive<usize> = 250..=500;
 
 /// One search.
 struct Search<'s> {
@@ -84,14 +84,14 @@ pub(super) fn search(
     let pool = match request.after {
         // It came from outside.
         Some((_, pool)) => Pool {
-            depth: pool.depth.min(Page::MAX_LIMIT),
+            depth: request.depth(),
             through: pool.through.max(0),
             events: pool.events.max(1.0),
             sessions: pool.sessions.max(1.0),
             ..pool
         },
         None => Pool {
-            depth: request.limit.min(Page::MAX_LIMIT),
+            depth: request.depth(),
             through: scope::newest(connection)?,
             events: counters::value(connection, counters::EVENTS)?.max(1.0),
             words: counters::value(connection, counters::WORDS)?,
@@ -143,12 +143,12 @@ impl Search<'_> {
         }
         // How near they are is known before the nearest of all are found.
         let nearness = match meaning {
-            Some(meaning) if self.by_meaning => nearness(meaning, &mut found),
+            Some(meaning) if self.by_meaning => nearness(meaning, &mut found, limit),
             _ => Ok(Vec::new()),
         };
         let near = match (request.mode, meaning) {
             (SearchMode::Text, _) => None,
-            (_, Some(meaning)) => match meaning.nearest(NEAREST.max(limit.saturating_mul(2))) {
+            (_, Some(meaning)) => match meaning.nearest(request.nearest()) {
                 Ok(mut near) => {
                     let least = request.least.unwrap_or(UNRELATED);
                     let nearest = near.first().map(|one| one.cosine);
@@ -280,13 +280,14 @@ impl Search<'_> {
 }
 
 /// How near the best of `found` are.
-fn nearness(meaning: &dyn Meaning, found: &mut [Candidate]) -> oneiric::fault::Result<Vec<Near>> {
+fn nearness(meaning: &dyn Meaning, found: &mut [Candidate], limit: usize) -> oneiric::fault::Result<Vec<Near>> {
     if found.is_empty() {
         return Ok(Vec::new());
     }
     found.sort_by(|a, b| b.scored.score.total_cmp(&a.scored.score));
+    let most = limit.saturating_mul(NEARNESS_PER_HIT).clamp(*NEARNESS.start(), *NEARNESS.end());
     let asked: Vec<Seen<'_>> =
-        found.iter().take(NEARNESS).map(|one| Seen { seq: one.seq, event_id: &one.event_id }).collect();
+        found.iter().take(most).map(|one| Seen { seq: one.seq, event_id: &one.event_id }).collect();
     meaning.of(&asked)
 }
 
