@@ -3,77 +3,126 @@
 
 use std::f32::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E};
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 /// Numbers that are worked on side by side; a sum is kept in as many parts.
 const LANES: usize = 16;
 
 /// `x[row] = gelu(x[row] + bias)` for rows as wide as `bias`; GELU with the error function, as the model was trained.
 pub(super) fn bias_gelu(arch: Arch, x: &mut [f32], bias: &[f32]) {
-    arch.dispatch(
-        #[inline(always)]
-        || {
-            for row in x.chunks_exact_mut(bias.len()) {
-                for (value, bias) in row.iter_mut().zip(bias) {
-                    *value = gelu(*value + bias);
-                }
-            }
-        },
-    );
+    arch.dispatch(BiasGelu { x, bias });
 }
 
 /// `x[row] += bias` for rows as wide as `bias`.
 pub(super) fn add_bias(arch: Arch, x: &mut [f32], bias: &[f32]) {
-    arch.dispatch(
-        #[inline(always)]
-        || {
-            for row in x.chunks_exact_mut(bias.len()) {
-                for (value, bias) in row.iter_mut().zip(bias) {
-                    *value += bias;
-                }
-            }
-        },
-    );
+    arch.dispatch(AddBias { x, bias });
 }
 
 /// `x[row] = norm(x[row] + y[row] + bias) * scale + shift`, the end of every half layer.
 pub(super) fn add_and_norm(arch: Arch, x: &mut [f32], y: &[f32], bias: &[f32], norm: &Norm) {
-    arch.dispatch(
-        #[inline(always)]
-        || {
-            let width = bias.len();
-            for (row, more) in x.chunks_exact_mut(width).zip(y.chunks_exact(width)) {
-                for ((value, more), bias) in row.iter_mut().zip(more).zip(bias) {
-                    *value += more + bias;
-                }
-                normalise(row, norm);
-            }
-        },
-    );
+    arch.dispatch(AddAndNorm { x, y, bias, norm });
 }
 
 /// Layer norm of every row.
 pub(super) fn norm_rows(arch: Arch, x: &mut [f32], norm: &Norm) {
-    arch.dispatch(
-        #[inline(always)]
-        || {
-            for row in x.chunks_exact_mut(norm.scale.len()) {
-                normalise(row, norm);
-            }
-        },
-    );
+    arch.dispatch(NormRows { x, norm });
 }
 
 /// Softmax of every row of a matrix with `width` columns.
 pub(super) fn softmax_rows(arch: Arch, x: &mut [f32], width: usize) {
-    arch.dispatch(
-        #[inline(always)]
-        || {
-            for row in x.chunks_exact_mut(width) {
-                softmax(row);
+    arch.dispatch(SoftmaxRows { x, width });
+}
+
+// Closures would be shorter, but their code is not made for the instructions that it is dispatched to.
+
+struct BiasGelu<'x> {
+    x: &'x mut [f32],
+    bias: &'x [f32],
+}
+
+impl WithSimd for BiasGelu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for row in self.x.chunks_exact_mut(self.bias.len()) {
+            for (value, bias) in row.iter_mut().zip(self.bias) {
+                *value = gelu(*value + bias);
             }
-        },
-    );
+        }
+    }
+}
+
+struct AddBias<'x> {
+    x: &'x mut [f32],
+    bias: &'x [f32],
+}
+
+impl WithSimd for AddBias<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for row in self.x.chunks_exact_mut(self.bias.len()) {
+            for (value, bias) in row.iter_mut().zip(self.bias) {
+                *value += bias;
+            }
+        }
+    }
+}
+
+struct AddAndNorm<'x> {
+    x: &'x mut [f32],
+    y: &'x [f32],
+    bias: &'x [f32],
+    norm: &'x Norm,
+}
+
+impl WithSimd for AddAndNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let width = self.bias.len();
+        for (row, more) in self.x.chunks_exact_mut(width).zip(self.y.chunks_exact(width)) {
+            for ((value, more), bias) in row.iter_mut().zip(more).zip(self.bias) {
+                *value += more + bias;
+            }
+            normalise(row, self.norm);
+        }
+    }
+}
+
+struct NormRows<'x> {
+    x: &'x mut [f32],
+    norm: &'x Norm,
+}
+
+impl WithSimd for NormRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for row in self.x.chunks_exact_mut(self.norm.scale.len()) {
+            normalise(row, self.norm);
+        }
+    }
+}
+
+struct SoftmaxRows<'x> {
+    x: &'x mut [f32],
+    width: usize,
+}
+
+impl WithSimd for SoftmaxRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for row in self.x.chunks_exact_mut(self.width) {
+            softmax(row);
+        }
+    }
 }
 
 /// Parameters of a layer norm.
