@@ -57,6 +57,8 @@ pub enum Request {
     AnalyticsSessions(analytics::AnalyticsSessions),
     /// `retention_preview`
     RetentionPreview,
+    /// `retention_apply`
+    RetentionApply,
     /// `list_backups`
     ListBackups,
     /// `create_backup`
@@ -94,10 +96,11 @@ impl Request {
             "resume_context" => Self::ResumeContext(plain(arguments)?.parse()?),
             "link_sessions" => Self::LinkSessions(plain(arguments)?.parse()?),
             "session_links" => Self::SessionLinks(plain(arguments)?.parse()?),
-            "retention_preview" | "list_backups" | "create_backup" => {
+            "retention_preview" | "retention_apply" | "list_backups" | "create_backup" => {
                 plain(arguments)?.parse::<keeping::Nothing>()?;
                 match name {
                     "retention_preview" => Self::RetentionPreview,
+                    "retention_apply" => Self::RetentionApply,
                     "list_backups" => Self::ListBackups,
                     _ => Self::CreateBackup,
                 }
@@ -263,6 +266,7 @@ impl Desk {
             Request::LinkSessions(input) => input.run(store.as_ref(), self.clock.now()),
             Request::SessionLinks(input) => input.run(store.as_ref()),
             Request::RetentionPreview => keeping::preview(self.keeping()?, store.as_ref(), self.clock.now()),
+            Request::RetentionApply => keeping::apply(self.keeping()?, store.as_ref(), self.clock.now()),
             Request::ListBackups => keeping::list(self.keeping()?),
             Request::CreateBackup => keeping::create(self.keeping()?),
             Request::HealthCheck => to_value(&self.facts.report(self.shelf.as_ref())),

@@ -23,6 +23,7 @@ use oneiric_server::mcp::{
 
 use session_store::brief::Brief;
 use session_store::remember::Recorded;
+use session_store::upkeep::Amount;
 
 use crate::desk::{Desk, Request};
 
@@ -167,6 +168,13 @@ fn descriptions() -> Vec<ToolDescription> {
             "retention_preview",
             "What the rules of retention would delete now.",
             Effect::Reads,
+        )
+        .in_profile(Profile::Full)
+        .needing(Scope::Admin),
+        ToolDescription::of::<keeping::Nothing, Amount>(
+            "retention_apply",
+            "Delete what the rules of retention mean, for good.",
+            Effect::Deletes,
         )
         .in_profile(Profile::Full)
         .needing(Scope::Admin),

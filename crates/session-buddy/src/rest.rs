@@ -62,6 +62,15 @@ pub const ROUTES: &[Route] = &[
         ..Route::post("/archive/restore", "restore_sessions", "restore_sessions", "Move archived sessions back")
     },
     Route::get("/retention", "retention_preview", "retention_preview", "What the rules of retention would delete now"),
+    Route {
+        slow: true,
+        ..Route::post(
+            "/retention/apply",
+            "retention_apply",
+            "retention_apply",
+            "Delete what the rules of retention mean",
+        )
+    },
     Route::get("/backups", "list_backups", "list_backups", "Backups of the database, newest first"),
     Route {
         slow: true,

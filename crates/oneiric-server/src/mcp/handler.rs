@@ -129,6 +129,7 @@ fn listed(tool: &ToolDescription) -> Tool {
         Effect::Reads => ToolAnnotations::new().read_only(true),
         Effect::Adds => ToolAnnotations::new().destructive(false),
         Effect::AddsOnce => ToolAnnotations::new().destructive(false).idempotent(true),
+        Effect::Deletes => ToolAnnotations::new().destructive(true).idempotent(true),
     };
     Tool::new(tool.name, tool.description, Arc::new(for_list(&tool.input, false)))
         .with_raw_output_schema(Arc::new(for_list(&tool.output, true)))

@@ -28,6 +28,8 @@ pub enum Effect {
     AddsOnce,
     /// Adds something; the same call again adds it again.
     Adds,
+    /// Deletes something; the same call again deletes nothing more.
+    Deletes,
 }
 
 /// How much of the tools a client gets to see: every listed tool costs it words in every conversation.
@@ -93,7 +95,7 @@ impl ToolDescription {
         let (input, output) = (Arc::new(input_schema::<I>()), Arc::new(output_schema::<O>()));
         let scope = match effect {
             Effect::Reads => Scope::Read,
-            Effect::AddsOnce | Effect::Adds => Scope::Write,
+            Effect::AddsOnce | Effect::Adds | Effect::Deletes => Scope::Write,
         };
         Self { name, description, input, output, effect, profile: Profile::Standard, scope, lasting: None }
     }

@@ -1,23 +1,17 @@
 //! `archive-sessions` and `restore-sessions`.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use oneiric::clock::SystemClock;
 use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
 use oneiric::moment;
-use serde::Serialize;
-use serde_json::{Map, Value};
 
-use super::ask::{Context, read};
+use super::ask::Context;
 use super::output::{self, Format};
 use super::progress::Progress;
 use crate::mcp::upkeep::{ArchiveSessions, DEFAULT_DAYS, Moved, RestoreSessions};
-
-/// Longest time that a server with its sessions in memory gets.
-const SERVER_LIMIT: Duration = Duration::from_secs(60);
 
 /// Arguments of `archive-sessions`.
 #[derive(Debug, Args)]
@@ -65,7 +59,7 @@ pub(super) struct RestoreArgs {
 /// Runs `archive-sessions`.
 pub(super) fn archive(args: &ArchiveArgs, context: &Context) -> Result<ExitCode> {
     let wish = ArchiveSessions { days: args.days, project: args.project.clone(), dry_run: args.dry_run };
-    let moved = match ask_memory(context, "archive_sessions", &wish)? {
+    let moved = match context.ask_memory("archive_sessions", &wish)? {
         Some(moved) => moved,
         None => {
             let mut bar = Progress::new("Archiving", "sessions");
@@ -90,7 +84,7 @@ pub(super) fn restore(args: &RestoreArgs, context: &Context) -> Result<ExitCode>
         all: args.all,
         dry_run: args.dry_run,
     };
-    let moved = match ask_memory(context, "restore_sessions", &wish)? {
+    let moved = match context.ask_memory("restore_sessions", &wish)? {
         Some(moved) => moved,
         None => {
             let mut bar = Progress::new("Restoring", "sessions");
@@ -110,16 +104,6 @@ fn told(fault: Fault, args: &RestoreArgs) -> Fault {
             .hint("name ids (see list-sessions --archived), --project, --since, or --all");
     }
     fault
-}
-
-/// The answer of a server that has its sessions in memory; `None` when they are in a file, which this process opens.
-fn ask_memory(context: &Context, tool: &str, wish: &impl Serialize) -> Result<Option<Moved>> {
-    let Some(info) = context.server().filter(|info| info.database == "memory") else { return Ok(None) };
-    let arguments = match serde_json::to_value(wish) {
-        Ok(Value::Object(arguments)) => arguments,
-        _ => Map::new(),
-    };
-    Ok(Some(read(context.peer(&info)?.call_tool(tool, arguments, SERVER_LIMIT)?)?))
 }
 
 fn amount(moved: &Moved) -> String {

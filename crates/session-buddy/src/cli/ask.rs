@@ -12,6 +12,7 @@ use oneiric::spool;
 use oneiric_client::{Peer, PeerError, TokenSource};
 use oneiric_server::mcp::ToolError;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use session_store::Store;
 use session_store::sqlite::stray;
@@ -34,6 +35,9 @@ use crate::server::model::Choice;
 
 /// Longest time that the running server gets; then the database is read directly.
 const SERVER_LIMIT: Duration = Duration::from_secs(2);
+
+/// The same for work on all of its sessions, when they are in its memory.
+const UPKEEP_LIMIT: Duration = Duration::from_secs(60);
 
 /// Longest time for what ended shells left behind, before the question itself.
 const SPOOL_LIMIT: Duration = Duration::from_millis(500);
@@ -169,6 +173,19 @@ impl Context {
         peer.call_tool(Q::TOOL, arguments, SERVER_LIMIT)
     }
 
+    /// The answer of a server that has its sessions in memory; `None` when they are in a file, which this process opens.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub(super) fn ask_memory<T: DeserializeOwned>(&self, tool: &str, wish: &impl Serialize) -> Result<Option<T>> {
+        let Some(info) = self.server().filter(|info| info.database == "memory") else { return Ok(None) };
+        let arguments = match serde_json::to_value(wish) {
+            Ok(Value::Object(arguments)) => arguments,
+            _ => Map::new(),
+        };
+        Ok(Some(read(self.peer(&info)?.call_tool(tool, arguments, UPKEEP_LIMIT)?)?))
+    }
+
     /// A desk over the database itself, after what ended shells left behind has been taken in.
     ///
     /// # Errors
@@ -241,7 +258,7 @@ pub(super) fn fault_of(error: &ToolError) -> Fault {
 ///
 /// # Errors
 /// Unavailable when the server answers with something else, as another version may.
-pub(super) fn read<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T> {
+pub(super) fn read<T: DeserializeOwned>(answer: Value) -> Result<T> {
     serde_json::from_value(answer).map_err(|error| {
         Fault::unavailable(format!("the server's answer is not understood: {error}"))
             .hint("restart it, so that it is of the same version: session-buddy mcp restart")

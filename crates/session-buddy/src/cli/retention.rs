@@ -6,13 +6,13 @@ use clap::{Args, Subcommand};
 use comfy_table::Cell;
 use oneiric::count::counted;
 use oneiric::fault::Result;
-use session_store::retention;
+use session_store::retention::{self, RuleEffect};
+use session_store::upkeep::Amount;
 
 use super::ask::Context;
-use super::backup::database;
 use super::output::{self, Format, cell, note};
 use super::progress::Progress;
-use crate::mcp::keeping::Keeping;
+use crate::mcp::keeping::{self, Effects, Keeping, Nothing};
 use crate::server::launch;
 
 /// Rules by which old sessions and events are deleted
@@ -34,12 +34,9 @@ pub(super) struct RetentionArgs {
 
 /// Runs `retention …`.
 pub(super) fn run(command: &RetentionCommand, context: &Context) -> Result<ExitCode> {
-    let rules = Keeping::new(&context.settings, &launch::archive(&context.settings)?).rules()?;
-    database(context)?;
-    let store = context.own_desk()?.store()?;
     match command {
         RetentionCommand::Preview(args) => {
-            let effects = store.retention_preview(&rules, context.now())?;
+            let effects = effects(context)?;
             match args.format {
                 Format::Json => output::emit_json(&effects),
                 Format::Csv => {
@@ -58,10 +55,7 @@ pub(super) fn run(command: &RetentionCommand, context: &Context) -> Result<ExitC
             }
         }
         RetentionCommand::Apply(args) => {
-            let amount = {
-                let mut bar = Progress::new("Deleting", "events");
-                retention::apply(store.as_ref(), &rules, context.now(), &mut |done, all| bar.tell(done, all))?
-            };
+            let amount = apply(context)?;
             match args.format {
                 Format::Json => output::emit_json(&amount),
                 Format::Csv => output::emit(&output::csv(
@@ -75,4 +69,37 @@ pub(super) fn run(command: &RetentionCommand, context: &Context) -> Result<ExitC
             }
         }
     }
+}
+
+fn keeping(context: &Context) -> Result<Keeping> {
+    Ok(Keeping::new(&context.settings, &launch::archive(&context.settings)?))
+}
+
+fn effects(context: &Context) -> Result<Vec<RuleEffect>> {
+    if let Some(effects) = effects_in_memory(context)? {
+        return Ok(effects);
+    }
+    let rules = keeping(context)?.rules()?;
+    context.own_desk()?.store()?.retention_preview(&rules, context.now())
+}
+
+/// Those of a server that has its sessions in its memory: it goes by the rules that it was started with.
+fn effects_in_memory(context: &Context) -> Result<Option<Vec<RuleEffect>>> {
+    match context.ask_memory("retention_preview", &Nothing {})? {
+        Some(Effects { rules }) if rules.is_empty() => Err(keeping::no_rule()),
+        Some(Effects { rules }) => Ok(Some(rules)),
+        None => Ok(None),
+    }
+}
+
+fn apply(context: &Context) -> Result<Amount> {
+    if effects_in_memory(context)?.is_some()
+        && let Some(amount) = context.ask_memory("retention_apply", &Nothing {})?
+    {
+        return Ok(amount);
+    }
+    let rules = keeping(context)?.rules()?;
+    let store = context.own_desk()?.store()?;
+    let mut bar = Progress::new("Deleting", "events");
+    retention::apply(store.as_ref(), &rules, context.now(), &mut |done, all| bar.tell(done, all))
 }

@@ -1,4 +1,4 @@
-//! `retention_preview`, `list_backups`, `create_backup`: what is kept, and copies of it.
+//! `retention_preview`, `retention_apply`, `list_backups`, `create_backup`: what is kept, and copies of it.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use session_store::Store;
 use session_store::backup::{Backups, Entry};
-use session_store::retention::{RetentionRules, RuleEffect};
+use session_store::retention::{self, RetentionRules, RuleEffect};
+use session_store::upkeep::Amount;
 
 use crate::desk::to_value;
 use crate::server::archive::Archive;
@@ -48,19 +49,25 @@ impl Keeping {
         Backups::in_folder(&self.folder)
     }
 
+    /// Whether nothing is set: no rule deletes nothing, which is an answer and no mistake of the caller's.
+    fn has_no_rule(&self) -> bool {
+        self.days == 0 && self.projects.is_empty() && self.events.is_empty()
+    }
+
     /// The rules of retention.
     ///
     /// # Errors
     /// Configuration: there is none, or a wrong one.
     pub fn rules(&self) -> Result<RetentionRules> {
         let rules = RetentionRules::parse(self.days, &self.projects, &self.events)?;
-        if rules.is_empty() {
-            return Err(Fault::config("no rule of retention is set, so nothing is ever deleted").hint(
-                "set retention.days, retention.projects (such as scratch=14) or retention.events (such as command=90)",
-            ));
-        }
-        Ok(rules)
+        if rules.is_empty() { Err(no_rule()) } else { Ok(rules) }
     }
+}
+
+/// What is said where no rule is set.
+pub(crate) fn no_rule() -> Fault {
+    Fault::config("no rule of retention is set, so nothing is ever deleted")
+        .hint("set retention.days, retention.projects (such as scratch=14) or retention.events (such as command=90)")
 }
 
 /// Arguments of tools that take none.
@@ -69,11 +76,11 @@ impl Keeping {
 pub struct Nothing {}
 
 /// Answer of `retention_preview`.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Effects {
     /// What each rule would delete now.
     #[schemars(with = "Vec<EffectShape>")]
-    rules: Vec<RuleEffect>,
+    pub(crate) rules: Vec<RuleEffect>,
 }
 
 /// One of them, as its schema tells.
@@ -103,10 +110,15 @@ pub struct BackupShape {
 }
 
 pub(crate) fn preview(keeping: &Keeping, store: &dyn Store, now: Timestamp) -> Result<Value, ToolError> {
-    // No rule deletes nothing, which is an answer and no mistake of the caller's.
-    let none = keeping.days == 0 && keeping.projects.is_empty() && keeping.events.is_empty();
-    let rules = if none { Vec::new() } else { store.retention_preview(&keeping.rules()?, now)? };
+    let rules = if keeping.has_no_rule() { Vec::new() } else { store.retention_preview(&keeping.rules()?, now)? };
     to_value(&Effects { rules })
+}
+
+pub(crate) fn apply(keeping: &Keeping, store: &dyn Store, now: Timestamp) -> Result<Value, ToolError> {
+    if keeping.has_no_rule() {
+        return to_value(&Amount::default());
+    }
+    to_value(&retention::apply(store, &keeping.rules()?, now, &mut |_, _| {})?)
 }
 
 pub(crate) fn list(keeping: &Keeping) -> Result<Value, ToolError> {

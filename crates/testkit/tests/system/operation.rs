@@ -353,3 +353,31 @@ fn retention_previews_and_deletes_by_the_rules_of_the_settings_only() {
     home.set_var("SESSION_BUDDY_RETENTION__PROJECTS", "engine");
     home.session_buddy(["retention", "preview"]).run().expect_code(3).expect_one_clear_line(&["engine", "name=days"]);
 }
+
+#[test]
+fn retention_in_memory_goes_by_the_rules_of_the_server() {
+    let mut home = TestHome::patient().with_var("SESSION_BUDDY_RETENTION__PROJECTS", "engine=30");
+    let server = Server::start_with(&home, &["start", "--mode=lite"]);
+    let lines = {
+        let source = home_with_sessions(3);
+        source.session_buddy(["export", "--project", "engine"]).run().expect_success().stdout.clone()
+    };
+    home.session_buddy(["import", "-"]).stdin(lines).run().expect_success();
+    home.mahavishnu(["shell", "-c", "ps()"]).run().expect_success();
+    server.expect_all_delivered(&home);
+    let preview = home.session_buddy(["retention", "preview", "--format", "json"]).run().expect_success().json();
+    assert_eq!(preview, json!([{ "rule": "retention.projects engine=30", "sessions": 3, "events": 12 }]));
+    assert_eq!(home.sessions(&[]).len(), 4, "a preview deletes nothing");
+    // What this process would be told counts for nothing: the sessions are the server's.
+    home.set_var("SESSION_BUDDY_RETENTION__PROJECTS", "");
+    let done = home.session_buddy(["retention", "apply"]).run();
+    assert!(done.expect_success().stdout.contains("Deleted 3 sessions and 12 events"), "{done}");
+    assert_eq!(home.sessions(&[]).len(), 1);
+    server.stop();
+    let server = Server::start_with(&home, &["start", "--mode=lite"]);
+    for command in ["preview", "apply"] {
+        let none = home.session_buddy(["retention", command]).run();
+        none.expect_code(3).expect_one_clear_line(&["no rule", "retention.days"]);
+    }
+    server.stop();
+}

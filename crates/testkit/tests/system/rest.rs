@@ -111,6 +111,7 @@ fn every_route_of_the_description_answers_as_it_says() {
         ("archive_sessions", json!({ "dry_run": true })),
         ("restore_sessions", json!({ "all": true, "dry_run": true })),
         ("create_backup", json!({})),
+        ("retention_apply", json!({})),
     ];
     let mut seen = BTreeSet::new();
     let operations = document["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
@@ -176,6 +177,7 @@ fn every_route_of_the_description_answers_as_it_says() {
         "archive_sessions",
         "restore_sessions",
         "retention_preview",
+        "retention_apply",
         "list_backups",
         "create_backup",
     ] {

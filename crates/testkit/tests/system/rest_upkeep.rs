@@ -129,12 +129,14 @@ fn archive_retention_and_backups_answer_as_the_commands_do() {
     let none = TestHome::new();
     let server = Server::start(&none);
     assert_eq!(server.get("/api/v1/retention").json(), json!({ "rules": [] }), "no rule deletes nothing");
+    assert_eq!(post(&server, "/retention/apply", &json!({})).json(), json!({ "sessions": 0, "events": 0 }));
     server.stop();
 }
 
 #[test]
 fn upkeep_needs_the_right_to_administer_and_an_import_that_to_write() {
-    let home = TestHome::new().with_var("SESSION_BUDDY_SECRET", SECRET);
+    let home =
+        TestHome::new().with_var("SESSION_BUDDY_SECRET", SECRET).with_var("SESSION_BUDDY_RETENTION__DAYS", "3000");
     let server = Server::start(&home);
     let bearer = |scope: &str| {
         let made = home.session_buddy(["generate-token", "--scopes", scope, "--subject", "ada"]).run();
@@ -156,6 +158,7 @@ fn upkeep_needs_the_right_to_administer_and_an_import_that_to_write() {
         ("GET", "/export", "", "read"),
         ("POST", "/import", lines.as_str(), "write"),
         ("GET", "/retention", "", "admin"),
+        ("POST", "/retention/apply", "{}", "admin"),
         ("GET", "/backups", "", "admin"),
         ("POST", "/backups", "{}", "admin"),
         ("POST", "/archive", "{\"days\":30}", "admin"),
@@ -183,7 +186,7 @@ fn upkeep_needs_the_right_to_administer_and_an_import_that_to_write() {
     }
     let log = std::fs::read_to_string(home.session_buddy_home().join("logs/audit.log")).unwrap();
     let refused = log.lines().filter(|line| line.contains("outcome=denied") && line.contains("who=ada")).count();
-    assert_eq!(refused, 1 + 5 * 2, "one line for each refusal of a token that was good: {log}");
+    assert_eq!(refused, 1 + 6 * 2, "one line for each refusal of a token that was good: {log}");
     assert_eq!(call("GET", "/backups", "", Some(&tokens[2].1)).json()["backups"].as_array().unwrap().len(), 1);
     server.stop();
 }
