@@ -5,12 +5,12 @@ pub mod archive;
 pub mod capture;
 pub mod facts;
 pub mod figures;
+mod index;
 pub mod launch;
 pub mod meaning;
 pub mod meters;
 pub mod model;
 pub mod visitors;
-mod words;
 
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ impl Program for Server {
             capture::start(lifecycle, &self.desk, spools, &self.clock);
         }
         meaning::start(lifecycle, &self.desk, &self.clock);
-        words::start(lifecycle, &self.desk);
+        index::start(lifecycle, &self.desk);
     }
 
     fn serving(&self, place: &str) {

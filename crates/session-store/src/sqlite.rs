@@ -12,6 +12,7 @@ mod counters;
 mod events;
 mod failure;
 mod ingest;
+mod merge;
 mod migrations;
 mod prepare;
 mod retention;

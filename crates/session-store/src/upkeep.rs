@@ -94,6 +94,13 @@ pub trait Upkeep {
     /// Learns the words of some events that were stored since, so that parts of them and slips are found; how many events
     /// were read, 0 when there were no more. Short transactions, so that capture gets its turn.
     fn learn_words(&self) -> Result<usize>;
+
+    /// Puts some of what small writes left apart in the search index together, so that searches have fewer places to look;
+    /// whether there was anything. A short transaction: capture waits for it.
+    fn merge_index(&self) -> Result<bool>;
+
+    /// Gives back the memory that reading took; the next reads fetch again what they need.
+    fn rest(&self);
 }
 
 /// Told after each batch: sessions done, and sessions in all.

@@ -69,10 +69,11 @@ pub(crate) fn filled(bench: &Bench) -> Result<Filled> {
     Ok(Filled { sandbox: Sandbox::kept(root)?, sessions })
 }
 
-/// Learns the words of all events, so that a server over this file has nothing left to do by itself.
+/// Learns the words of all events and merges the index, so that a server over this file has nothing left to do by itself.
 pub(crate) fn learn(path: &Path) -> Result {
     let store = SqliteStore::open(path, Options::new(Arc::new(SystemClock)))?;
     while store.learn_words()? > 0 {}
+    while store.merge_index()? {}
     Ok(())
 }
 

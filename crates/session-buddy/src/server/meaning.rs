@@ -151,6 +151,14 @@ impl Semantics {
         Opened { vectors, searcher }
     }
 
+    /// Gives back the memory that reading vectors took.
+    pub(crate) fn rest(&self) {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(opened) = opened {
+            opened.vectors.rest();
+        }
+    }
+
     /// Forgets what is open, after vectors could not be read: the next use opens, and replaces them when they are damaged.
     fn close(&self) {
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = None;

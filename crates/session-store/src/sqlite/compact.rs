@@ -5,19 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use oneiric::fault::{Fault, Result};
-use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use super::connection::{Access, Place};
 use super::failure::Failure;
 use super::snapshot::beside;
-use super::stray;
+use super::{merge, stray};
 use crate::upkeep::Progress;
-
-/// Pages that one merge of the index writes: short transactions, so that capture gets its turn.
-const MERGE_PAGES: i64 = 500;
-/// Merges at most; each one halves what there is to do, about.
-const MERGES: u64 = 10_000;
 
 /// Tries to make the log part of the file, and the pause between them.
 const SHORTENINGS: usize = 20;
@@ -45,9 +39,7 @@ pub fn compact(path: &Path, progress: Progress<'_>) -> Result<Gain> {
             return Err(super::failure::read_only(&path.display().to_string()).into());
         }
         room(path, bytes_before)?;
-        for index in indexes(&connection)? {
-            merge(&connection, &index, progress)?;
-        }
+        merge::all(&connection, progress)?;
         connection.execute_batch("VACUUM")?;
         stray::advance(&connection)?;
         for _ in 0..SHORTENINGS {
@@ -62,29 +54,6 @@ pub fn compact(path: &Path, progress: Progress<'_>) -> Result<Gain> {
     })();
     done.map_err(|failure: Failure| failure.tell(&place))?;
     Ok(Gain { bytes_before, bytes_after: size(path) })
-}
-
-fn indexes(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL TABLE%fts5%'";
-    connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
-}
-
-fn merge(connection: &Connection, index: &str, progress: Progress<'_>) -> rusqlite::Result<()> {
-    let quoted = index.replace('"', "\"\"");
-    let mut step = connection.prepare(&format!("INSERT INTO \"{quoted}\"(\"{quoted}\", rank) VALUES ('merge', ?1)"))?;
-    // A negative number begins with all parts of the index, whatever their sizes.
-    let mut pages = -MERGE_PAGES;
-    for round in 0..MERGES {
-        let before = connection.total_changes();
-        step.execute([pages])?;
-        progress(round, MERGES);
-        // Fewer than two changes: there was nothing left to merge.
-        if connection.total_changes() - before < 2 {
-            break;
-        }
-        pages = MERGE_PAGES;
-    }
-    Ok(())
 }
 
 fn size(path: &Path) -> u64 {

@@ -3,7 +3,7 @@
 use oneiric::clock::Timestamp;
 use oneiric::fault::Result;
 
-use super::{SqliteStore, archive, retention, words};
+use super::{SqliteStore, archive, merge, retention, words};
 use crate::retention::{Cursor, RetentionRules, RuleEffect};
 use crate::upkeep::{Amount, ArchiveRule, Candidate, RestoreRule, Upkeep};
 
@@ -45,5 +45,13 @@ impl Upkeep for SqliteStore {
 
     fn learn_words(&self) -> Result<usize> {
         words::learn(self)
+    }
+
+    fn rest(&self) {
+        self.readers.rest();
+    }
+
+    fn merge_index(&self) -> Result<bool> {
+        self.write(|door| door.run(|connection, _| Ok(merge::step(connection)?)))
     }
 }

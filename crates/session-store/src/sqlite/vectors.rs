@@ -10,10 +10,12 @@ use oneiric::fault::{Fault, Result};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
 
 use super::connection::{self, Place, Readers};
-use super::failure::Failure;
+use super::failure::{Failure, tell};
 use super::session_row::whole;
 use crate::vectors::{CODES_A_BLOCK, Entry, Generation, NewVector, TextHash, VectorBatch, VectorModel, Vectors};
 
+/// Page cache for a look at the whole file, in KiB.
+const LOOK_CACHE_KIB: i64 = 256;
 /// Bits of a row's id that number it within its generation.
 const PLACE_BITS: u32 = 40;
 
@@ -41,14 +43,21 @@ impl SqliteVectors {
     /// # Errors
     /// `Unavailable` when it cannot be read for another reason.
     pub fn damage(&self) -> Result<Option<String>> {
-        self.read(|connection| {
-            let said = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
-            match said {
-                Ok(said) => Ok((said != "ok").then_some(said)),
-                Err(error) if open::is_damage(&error) => Ok(Some(error.to_string())),
-                Err(error) => Err(error.into()),
-            }
-        })
+        // Every page is read once, so none is worth keeping: a server that has done this is to be small.
+        let said = self.place.reader().and_then(|connection| {
+            connection.pragma_update(None, "cache_size", -LOOK_CACHE_KIB)?;
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
+        });
+        match said {
+            Ok(said) => Ok((said != "ok").then_some(said)),
+            Err(error) if open::is_damage(&error) => Ok(Some(error.to_string())),
+            Err(error) => Err(tell(&error, &self.place)),
+        }
+    }
+
+    /// Gives back the memory that reading took; the next reads fetch again what they need.
+    pub fn rest(&self) {
+        self.readers.rest();
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T> {

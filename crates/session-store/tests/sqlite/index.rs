@@ -1,9 +1,9 @@
-//! The search index made anew.
+//! The search index made anew, and its parts merged.
 
 use std::collections::BTreeSet;
 
 use session_store::sqlite::checkup::rebuild_index;
-use session_store::{SearchRequest, Store};
+use session_store::{SearchRequest, Store, Upkeep};
 
 use super::room::{Room, command, put};
 
@@ -41,4 +41,34 @@ fn an_index_made_anew_holds_every_event_and_what_was_stored_meanwhile() {
     assert_eq!(found(&store, "latecomer").len(), late);
     put(&store, "session-2", vec![command("after", "afterwards")]).unwrap();
     assert_eq!(found(&store, "afterwards").len(), 1);
+}
+
+/// Parts that every search opens.
+fn parts(room: &Room) -> i64 {
+    let sql = "SELECT count(DISTINCT segid) FROM event_search_idx";
+    room.raw().query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn what_small_commits_left_apart_is_merged_in_small_steps_and_nothing_is_lost_of_it() {
+    let room = Room::new();
+    let store = room.open();
+    for n in 0..300 {
+        put(&store, "session-1", vec![command(&format!("c{n}"), &format!("marker{} common word{n}", n % 50))]).unwrap();
+    }
+    let (before, left) = (found(&store, "marker7"), parts(&room));
+    assert!(left > 8, "{left} parts");
+    let reader = room.open();
+    let mut steps = 0;
+    while store.merge_index().unwrap() {
+        steps += 1;
+        assert!(steps < 100, "merging ends");
+        assert_eq!(found(&reader, "marker7"), before);
+    }
+    // One of each size at most, and the sizes double.
+    assert!(steps > 0 && parts(&room) <= 4, "{} parts after {steps} steps", parts(&room));
+    assert!(!store.merge_index().unwrap(), "there is nothing left");
+    assert_eq!(found(&store, "marker7"), before);
+    put(&store, "session-1", vec![command("late", "marker7 latecomer")]).unwrap();
+    assert_eq!(found(&store, "marker7").len(), before.len() + 1);
 }
