@@ -20,5 +20,6 @@ pub mod run_file;
 pub mod secret;
 pub mod settings;
 pub mod spool;
+pub mod threads;
 pub mod token;
 pub mod zone;

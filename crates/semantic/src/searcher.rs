@@ -1,9 +1,11 @@
 //! Answers what lies near a query: the model and the vectors behind one door, for every search of a process.
 
+use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use oneiric::fault::{Fault, Result};
+use oneiric::threads::Crew;
 use session_store::search::meaning::{Meaning, Near, Seen};
 use session_store::vectors::{Generation, VectorModel, Vectors};
 use session_store::{SearchFilter, SearchRequest, Store};
@@ -11,6 +13,9 @@ use session_store::{SearchFilter, SearchRequest, Store};
 use crate::embedder::{Embedder, ModelIdentity};
 use crate::held::{Held, SHAPE};
 use crate::nearest::Question;
+
+/// Questions whose vectors are kept: up to 4 KiB of text and 1.5 KiB of numbers each.
+const RECENT: usize = 32;
 
 /// Gives models. May load one, and keep it for some time.
 pub trait Models: Send + Sync {
@@ -43,13 +48,23 @@ pub struct Searcher {
     vectors: Arc<dyn Vectors>,
     models: Arc<dyn Models>,
     held: RwLock<Option<Arc<RwLock<Held>>>>,
+    crew: Crew,
+    /// What was asked last, the latest at the end.
+    asked: Mutex<VecDeque<Recent>>,
+}
+
+/// A question of late, and its vector in a generation's model.
+struct Recent {
+    generation: i64,
+    query: String,
+    vector: Arc<[f32]>,
 }
 
 impl Searcher {
     /// A searcher; nothing is read yet.
     #[must_use]
     pub fn new(vectors: Arc<dyn Vectors>, models: Arc<dyn Models>) -> Self {
-        Self { vectors, models, held: RwLock::new(None) }
+        Self { vectors, models, held: RwLock::new(None), crew: Crew::new(), asked: Mutex::default() }
     }
 
     /// The meaning of what `request` looks for. Begins to work at once, in the background.
@@ -69,10 +84,7 @@ impl Searcher {
             let _ = tell_begun.send(begun.clone());
             let _ = tell_ahead.send(begun.and_then(|begun| begun.question(|question| question.nearest(wanted))));
         };
-        std::thread::Builder::new()
-            .name("meaning".to_owned())
-            .spawn(work)
-            .map_err(|error| Fault::unavailable(format!("cannot start a thread: {error}")))?;
+        self.crew.run(work)?;
         Ok(Box::new(Pending { begun: Mutex::new(Awaited::In(begun)), wanted, ahead: Mutex::new(Awaited::In(ahead)) }))
     }
 
@@ -114,8 +126,26 @@ impl Searcher {
         Ok(held)
     }
 
+    /// The vector of a question that was asked before: its next page, or the same within a narrower filter.
+    fn recent(&self, generation: i64, query: &str) -> Option<Arc<[f32]>> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = asked.iter().rev().find(|one| one.generation == generation && one.query == query);
+        found.map(|one| Arc::clone(&one.vector))
+    }
+
+    fn remember(&self, generation: i64, query: &str, vector: Vec<f32>) -> Arc<[f32]> {
+        let vector: Arc<[f32]> = vector.into();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.len() == RECENT {
+            asked.pop_front();
+        }
+        asked.push_back(Recent { generation, query: query.to_owned(), vector: Arc::clone(&vector) });
+        vector
+    }
+
     /// Gives up what is held in memory; the next search reads it again.
     pub fn rest(&self) {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clear();
         *self.held.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
@@ -138,7 +168,10 @@ impl Asked {
             ))
             .hint("a running server makes new ones in the background"));
         }
-        let vector = embedder.embed_query(query)?;
+        let vector = match self.searcher.recent(self.generation.id, query) {
+            Some(known) => known,
+            None => self.searcher.remember(self.generation.id, query, embedder.embed_query(query)?),
+        };
         let held = self.searcher.held(&self.generation)?;
         Ok(Begun { asked: self, held, vector })
     }
@@ -148,7 +181,7 @@ impl Asked {
 struct Begun {
     asked: Asked,
     held: Arc<RwLock<Held>>,
-    vector: Vec<f32>,
+    vector: Arc<[f32]>,
 }
 
 impl Begun {

@@ -1,8 +1,9 @@
 //! The codes of all vectors, in memory, and the scan over them.
 
-use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::sync::{Mutex, PoisonError};
+
+use oneiric::threads::share;
 
 use super::code::{Code, Query, fit};
 use super::scan::{BLOCK, Kernel, Row, Table, Work, lane, with_kernel};
@@ -10,7 +11,7 @@ use super::select::{Best, Seen, better};
 
 /// Vectors of a segment. Segments are allocated whole: growing never copies what is there.
 const SEGMENT: usize = 8_192;
-/// Vectors from which on a second thread is worth its start.
+/// Vectors from which on a second thread is worth its call.
 const ALONE: usize = 40_000;
 /// Less than any estimate, and a number: what is infinite times nothing is none.
 const FARTHEST: f32 = -1000.0;
@@ -111,33 +112,21 @@ impl Codes {
     #[must_use]
     pub fn nearest(&self, query: &Query, limit: usize, wide: usize) -> Vec<Scored> {
         let wanted = limit.saturating_mul(wide).clamp(1, self.length.max(1));
-        let threads = if self.length < ALONE {
-            1
-        } else {
-            thread::available_parallelism().map_or(1, NonZero::get).min(THREADS).min(self.segments.len())
-        };
+        let threads = if self.length < ALONE { 1 } else { THREADS.min(self.segments.len()) };
         let table = &Table::new(query);
         // Threads take segment after segment: one that has to wait for a processor leaves its share to the others.
         let next = AtomicUsize::new(0);
-        let scan = || {
+        let all = Mutex::new(Best::new(wanted));
+        share(threads, || {
             let mut best = Best::new(wanted);
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(segment) = self.segments.get(number) else { break best };
+                let Some(segment) = self.segments.get(number) else { break };
                 with_kernel(Scan { codes: self, segment, begin: number * SEGMENT, query, table, best: &mut best });
             }
-        };
-        let best = thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(scan)).collect();
-            let mut best = scan();
-            for other in others {
-                match other.join() {
-                    Ok(found) => best.absorb(found),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
-            }
-            best
+            all.lock().unwrap_or_else(PoisonError::into_inner).absorb(best);
         });
+        let best = all.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut found = with_kernel(Estimate { codes: self, query, seen: &best.kept() });
         found.sort_unstable_by(better);
         found.truncate(limit);

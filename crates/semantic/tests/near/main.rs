@@ -51,6 +51,25 @@ fn events_that_come_later_are_found_without_reading_all_again() {
 }
 
 #[test]
+fn a_question_meets_the_model_once_for_all_its_pages_and_filters_and_again_when_it_was_long_ago() {
+    let world = World::new();
+    world.session("one", "p", &["green apples"]);
+    world.session("two", "q", &["green pears"]);
+    world.index();
+    let seen = || world.model.seen.load(Ordering::Relaxed);
+    let before = seen();
+    assert_eq!(world.ids("apples", &anywhere(), 1), ["one.0"]);
+    assert_eq!(world.ids("apples", &within("q"), 1), ["two.0"]);
+    assert_eq!(world.ids("apples", &anywhere(), 2).len(), 2);
+    assert_eq!(seen(), before + 1);
+    for other in 0..100 {
+        world.near(&format!("other {other}"), &anywhere(), 1).unwrap();
+    }
+    world.near("apples", &anywhere(), 1).unwrap();
+    assert_eq!(seen(), before + 102);
+}
+
+#[test]
 fn equal_texts_meet_the_model_once_and_all_their_events_are_found() {
     let world = World::new();
     for index in 0..30 {

@@ -1,11 +1,14 @@
 //! Makes batches ready to store, outside the writer: limits, redaction, JSON, search terms.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use oneiric::clock::Timestamp;
 use oneiric::event::{EVENT_VERSION, Event, EventBatch, EventType, MAX_BATCH_EVENTS, Rejection, SessionStart};
 use oneiric::fault::{Fault, Result};
 use oneiric::redact::Redactor;
+use oneiric::threads::share;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -19,8 +22,9 @@ pub(super) const MAX_EVENT_BYTES: usize = 1024 * 1024;
 /// Deepest nesting of an event's data.
 pub(super) const MAX_DEPTH: usize = 64;
 
-/// Events from which a second thread helps to prepare.
-const WORTH_A_THREAD: usize = 256;
+/// Events that a thread prepares at once, and threads at most.
+const PIECE: usize = 64;
+const THREADS: usize = 2;
 
 /// A batch that only has to be written.
 pub(super) struct Batch {
@@ -86,25 +90,27 @@ pub(super) fn batches(batches: &[EventBatch], redactor: &Redactor, received: Tim
     Ok(batches.iter().map(|one| batch(one, redactor, received, &mut terms)).collect())
 }
 
-/// Prepares events; a second thread takes half of many, because preparing costs nearly what writing does.
+/// Prepares events; a second thread helps with many, because preparing costs nearly what writing does.
 fn prepare_all(events: &[Event], redactor: &Redactor, terms: &mut Terms) -> Vec<Prepared> {
-    let alone = |events: &[Event], terms: &mut Terms| -> Vec<Prepared> {
+    let prepared = |events: &[Event], terms: &mut Terms| -> Vec<Prepared> {
         events.iter().map(|event| prepare(event, redactor, terms)).collect()
     };
-    if events.len() < WORTH_A_THREAD {
-        return alone(events, terms);
+    if events.len() < 2 * PIECE {
+        return prepared(events, terms);
     }
-    let (mine, other) = events.split_at(events.len() / 2);
-    std::thread::scope(|scope| {
-        let worker = std::thread::Builder::new()
-            .name("store-prepare".to_owned())
-            .spawn_scoped(scope, || alone(other, &mut Terms::default()));
-        let mut done = alone(mine, terms);
-        // Without a second thread, this one does its half too.
-        let rest = worker.ok().and_then(|worker| worker.join().ok());
-        done.extend(rest.unwrap_or_else(|| alone(other, terms)));
-        done
-    })
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    share(THREADS, || {
+        let mut terms = Terms::default();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(piece) = events.chunks(PIECE).nth(number) else { return };
+            let piece = prepared(piece, &mut terms);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((number, piece));
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|(number, _)| *number);
+    done.into_iter().flat_map(|(_, piece)| piece).collect()
 }
 
 /// An event and the secrets that were taken out of it, or why it cannot be stored.
