@@ -20,6 +20,7 @@ mod search;
 mod server;
 mod shell;
 mod size;
+mod slips;
 mod store;
 mod upkeep;
 mod vectors;

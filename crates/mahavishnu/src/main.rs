@@ -26,5 +26,7 @@ use std::process::ExitCode;
 use oneiric::settings::Surroundings;
 
 fn main() -> ExitCode {
+    // Where it cannot be, a write beyond the limit ends the program, as it would end any other.
+    let _ = oneiric::file_limit::fail_writes();
     cli::main(Surroundings::from_process())
 }

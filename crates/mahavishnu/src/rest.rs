@@ -62,12 +62,15 @@ pub(crate) const ROUTES: &[Route] = &[
         ..Route::post("/schedules/{name}/remove", "schedule", "remove_schedule", "Remove it; its workflows go on")
     },
     Route::get("/pools", "list_pools", "list_pools", "Pools with their workers and queues"),
-    Route::post(
-        "/pools",
-        "pool",
-        "pool",
-        "Spawn, scale or close a pool, or give it a task: what the tool 'pool' takes",
-    ),
+    Route {
+        open: true,
+        ..Route::post(
+            "/pools",
+            "pool",
+            "pool",
+            "Spawn, scale or close a pool, or give it a task: what the tool 'pool' takes",
+        )
+    },
     Route::get("/worktrees", "list_worktrees", "list_worktrees", "Worktrees of tasks, and what keeps them"),
     Route::post("/worktrees/reclaim", "reclaim_worktrees", "reclaim_worktrees", "Remove worktrees that hold nothing"),
     Route::get("/sessions", "list_sessions", "list_sessions", "Newest sessions that Session-Buddy keeps"),

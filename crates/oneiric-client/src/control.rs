@@ -104,6 +104,7 @@ impl Control<'_> {
     fn await_health(&self, child: &mut Child, said: &mut File) -> Result<ServerInfo> {
         let clock = SystemClock;
         let began = clock.monotonic();
+        let mut failing = String::new();
         loop {
             if let Ok(Some(status)) = child.try_wait() {
                 let last = last_words(said);
@@ -118,18 +119,22 @@ impl Control<'_> {
             }
             if let Some(info) = self.running().filter(|info| info.pid == child.id()) {
                 let health = Peer::new(&format!("http://{}", info.address), None).health(Duration::from_secs(2));
-                if health.is_ok_and(|health| health["status"] == "healthy") {
+                let health = health.unwrap_or_default();
+                if health["status"] == "healthy" {
                     return Ok(info);
                 }
+                let parts = health["failing"].as_array().into_iter().flatten().filter_map(|part| part.as_str());
+                failing = parts.collect::<Vec<_>>().join(", ");
             }
             if clock.monotonic().saturating_sub(began) > START_LIMIT {
                 let _ = child.kill();
                 let _ = child.wait();
+                let failing = if failing.is_empty() { failing } else { format!(" (failing: {failing})") };
                 return Err(Fault::unavailable(format!(
-                    "the server was not healthy within {} s and was ended",
+                    "the server was not healthy within {} s and was ended{failing}",
                     START_LIMIT.as_secs()
                 ))
-                .hint(format!("see '{} logs'", self.product)));
+                .hint(format!("see '{0} health' and '{0} logs'", self.product)));
             }
             std::thread::sleep(LOOK_EVERY);
         }

@@ -14,6 +14,8 @@ use crate::rpc::{self, Answer};
 
 /// Answers larger than this are not read.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
+/// Of a refusal, which is a sentence.
+const MAX_REFUSAL_BYTES: u64 = 64 * 1024;
 
 /// Gives the bearer token of a call, or nothing when the peer wants none.
 pub type TokenSource = Box<dyn Fn() -> Option<String> + Send + Sync>;
@@ -145,10 +147,8 @@ impl Peer {
         let mut response = request.send(body).map_err(|error| explain(base, error, limit))?;
         let status = response.status().as_u16();
         if matches!(status, 401 | 403) {
-            return Err(PeerError::Denied(format!(
-                "{status} Unauthorized by {}: check that both sides have the same secret",
-                base
-            )));
+            let body = response.body_mut().with_config().limit(MAX_REFUSAL_BYTES).read_to_string().unwrap_or_default();
+            return Err(PeerError::Denied(refusal(base, status, &body)));
         }
         let kind = response.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let event_stream = kind.starts_with("text/event-stream");
@@ -192,6 +192,16 @@ impl Peer {
         serde_json::from_str(&body)
             .map_err(|_| PeerError::Protocol(format!("{} answers /health with something else than JSON", base)))
     }
+}
+
+/// What a refusal says, and what to do.
+fn refusal(base: &str, status: u16, body: &str) -> String {
+    let body: Value = serde_json::from_str(body).unwrap_or_default();
+    let said = body.pointer("/error/message").or_else(|| body.get("error")).and_then(Value::as_str);
+    let said = said.unwrap_or(if status == 403 { "403 Forbidden" } else { "401 Unauthorized" });
+    let said: String = said.chars().filter(|c| !c.is_control()).take(300).collect();
+    let hint = if status == 403 { "" } else { "; check that both sides have the same secret" };
+    format!("{said} (from {base}){hint}")
 }
 
 pub(crate) fn explain(base: &str, error: ureq::Error, limit: Duration) -> PeerError {

@@ -4,10 +4,14 @@ mod auth;
 pub(crate) mod body;
 mod ending;
 mod gate;
+mod heads;
+mod knocks;
 mod listener;
+mod room;
+mod serve;
 mod sockets;
+mod stream;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,16 +21,14 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::routing::{any, get};
-use axum::serve::ListenerExt;
-use oneiric::fault::{Fault, Result};
 use oneiric::token::Scope;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 pub use auth::{Auth, Caller, Refused, TokenJudge, Visit, address};
 pub use ending::Ending;
 pub use gate::Gate;
 pub use listener::{BindRequest, Holder, Listener, bind, holder};
+pub use serve::{Limits, serve};
 pub use sockets::{caller, folder_of};
 
 use crate::health::HealthSource;
@@ -66,35 +68,19 @@ pub fn router(site: Site) -> Router {
     if let Some(api) = &site.api {
         router = router.merge(api.router());
     }
-    router
+    let router = router
         .route("/health", get(health))
         .route("/metrics", get(metrics))
-        .fallback(|| async {
-            refusal(
-                StatusCode::NOT_FOUND,
-                "no such page; there are /health, /metrics, /api/v1 and, unless MCP is off, /mcp",
-            )
+        .method_not_allowed_fallback(|State(site): State<Site>, request: Request| async move {
+            elsewhere(&site, &request, StatusCode::METHOD_NOT_ALLOWED, "this page has no such method")
         })
-        .layer(middleware::from_fn_with_state(site.clone(), guard))
-        .with_state(site)
-}
-
-/// Serves until `shutdown`, then lets requests under way finish.
-///
-/// # Errors
-/// [`oneiric::fault::FaultKind::Unavailable`] when the socket cannot be used.
-pub async fn serve(listener: Listener, router: Router, shutdown: CancellationToken) -> Result<()> {
-    let address = listener.address;
-    let unusable = |error: std::io::Error| Fault::unavailable(format!("cannot serve {address}: {error}"));
-    let socket = tokio::net::TcpListener::from_std(listener.socket).map_err(unusable)?;
-    let socket = socket.tap_io(|stream| {
-        // Answers are short; waiting to fill a packet would only delay them.
-        let _ = stream.set_nodelay(true);
-    });
-    axum::serve(socket, router.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async move { shutdown.cancelled().await })
-        .await
-        .map_err(unusable)
+        .fallback(|State(site): State<Site>, request: Request| async move {
+            let there = "no such page; there are /health, /metrics, /api/v1 and, unless MCP is off, /mcp";
+            elsewhere(&site, &request, StatusCode::NOT_FOUND, there)
+        })
+        .with_state(site.clone());
+    // Around the router as a whole: it adds to an answer which methods a path has after what is laid around its routes.
+    Router::new().fallback_service(router).layer(middleware::from_fn_with_state(site, guard))
 }
 
 async fn guard(State(site): State<Site>, request: Request, next: Next) -> Response<Body> {
@@ -104,17 +90,49 @@ async fn guard(State(site): State<Site>, request: Request, next: Next) -> Respon
     };
     if let Err(reason) = site.gate.check(request.uri(), request.headers()) {
         tracing::warn!(%reason, "request refused");
+        let (door, what) = door(request.uri().path());
+        site.auth.kept_out(Visit { door, from: &address(request.extensions()), what }, &reason);
         return refusal(
             StatusCode::FORBIDDEN,
             "forbidden",
             &format!("403 Forbidden: {reason}; add it to server.allowed_hosts if it is meant"),
         );
     }
+    if let Err((status, code, message)) = heads::check(request.uri(), request.headers()) {
+        return refusal(status, code, &message);
+    }
     let slow = site.api.as_ref().is_some_and(|api| api.is_slow(&request));
     let limit = if slow { BODY_LIMIT } else { site.limit };
     match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
+        Ok(mut response) => {
+            if response.status() == StatusCode::UNAUTHORIZED {
+                // The router lists a route's methods whatever its answer is.
+                response.headers_mut().remove(header::ALLOW);
+            }
+            response
+        }
         Err(_) => refusal(StatusCode::GATEWAY_TIMEOUT, "timeout", "the request took too long and was given up"),
+    }
+}
+
+/// Answers what nothing is served for; to those who may read, as which pages there are is nobody else's matter.
+fn elsewhere(site: &Site, request: &Request, status: StatusCode, message: &str) -> Response<Body> {
+    let (door, what) = door(request.uri().path());
+    let visit = Visit { door, from: &address(request.extensions()), what };
+    match site.auth.admit(visit, request.headers(), Scope::Read) {
+        Ok(_) => refusal(status, message),
+        Err(refused) => refused.into_response(),
+    }
+}
+
+/// The door that a path belongs to, and its name. Other paths are anybody's text, which has no place in an audit log.
+fn door(path: &str) -> (&'static str, &'static str) {
+    match path {
+        "/mcp" => ("mcp", "/mcp"),
+        "/metrics" => ("metrics", "/metrics"),
+        "/health" => ("http", "/health"),
+        path if path.starts_with("/api") => ("rest", "/api"),
+        _ => ("http", "/"),
     }
 }
 

@@ -1,11 +1,15 @@
 //! How a server ends: a signal, its input or its parent ends it; tasks get time to finish, and no more.
 
 use std::future::Future;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// The least favourable priority.
+const NICE: i32 = 19;
 
 /// Tasks of a process and the word that ends them. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +63,33 @@ impl Lifecycle {
                     }
                 }
             }
+        });
+    }
+
+    /// Runs `work` on a thread of its own that everything else goes before. Its receiver is disconnected when the process has
+    /// to end; what `work` holds is gone, a database that it keeps open closed, before its end counts. Needs a runtime.
+    pub fn aside(&self, name: &'static str, work: impl FnOnce(&Receiver<()>) + Send + 'static) {
+        let (ending, ended) = sync_channel::<()>(1);
+        let (done, finished) = tokio::sync::oneshot::channel::<()>();
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            // Of nobody in particular means, to Linux, of the calling thread, and of those that it starts.
+            if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+                tracing::debug!(%error, name, "a thread keeps its priority");
+            }
+            // The call takes `work`, so that all it holds is dropped when it is over.
+            work(&ended);
+            drop(done);
+        });
+        if let Err(error) = thread {
+            tracing::warn!(%error, name, "a thread cannot be started");
+            return;
+        }
+        let token = self.token();
+        self.spawn(async move {
+            token.cancelled().await;
+            // The receiver sees that the sender is gone.
+            drop(ending);
+            let _ = finished.await;
         });
     }
 
@@ -169,6 +200,35 @@ mod tests {
         lifecycle.end();
         assert!(lifecycle.finished(Duration::from_secs(5)).await);
         assert!(runs.load(Ordering::SeqCst) >= 3);
+    }
+
+    /// Takes its time to close, like a database.
+    struct Slow(Arc<AtomicU32>);
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            std::thread::sleep(Duration::from_millis(100));
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_thread_holds_is_closed_before_its_end_counts() {
+        let lifecycle = Lifecycle::new();
+        let closed = Arc::new(AtomicU32::new(0));
+        let held = Slow(Arc::clone(&closed));
+        lifecycle.aside("held", move |ended| {
+            let held = held;
+            assert!(ended.recv().is_err());
+            assert_eq!(held.0.load(Ordering::SeqCst), 0);
+        });
+        let captured = Slow(Arc::clone(&closed));
+        lifecycle.aside("captured", move |ended| {
+            let _ = (&captured, ended.recv());
+        });
+        lifecycle.end();
+        assert!(lifecycle.finished(Duration::from_secs(5)).await);
+        assert_eq!(closed.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ mod follow;
 mod handler;
 mod lasting;
 mod library;
+mod params;
 mod schema;
 mod seal;
 mod sessions;
@@ -20,7 +21,7 @@ mod visit;
 pub(crate) use endpoint::json;
 pub use endpoint::{Endpoint, MAX_BODY_BYTES};
 pub use fixture::Fixture;
-pub(crate) use follow::call;
+pub(crate) use follow::{WAIT, call};
 pub use handler::{Handler, ServerCard};
 pub use lasting::{Lasting, Question, Reply, Stage, Standing, Works};
 pub use library::{

@@ -7,6 +7,7 @@
 mod arguments;
 pub(crate) mod bulk;
 mod document;
+mod keys;
 mod problem;
 mod route;
 
@@ -46,6 +47,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     document: String,
     bulk: Option<Bulky>,
+    keys: keys::Keys,
 }
 
 /// Routes of lines, and what is behind them.
@@ -86,7 +88,7 @@ impl Api {
     ) -> Self {
         let find = |route: &Route| find(tools.as_ref(), bulk.as_ref(), route);
         let document = document::openapi(&card, &find, routes).to_string();
-        Self(Arc::new(Inner { card, tools, routes, auth, clock, document, bulk }))
+        Self(Arc::new(Inner { card, tools, routes, auth, clock, document, bulk, keys: keys::Keys::default() }))
     }
 
     /// Whether requests of this kind may take longer than others.
@@ -132,18 +134,19 @@ impl Api {
         {
             router = router.route(path, method);
         }
-        let nothing = |api: Self| {
+        // Which routes and methods there are is for those who may read.
+        let refusing = |api: Self, problem: fn() -> Problem| {
             move |request: Request| async move {
                 match api.admit(&request, "/api", Scope::Read) {
-                    Ok(_) => Problem::no_route().into_response(),
+                    Ok(_) => problem().into_response(),
                     Err(refusal) => *refusal,
                 }
             }
         };
         router
-            .route("/api", axum::routing::any(nothing(self.clone())))
-            .route("/api/{*rest}", axum::routing::any(nothing(self.clone())))
-            .method_not_allowed_fallback(|| async { Problem::no_method().into_response() })
+            .route("/api", axum::routing::any(refusing(self.clone(), Problem::no_route)))
+            .route("/api/{*rest}", axum::routing::any(refusing(self.clone(), Problem::no_route)))
+            .method_not_allowed_fallback(refusing(self.clone(), Problem::no_method))
     }
 
     /// Judges the token in the header.
@@ -190,8 +193,31 @@ impl Api {
             Verb::Get => Map::new(),
             Verb::Post => read_object(&parts.headers, body).await?,
         };
-        let mut given = arguments::gather(route, tool, path.iter(), &parts.uri, body)?;
         let key = parts.headers.get("idempotency-key").and_then(|key| key.to_str().ok());
+        let fresh = match key.filter(|_| route.fill.is_some() && route.verb == Verb::Post) {
+            Some(key) => self.0.keys.claim((&caller.subject, key), route.verb.as_str(), parts.uri.path(), &body)?,
+            None => None,
+        };
+        let done = self.called(route, tool, caller, path, &parts, body, key).await;
+        if let (Some(fresh), Err(_)) = (fresh, &done) {
+            fresh.forget();
+        }
+        done
+    }
+
+    /// The answer of the tool.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one request, each read once")]
+    async fn called(
+        &self,
+        route: &'static Route,
+        tool: &ToolDescription,
+        caller: &Caller,
+        path: RawPathParams,
+        parts: &Parts,
+        body: Map<String, Value>,
+        key: Option<&str>,
+    ) -> Result<Response<Body>, Problem> {
+        let mut given = arguments::gather(route, tool, path.iter(), &parts.uri, body)?;
         let asker = Asker { subject: &caller.subject, idempotency_key: key, now: self.0.clock.now() };
         route.complete(&mut given, &asker);
         let answer = call(self.0.tools.as_ref(), tool, Arguments::Parsed(given), &caller.subject).await;

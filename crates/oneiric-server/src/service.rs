@@ -12,7 +12,7 @@ use oneiric::run_file::{self, RunFile, ServerInfo};
 use tokio_util::sync::CancellationToken;
 
 use crate::health::HealthSource;
-use crate::http::{Auth, BindRequest, Gate, Listener, REQUEST_LIMIT, Site, bind, router, serve};
+use crate::http::{Auth, BindRequest, Gate, Limits, Listener, REQUEST_LIMIT, Site, bind, router, serve};
 use crate::lifecycle::{Lifecycle, Parent, Signals};
 use crate::mcp::{Endpoint, Fixture, Handler, serve_stdio};
 use crate::metrics::MetricsSource;
@@ -301,7 +301,7 @@ impl Server {
         };
         let until = closing.clone();
         self.lifecycle.spawn(async move {
-            if let Err(fault) = serve(listener, router(site), until).await {
+            if let Err(fault) = serve(listener, router(site), Limits::of_this_process(), until).await {
                 tracing::error!(%fault, "HTTP ended");
             }
         });

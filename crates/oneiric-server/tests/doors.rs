@@ -4,10 +4,18 @@
 
 mod support;
 
+use std::fmt::Write;
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use serde_json::json;
-use support::{call, names, post, raw, send, site, site_with, stateless};
+use oneiric::audit::AuditLog;
+use oneiric::clock::SystemClock;
+use oneiric_server::http::{Auth, BindRequest, Limits, bind, router, serve};
+use serde_json::{Value, json};
+use support::{Names, call, names, post, raw, send, site, site_with, stateless};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
 
 fn get(path: &str) -> Request<Body> {
     Request::get(path).header("host", "localhost:8678").body(Body::empty()).unwrap()
@@ -22,6 +30,44 @@ async fn pages_of_other_hosts_and_origins_are_kept_out_of_every_path() {
         let mut request = get(path);
         request.headers_mut().insert("origin", "https://evil.example".parse().unwrap());
         assert_eq!(post(&site(), request).await.0, StatusCode::FORBIDDEN, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_out_leaves_a_line_whether_a_token_is_asked_for_or_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = |name: &str| Arc::new(AuditLog::in_dir(dir.path().join(name), Arc::new(SystemClock)));
+    let auths = [
+        ("quiet", Auth::quiet(log("quiet"))),
+        ("open", Auth::open(log("open"))),
+        ("required", Auth::required(Arc::new(Names), log("required"))),
+    ];
+    for (name, auth) in auths {
+        let site = site_with(auth);
+        for (path, header, value) in [
+            ("/mcp", "host", "evil.example"),
+            ("/api/v1/echo", "origin", "https://evil.example"),
+            ("/health", "host", "evil.example"),
+            ("/secret", "host", "evil.example"),
+        ] {
+            let mut request = get(path);
+            request.headers_mut().insert(header, value.parse().unwrap());
+            assert_eq!(send(&site, request).await.status(), StatusCode::FORBIDDEN, "{path}");
+        }
+        let text = std::fs::read_to_string(dir.path().join(name).join("audit.log")).unwrap();
+        let lines: Vec<&str> = text.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+        let foreign = "why=\"Host 'evil.example' is not this server\"";
+        let expected = [
+            format!("outcome=denied door=mcp from=unknown who=- what=/mcp {foreign}"),
+            "outcome=denied door=rest from=unknown who=- what=/api why=\"Origin 'https://evil.example' is not this server's\""
+                .to_owned(),
+            format!("outcome=denied door=http from=unknown who=- what=/health {foreign}"),
+            format!("outcome=denied door=http from=unknown who=- what=/ {foreign}"),
+        ];
+        assert_eq!(lines, expected, "{name}");
+        assert_eq!(post(&site, get("/health")).await.0, StatusCode::OK);
+        let again = std::fs::read_to_string(dir.path().join(name).join("audit.log")).unwrap();
+        assert_eq!(again, text, "what may pass leaves no line");
     }
 }
 
@@ -103,4 +149,61 @@ async fn metrics_are_prometheus_text() {
 async fn other_methods_and_paths_are_told_so() {
     assert_eq!(post(&site(), get("/mcp")).await.0, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(post(&site(), get("/nothing")).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused_with_a_reason() {
+    let listener =
+        bind(&BindRequest { host: "127.0.0.1", port: 0, authenticated: false, allow_insecure: false }).unwrap();
+    let (address, shutdown) = (listener.address, CancellationToken::new());
+    let limits = Limits { connections: 8, ..Limits::of_this_process() };
+    let serving = tokio::spawn(serve(listener, router(site()), limits, shutdown.clone()));
+    let ask = async |path: &str, more: &str| -> (String, String) {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{more}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text.split_once("\r\n\r\n").map(|(head, body)| (head.to_owned(), body.to_owned())).unwrap()
+    };
+    let many = (0..120).fold(String::new(), |mut all, number| {
+        write!(all, "x-{number}: y\r\n").unwrap();
+        all
+    });
+    let large = format!("x: {}\r\n", "y".repeat(80 * 1024));
+    let long = format!("query={}", "q".repeat(40 * 1024));
+    for (query, more, status) in [("", many.as_str(), 431), ("", &large, 431), (&long, "", 414)] {
+        let (head, body) = ask(&format!("/api/v1/echo?{query}"), more).await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        assert!(head.contains("application/problem+json"), "{head}");
+        let problem: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(problem["status"], status, "{body}");
+        let (head, body) = ask(&format!("/health?{query}"), more).await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        let refusal: Value = serde_json::from_str(&body).unwrap();
+        assert!(refusal["error"].as_str().is_some_and(|error| !error.is_empty()), "{body}");
+    }
+    shutdown.cancel();
+    serving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn without_a_token_nothing_tells_which_pages_there_are() {
+    let guarded = site_with(names());
+    let paths =
+        ["/", "/nothing", "/metrics", "/mcp", "/mcp/", "/api", "/api/v1/echo", "/api/v1/nothing", "/api/v1/version"];
+    for path in paths {
+        for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"] {
+            let request = || Request::builder().method(method).uri(path).header("host", "localhost");
+            let answer = send(&guarded, request().body(Body::empty()).unwrap()).await;
+            assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{method} {path}");
+            assert!(!answer.headers().contains_key("allow"), "{method} {path}");
+            let token = request().header("authorization", "Bearer reader").body(Body::empty()).unwrap();
+            assert_ne!(send(&guarded, token).await.status(), StatusCode::UNAUTHORIZED, "{method} {path}");
+        }
+    }
+    let token = Request::put("/api/v1/echo").header("host", "localhost").header("authorization", "Bearer reader");
+    let answer = send(&guarded, token.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert!(answer.headers().contains_key("allow"));
 }

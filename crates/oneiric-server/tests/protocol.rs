@@ -142,8 +142,47 @@ async fn wrong_versions_and_contradicting_headers_are_refused() {
 
 #[tokio::test]
 async fn unknown_methods_are_not_found() {
-    let (status, answer) = post(&site(), stateless(rpc("nonsense/do", json!({})), "")).await;
-    assert_eq!((status, &answer["error"]["code"]), (StatusCode::NOT_FOUND, &json!(-32601)), "{answer}");
+    // The later revision has no `initialize`, whatever stands in it.
+    for method in ["nonsense/do", "initialize"] {
+        let (status, answer) = post(&site(), stateless(rpc(method, json!({})), "")).await;
+        assert_eq!((status, &answer["error"]["code"]), (StatusCode::NOT_FOUND, &json!(-32601)), "{answer}");
+    }
     let (_, answer) = post(&site(), support::legacy(rpc("nonsense/do", json!({})))).await;
     assert_eq!(answer["error"]["code"], -32601);
+}
+
+#[tokio::test]
+async fn parameters_that_a_method_does_not_take_are_named() {
+    let site = site();
+    let wrong = [
+        ("tools/call", json!([1]), "params must be an object"),
+        ("tools/call", json!({ "name": 7 }), "params.name must be a string"),
+        ("tools/call", json!({ "arguments": {} }), "params.name is missing"),
+        ("tools/call", json!({ "name": "echo", "arguments": [1] }), "params.arguments must be an object"),
+        ("tools/call", json!({ "name": "echo", "_meta": [1] }), "params._meta must be an object"),
+        ("tools/call", json!({ "name": "echo", "requestState": 7 }), "params.requestState must be a string"),
+        ("completion/complete", json!({ "ref": {}, "argument": {} }), "the form that the method takes"),
+        ("resources/read", json!({ "uri": 7 }), "params.uri must be a string"),
+        ("prompts/get", json!({}), "params.name is missing"),
+    ];
+    for (method, params, said) in wrong {
+        let mut message = rpc(method, params);
+        let (status, answer) = post(&site, support::legacy(message.clone())).await;
+        assert_eq!((status, &answer["error"]["code"]), (StatusCode::OK, &json!(-32602)), "{message}: {answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(said), "{message}: {answer}");
+        assert_eq!(answer["id"], 1);
+        let mut request = support::legacy(message.clone());
+        if message["params"].is_object() && message["params"]["_meta"].is_null() {
+            let name = if method == "tools/call" { "echo" } else { "" };
+            request = stateless(std::mem::take(&mut message), name);
+        }
+        request.headers_mut().insert("mcp-protocol-version", "2026-07-28".parse().unwrap());
+        let (status, answer) = post(&site, request).await;
+        // What only the library notices comes by its own status.
+        let expected = if method == "completion/complete" { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+        assert_eq!((status, &answer["error"]["code"]), (expected, &json!(-32602)), "{answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(said), "{answer}");
+    }
+    let (_, answer) = post(&site, support::legacy(json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call" }))).await;
+    assert_eq!(answer["error"]["message"], "tools/call: params are missing");
 }

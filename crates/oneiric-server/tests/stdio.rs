@@ -91,3 +91,35 @@ async fn the_end_of_input_ends_the_server() {
     drop(client.input);
     tokio::time::timeout(Duration::from_secs(10), client.server).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn parameters_that_a_method_does_not_take_are_named() {
+    for current in [false, true] {
+        let mut client = Client::start();
+        if !current {
+            let hello = json!({
+                "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" },
+            });
+            client.ask(rpc("initialize", hello)).await;
+            client.say(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).await;
+        }
+        for (params, said) in [
+            (json!([1]), "tools/call: params must be an object"),
+            (json!("x"), "tools/call: params must be an object"),
+            (json!(null), "tools/call: params are missing"),
+            (json!({ "name": 7 }), "tools/call: params.name must be a string"),
+            (json!({ "name": "echo", "arguments": [1] }), "tools/call: params.arguments must be an object"),
+            (json!({ "name": "echo", "_meta": [1] }), "tools/call: params._meta must be an object"),
+        ] {
+            let mut message = rpc("tools/call", params);
+            if current && message["params"].is_object() && message["params"]["_meta"].is_null() {
+                add_meta(&mut message, "2026-07-28");
+            }
+            let answer = client.ask(message).await;
+            assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(1), &json!(-32602)), "{answer}");
+            assert_eq!(answer["error"]["message"], said);
+        }
+        let unknown = client.ask(rpc("nonsense/do", json!([1]))).await;
+        assert_ne!(unknown["error"]["code"], -32602, "{unknown}");
+    }
+}

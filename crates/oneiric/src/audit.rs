@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::logs::file::LogFile;
 use crate::logs::line::push_value;
 
@@ -36,7 +36,7 @@ pub enum Outcome {
 pub struct Act<'a> {
     /// What became of it.
     pub outcome: Outcome,
-    /// The way it came: `mcp`, `rest`, `metrics`, `cli`, `shell`.
+    /// The way it came: `mcp`, `rest`, `metrics`, `http`, `cli`, `shell`.
     pub door: &'a str,
     /// Address of the caller, or `local`.
     pub from: &'a str,
@@ -67,6 +67,12 @@ impl AuditLog {
     #[must_use]
     pub fn nowhere(clock: Arc<dyn Clock>) -> Self {
         Self { file: None, clock }
+    }
+
+    /// The time by which its lines are dated.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Appends a line. One that cannot be written is said in the program's log; the request goes on.

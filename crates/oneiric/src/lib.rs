@@ -8,6 +8,7 @@ pub mod clock;
 pub mod count;
 pub mod event;
 pub mod fault;
+pub mod file_limit;
 pub mod id;
 pub mod logs;
 pub mod moment;

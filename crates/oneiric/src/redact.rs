@@ -13,6 +13,7 @@ mod judge;
 mod names;
 mod prefix;
 mod scan;
+mod stdin;
 mod structure;
 
 use std::borrow::Cow;
@@ -34,7 +35,7 @@ struct Span {
 }
 
 /// What stands in front of the kind of a redaction.
-const MARK: &str = "[redacted:";
+pub const MARK: &str = "[redacted:";
 
 /// Taking one secret out can lay open the next one; more often than this it cannot.
 const MAX_PASSES: usize = 4;

@@ -436,6 +436,15 @@ mod tests {
             claims["exp"] = json!(seconds(now()) - 60);
         });
         assert_eq!(check(&never, now()), Err(TokenError::NotYet));
+        // From elsewhere, with an end that has passed: the same leeway.
+        let ended = |ago: i64| {
+            plain(|claims| {
+                claims["iat"] = json!(seconds(now()) - 3600);
+                claims["exp"] = json!(seconds(now()) - ago);
+            })
+        };
+        assert!(check(&ended(29), now()).is_ok());
+        assert_eq!(check(&ended(30), now()), Err(TokenError::Expired));
         let backwards = plain(|claims| claims["exp"] = json!(seconds(now())));
         assert_eq!(check(&backwards, now()), Err(TokenError::Expired));
     }

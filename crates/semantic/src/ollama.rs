@@ -18,9 +18,12 @@ use crate::chunk;
 use crate::embedder::{Embedder, ModelIdentity, to_unit_length};
 use breaker::Breaker;
 
-/// Time for a small answer; a model that is loaded first may take long for its first one.
-const LOOK: Duration = Duration::from_secs(2);
+/// Time for the list of models, and for a question that somebody waits for: words alone answer after that.
+const LOOK: Duration = Duration::from_secs(1);
+const QUESTION: Duration = Duration::from_millis(1_500);
+/// Time for texts, which nobody waits for; Ollama may have to load the model first.
 const WORK: Duration = Duration::from_secs(60);
+const TOO_LATE: &str = "it does not answer in time";
 /// Before the one retry.
 const BACKOFF: Duration = Duration::from_millis(200);
 /// Texts of one request.
@@ -48,6 +51,8 @@ pub struct Ollama {
     clock: Arc<dyn Clock>,
     /// Whether this Ollama knows only `/api/embeddings`.
     old: AtomicBool,
+    /// Whether a thread waits for the model to be loaded.
+    loading: Arc<AtomicBool>,
 }
 
 impl Ollama {
@@ -61,20 +66,29 @@ impl Ollama {
         let digest = look(&agent, &settings)?;
         let identity = ModelIdentity { name: settings.model.clone(), digest, dimensions: 0 };
         let old = AtomicBool::new(false);
-        let mut found = Self { agent, settings, identity, breaker: Mutex::default(), clock, old };
-        let probe = found.embed(&["a probe"])?;
+        let loading = Arc::new(AtomicBool::new(false));
+        let mut found = Self { agent, settings, identity, breaker: Mutex::default(), clock, old, loading };
+        let probe = found.ask_all(&[found.prefixed("search_document", "a probe")], Asked::ByOneWhoWaits)?;
         found.identity.dimensions = probe.first().map_or(0, Vec::len);
         Ok(found)
     }
 
-    fn ask_all(&self, texts: &[String]) -> Result<Vec<Vec<f32>>> {
+    fn ask_all(&self, texts: &[String], asked: Asked) -> Result<Vec<Vec<f32>>> {
         let mut vectors = Vec::with_capacity(texts.len());
         for batch in texts.chunks(BATCH) {
             let now = self.clock.monotonic();
             self.breaker().ask(now).map_err(|left| {
                 self.away(&format!("it failed several times; asked again in {} s", left.as_millis().div_ceil(1_000)))
             })?;
-            match self.ask_twice(batch) {
+            let answer = match asked {
+                Asked::InTheBackground => self.ask_twice(batch),
+                Asked::ByOneWhoWaits => self.ask(batch, QUESTION).inspect_err(|why| {
+                    if why == TOO_LATE {
+                        self.load();
+                    }
+                }),
+            };
+            match answer {
                 Ok(found) => {
                     self.breaker().succeeded();
                     vectors.extend(found);
@@ -93,16 +107,37 @@ impl Ollama {
     }
 
     fn ask_twice(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
-        self.ask(texts).or_else(|_| {
+        self.ask(texts, WORK).or_else(|_| {
             std::thread::sleep(BACKOFF);
-            self.ask(texts)
+            self.ask(texts, WORK)
         })
     }
 
-    fn ask(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
+    /// Has Ollama load the model while nobody waits: it stops to load one for whoever stopped to wait.
+    fn load(&self) {
+        if self.old.load(Ordering::Relaxed) || self.loading.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (agent, loading) = (self.agent.clone(), Arc::clone(&self.loading));
+        let (url, body) = (self.url("/api/embed"), json!({"model": self.settings.model, "input": ["a probe"]}));
+        let started = std::thread::Builder::new().name("ollama".to_owned()).spawn(move || {
+            // Whether it worked is seen by the next question.
+            let _ = post(&agent, &url, &body, WORK);
+            loading.store(false, Ordering::Relaxed);
+        });
+        if started.is_err() {
+            self.loading.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.settings.base_url.trim_end_matches('/'))
+    }
+
+    fn ask(&self, texts: &[String], limit: Duration) -> Result<Vec<Vec<f32>>, String> {
         if !self.old.load(Ordering::Relaxed) {
             let body = json!({"model": self.settings.model, "input": texts});
-            let (status, text) = self.post("/api/embed", &body)?;
+            let (status, text) = post(&self.agent, &self.url("/api/embed"), &body, limit)?;
             // A missing model is a 404 with JSON; a missing interface is one without.
             if status != 404 || text.trim_start().starts_with('{') {
                 let answer: Embedded = read(status, &text)?;
@@ -113,19 +148,10 @@ impl Ollama {
         let mut vectors = Vec::with_capacity(texts.len());
         for text in texts {
             let body = json!({"model": self.settings.model, "prompt": text});
-            let (status, text) = self.post("/api/embeddings", &body)?;
+            let (status, text) = post(&self.agent, &self.url("/api/embeddings"), &body, limit)?;
             vectors.push(read::<EmbeddedOne>(status, &text)?.embedding);
         }
         self.checked(vectors, texts.len())
-    }
-
-    fn post(&self, path: &str, body: &serde_json::Value) -> Result<(u16, String), String> {
-        let url = format!("{}{path}", self.settings.base_url.trim_end_matches('/'));
-        let request = self.agent.post(&url).config().timeout_global(Some(WORK)).build();
-        let mut response =
-            request.header("content-type", "application/json").send(body.to_string()).map_err(|error| plain(&error))?;
-        let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
-        Ok((response.status().as_u16(), text.map_err(|error| plain(&error))?))
     }
 
     /// Vectors as this program needs them, or what is wrong with them.
@@ -170,17 +196,32 @@ impl Embedder for Ollama {
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
         let texts: Vec<String> = texts.iter().map(|text| self.prefixed("search_document", text)).collect();
-        self.ask_all(&texts)
+        self.ask_all(&texts, Asked::InTheBackground)
     }
 
     fn embed_query(&self, text: &str) -> Result<Vec<f32>> {
-        let vector = self.ask_all(&[self.prefixed("search_query", text)])?.pop();
+        let vector = self.ask_all(&[self.prefixed("search_query", text)], Asked::ByOneWhoWaits)?.pop();
         vector.ok_or_else(|| Fault::internal("the model gave no vector for a question"))
     }
 
     fn chunks(&self, text: &str) -> Vec<Range<usize>> {
         chunk::cut(text, WINDOW, ends)
     }
+}
+
+/// Who wants vectors.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    InTheBackground,
+    ByOneWhoWaits,
+}
+
+fn post(agent: &ureq::Agent, url: &str, body: &serde_json::Value, limit: Duration) -> Result<(u16, String), String> {
+    let request = agent.post(url).config().timeout_global(Some(limit)).build();
+    let mut response =
+        request.header("content-type", "application/json").send(body.to_string()).map_err(|error| plain(&error))?;
+    let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
+    Ok((response.status().as_u16(), text.map_err(|error| plain(&error))?))
 }
 
 /// The digest of the model, from Ollama's list of models.
@@ -226,7 +267,7 @@ fn away(settings: &OllamaSettings, why: &str) -> Fault {
 fn plain(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Io(error) => oneiric::paths::plain(error),
-        ureq::Error::Timeout(_) => "it does not answer in time".to_owned(),
+        ureq::Error::Timeout(_) => TOO_LATE.to_owned(),
         other => other.to_string(),
     }
 }

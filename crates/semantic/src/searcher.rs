@@ -17,6 +17,13 @@ use crate::nearest::Question;
 /// Questions whose vectors are kept: up to 4 KiB of text and 1.5 KiB of numbers each.
 const RECENT: usize = 32;
 
+/// That words alone must answer, because nothing was embedded yet.
+#[must_use]
+pub fn none_yet() -> Fault {
+    Fault::unavailable("no vectors have been made yet")
+        .hint("a running server makes them in the background: session-buddy start")
+}
+
 /// Gives models. May load one, and keep it for some time.
 pub trait Models: Send + Sync {
     /// The model that new vectors are made with.
@@ -73,6 +80,7 @@ impl Searcher {
     /// Why words alone must answer: no model, or no vectors yet.
     pub fn meaning(self: &Arc<Self>, store: Arc<dyn Store>, request: &SearchRequest) -> Result<Box<dyn Meaning>> {
         let generation = self.active()?;
+        let through = generation.watermark;
         let embedder = self.models.named(&generation.model.name, &generation.model.digest)?;
         let asked = Asked { searcher: Arc::clone(self), store, filter: request.filter.clone(), generation };
         let (query, wanted) = (request.query.clone(), request.nearest());
@@ -85,7 +93,12 @@ impl Searcher {
             let _ = tell_ahead.send(begun.and_then(|begun| begun.question(|question| question.nearest(wanted))));
         };
         self.crew.run(work)?;
-        Ok(Box::new(Pending { begun: Mutex::new(Awaited::In(begun)), wanted, ahead: Mutex::new(Awaited::In(ahead)) }))
+        Ok(Box::new(Pending {
+            through,
+            begun: Mutex::new(Awaited::In(begun)),
+            wanted,
+            ahead: Mutex::new(Awaited::In(ahead)),
+        }))
     }
 
     /// The generation that searches ask.
@@ -93,8 +106,7 @@ impl Searcher {
         let active = self.vectors.generations()?.into_iter().find(|one| one.active);
         match active.filter(|one| one.entries > 0) {
             Some(active) if active.model.shape == SHAPE => Ok(active),
-            _ => Err(Fault::unavailable("no vectors have been made yet")
-                .hint("a running server makes them in the background: session-buddy start")),
+            _ => Err(none_yet()),
         }
     }
 
@@ -219,6 +231,8 @@ impl<T: Clone> Awaited<T> {
 }
 
 struct Pending {
+    /// The newest event up to which there are vectors.
+    through: i64,
     begun: Mutex<Awaited<Arc<Begun>>>,
     /// The nearest `wanted`, which are looked for while the words are still searched.
     wanted: usize,
@@ -237,5 +251,9 @@ impl Meaning for Pending {
 
     fn of(&self, events: &[Seen<'_>]) -> Result<Vec<Near>> {
         Awaited::get(&self.begun)?.question(|question| question.of(events))
+    }
+
+    fn through(&self) -> i64 {
+        self.through
     }
 }

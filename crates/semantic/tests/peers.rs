@@ -25,11 +25,15 @@ struct Request {
 /// What a peer answers: status, further header lines, body; more is promised than sent when the last is true.
 type Answer = (u16, String, Vec<u8>, bool);
 
+/// A body after which nothing comes, and the connection stays open.
+const STALLED: &[u8] = b"{\"embeddings\":[[1.0,";
+
 /// A peer on a free port; its thread ends with the test's process.
 fn peer(answer: impl Fn(&Request) -> Answer + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
+        let mut stalled = Vec::new();
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut reader = BufReader::new(stream.try_clone().unwrap());
@@ -60,6 +64,9 @@ fn peer(answer: impl Fn(&Request) -> Answer + Send + 'static) -> String {
                 format!("HTTP/1.1 {status} X\r\n{headers}content-length: {promised}\r\nconnection: close\r\n\r\n");
             // A client that has heard enough hangs up.
             let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+            if body == STALLED {
+                stalled.push(stream);
+            }
         }
     });
     base
@@ -142,6 +149,27 @@ fn an_ollama_without_the_model_or_without_sense_is_said_in_one_line() {
         assert_eq!(fault.kind(), FaultKind::Unavailable, "{bad}");
         assert!(!fault.to_string().contains('\n'));
     }
+}
+
+#[test]
+fn a_question_to_an_ollama_that_stalls_is_given_up_and_the_model_loaded_meanwhile() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let base = peer(move |request| {
+        if request.line.contains("tags") {
+            return ok(TAGS);
+        }
+        tell.send(request.body.clone()).unwrap();
+        if request.body.contains("search_query") {
+            return (200, String::new(), STALLED.to_vec(), true);
+        }
+        ok(vectors(&request.body, "[1.0, 0.0]"))
+    });
+    let model = ollama(&base, &clock()).unwrap();
+    assert!(told.recv().unwrap().contains("a probe"));
+    let fault = model.embed_query("what").unwrap_err();
+    assert!(fault.message().contains("in time"), "{fault}");
+    assert!(told.recv().unwrap().contains("search_query"));
+    assert!(told.recv().unwrap().contains("a probe"), "the model is loaded while nobody waits");
 }
 
 #[test]

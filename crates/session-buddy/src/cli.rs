@@ -17,6 +17,7 @@ mod logs;
 mod man;
 mod mcp_config;
 mod models;
+mod options;
 mod output;
 mod progress;
 mod remember;
@@ -29,6 +30,7 @@ mod start;
 mod sync;
 mod token;
 mod transfer;
+mod turn;
 mod vacuum;
 
 use std::io::Write;

@@ -12,6 +12,7 @@ pub mod remember;
 pub mod resume;
 pub mod search;
 pub mod sessions;
+pub(crate) mod times;
 pub mod upkeep;
 
 use std::sync::Arc;

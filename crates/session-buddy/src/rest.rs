@@ -21,6 +21,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         defaults: &[("event_version", "1.0"), ("event_type", "session_start"), ("shell_type", "http")],
         filled: &["event_id", "timestamp", "pid", "user", "hostname", "environment"],
+        unlisted: &["repository"],
         fill: Some(session_start),
         makes: Some(("session_id", "/sessions/")),
         ..Route::post("/sessions", "track_session_start", "create_session", "Record that a session began")

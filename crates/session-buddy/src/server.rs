@@ -39,9 +39,10 @@ use visitors::{FrontDoor, Visitors};
 /// Why it could not start: configuration, conflict (port or home taken), unavailable (database, home).
 pub fn run(launch: Launch) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let audit = AuditLog::in_dir(launch.home.logs(), Arc::clone(&clock));
     let auth = match &launch.access {
-        Some(access) => access.door(Arc::clone(&clock), AuditLog::in_dir(launch.home.logs(), Arc::clone(&clock))),
-        None => Auth::off(),
+        Some(access) => access.door(Arc::clone(&clock), audit),
+        None => Auth::quiet(Arc::new(audit)),
     };
     let service = Service {
         product: PRODUCT,

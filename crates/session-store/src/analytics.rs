@@ -18,13 +18,14 @@ use crate::model::{DURATION_BOUNDS, SessionStatus};
 pub use errors::{ErrorFigures, ErrorTally, Failure};
 
 /// Longest range, in days.
-pub const MAX_DAYS: u64 = 3_660;
+pub const MAX_DAYS: u32 = 3_660;
 /// Components that are told one by one; the rest is summed up as [`OTHERS`].
 const MAX_COMPONENTS: usize = 50;
 /// Name of what is summed up.
 pub const OTHERS: &str = "(others)";
 
-const DAY: Duration = Duration::from_secs(86_400);
+/// A day.
+pub const DAY: Duration = Duration::from_secs(86_400);
 
 /// Which sessions: those that started in the range, archived ones among them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,10 +50,22 @@ impl Range {
     /// # Errors
     /// `User` when it is not 1 to [`MAX_DAYS`].
     pub fn last(days: u64, now: Timestamp) -> Result<Self> {
-        if !(1..=MAX_DAYS).contains(&days) {
-            return Err(Fault::user(format!("range_days must be 1 to {MAX_DAYS}")));
+        let days = u32::try_from(days).ok().filter(|days| (1..=MAX_DAYS).contains(days));
+        let days = days.ok_or_else(|| Fault::user(format!("range_days must be 1 to {MAX_DAYS}")))?;
+        Self::since(now.minus(DAY.saturating_mul(days)), now)
+    }
+
+    /// From `since`, at any time of a day, up to `now`.
+    ///
+    /// # Errors
+    /// `User` when it is later than now, or longer ago than [`MAX_DAYS`].
+    pub fn since(since: Timestamp, now: Timestamp) -> Result<Self> {
+        if since > now {
+            return Err(Fault::user(format!("since: {since} is later than now")));
         }
-        let since = now.minus(DAY.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX)));
+        if since < now.minus(DAY.saturating_mul(MAX_DAYS)) {
+            return Err(Fault::user(format!("since: {since} is more than {MAX_DAYS} days ago")));
+        }
         // What started this very moment belongs to it.
         let until = now.plus(Duration::from_secs(1));
         Ok(Self { since, until, component: None, project: None, errors: false, zone: Zone::utc() })

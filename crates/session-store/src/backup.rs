@@ -17,7 +17,7 @@ use oneiric::fault::{Fault, Result};
 use oneiric::paths::{ensure_private_dir, plain};
 use serde::{Deserialize, Serialize};
 
-use crate::sqlite::snapshot::{self, Content};
+use crate::sqlite::snapshot::{self, Content, Waiting};
 use crate::upkeep::Progress;
 pub use pack::Label;
 use workshop::Workshop;
@@ -129,8 +129,7 @@ impl Backups {
     /// `NotFound`, naming what there is.
     pub fn find(&self, wanted: &str, cwd: &Path) -> Result<PathBuf> {
         if wanted == "latest" {
-            let newest = self.list()?.into_iter().find(|entry| !entry.name.ends_with(SAFETY));
-            return newest.map(|entry| self.folder.join(entry.name)).ok_or_else(|| {
+            return self.newest()?.map(|entry| self.folder.join(entry.name)).ok_or_else(|| {
                 Fault::not_found(format!("there is no backup in {}", self.folder.display()))
                     .hint("make one: session-buddy backup create")
             });
@@ -158,11 +157,18 @@ impl Backups {
         snapshot::examine(to, &shown)
     }
 
-    /// Puts a backup in the place of `database`: the content, and the name under which the replaced one is kept.
+    /// Puts a backup in the place of `database`: the content, and the name under which the replaced one is kept. `waiting` is
+    /// told once when others' writing keeps it from its turn.
     ///
     /// # Errors
     /// As [`Backups::verify`]; nothing is changed then.
-    pub fn restore(&self, file: &Path, database: &Path, clock: &dyn Clock) -> Result<(Content, Option<PathBuf>)> {
+    pub fn restore(
+        &self,
+        file: &Path,
+        database: &Path,
+        clock: &dyn Clock,
+        waiting: Waiting<'_>,
+    ) -> Result<(Content, Option<PathBuf>)> {
         ensure_private_dir(&self.folder).map_err(|error| unwritable(&self.folder, &error))?;
         // Beside the database: names can change without copying only there.
         let beside = database.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -174,10 +180,11 @@ impl Backups {
         let base = format!("{PREFIX}{}", snapshot::stamp(clock));
         let mut name = None;
         // Kept under its name before anything is replaced: a kill may leave one copy too many, never one too few.
-        snapshot::replace(database, &fresh, &workshop.path("kept.db"), &mut |kept| {
+        let mut keep = |kept: &Path| {
             name = Some(self.keep(kept, &base)?);
             Ok(())
-        })?;
+        };
+        snapshot::replace(database, &fresh, &workshop.path("kept.db"), &mut keep, waiting)?;
         Ok((content, name))
     }
 
@@ -200,6 +207,14 @@ impl Backups {
         Ok(path)
     }
 
+    /// The newest backup; what a restore replaced is none.
+    ///
+    /// # Errors
+    /// As [`Backups::list`].
+    pub fn newest(&self) -> Result<Option<Entry>> {
+        Ok(self.list()?.into_iter().find(|entry| !entry.name.ends_with(SAFETY)))
+    }
+
     /// Deletes backups that were written longer than `keep` ago, but never the newest. Gives the deleted ones, or with
     /// `dry_run` those that would be.
     ///
@@ -209,8 +224,9 @@ impl Backups {
         if !dry_run {
             workshop::sweep(&self.folder);
         }
-        let old: Vec<Entry> =
-            self.list()?.into_iter().skip(1).filter(|entry| entry.written_at < now.minus(keep)).collect();
+        let kept = self.newest()?.map(|entry| entry.name);
+        let old = |entry: &Entry| entry.written_at < now.minus(keep) && Some(&entry.name) != kept.as_ref();
+        let old: Vec<Entry> = self.list()?.into_iter().filter(old).collect();
         for entry in old.iter().filter(|_| !dry_run) {
             let path = self.folder.join(&entry.name);
             fs::remove_file(&path).map_err(|error| {

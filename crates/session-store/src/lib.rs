@@ -26,11 +26,12 @@ pub mod upkeep;
 pub mod vectors;
 
 pub use model::{
-    Candidates, Counts, DurationHistogram, EventFilter, EventPlace, EventRow, Granularity, Page, Pool, SearchAnswer,
-    SearchFilter, SearchHit, SearchMode, SearchRequest, Session, SessionFilter, SessionPlace, SessionStatus, StoreInfo,
+    Candidates, Counts, Damage, DurationHistogram, EventFilter, EventPlace, EventRow, Granularity, Page, Pool,
+    SearchAnswer, SearchFilter, SearchHit, SearchMode, SearchRequest, Session, SessionFilter, SessionPlace,
+    SessionStatus, StoreInfo,
 };
 pub use scope::Scope;
 pub use sink::StoreSink;
-pub use store::{Judge, Store, Unknown};
+pub use store::{Judge, STARTED_ALREADY, Store, Unknown};
 pub use upkeep::Upkeep;
 pub use vectors::Vectors;

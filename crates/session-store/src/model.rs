@@ -346,4 +346,18 @@ pub struct StoreInfo {
     pub writable: bool,
     /// Size in bytes.
     pub database_bytes: u64,
+    /// What a write or a search of this process found damaged, while it is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<Damage>,
+}
+
+/// Something in a database that is damaged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Damage {
+    /// What the database says.
+    pub said: String,
+    /// Whether it is the search index or the list of words, which are made of the events.
+    pub derived: bool,
+    /// Whether events could not be stored for it.
+    pub writing: bool,
 }

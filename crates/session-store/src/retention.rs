@@ -23,7 +23,7 @@ pub struct RetentionRules {
     pub events: BTreeMap<String, u32>,
 }
 
-/// What one rule deletes.
+/// What one rule deletes; what an earlier rule deletes is not counted again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleEffect {
     /// The rule as it was written, such as `retention.projects scratch=14`.

@@ -13,6 +13,7 @@ mod events;
 mod failure;
 mod ingest;
 mod merge;
+mod met;
 mod migrations;
 mod prepare;
 mod retention;
@@ -95,6 +96,7 @@ pub struct SqliteStore {
     place: Arc<Place>,
     options: Options,
     readers: Readers,
+    met: Arc<met::Met>,
     /// Started by the first write: a command that only lists starts no thread.
     writer: Mutex<Option<Writer>>,
 }
@@ -124,6 +126,7 @@ impl SqliteStore {
         let place = Arc::new(place);
         Self {
             readers: Readers::new(Arc::clone(&place), first, options.reader_cache_kib),
+            met: Arc::default(),
             place,
             options,
             writer: Mutex::new(None),
@@ -150,7 +153,8 @@ impl SqliteStore {
 
     /// Runs `work` on a reader in one snapshot.
     fn read<T>(&self, work: impl FnOnce(&rusqlite::Connection) -> Result<T, failure::Failure>) -> Result<T> {
-        self.readers.with(work)
+        self.readers
+            .with(|connection| work(connection).inspect_err(|failure| self.met.look(failure, Some(connection), false)))
     }
 
     /// Learns words of events that no upkeep came to yet, because a search needs them; whether there were any. What stands
@@ -179,7 +183,7 @@ impl SqliteStore {
             match &*writer {
                 Some(running) => running.door(),
                 None => {
-                    let started = Writer::start(Arc::clone(&self.place), &self.options)?;
+                    let started = Writer::start(Arc::clone(&self.place), &self.options, Arc::clone(&self.met))?;
                     writer.insert(started).door()
                 }
             }
@@ -279,6 +283,7 @@ impl Store for SqliteStore {
                 schema_version: migrations::version(connection)?,
                 writable: place.writable().is_ok(),
                 database_bytes: connection::size(connection, &place)?,
+                damage: self.met.still(connection),
             })
         })
     }

@@ -15,6 +15,9 @@ use crate::search::meaning::Meaning;
 use crate::transfer::{Line, Selection};
 use crate::upkeep::Upkeep;
 
+/// How the reason ends for which a second start of a session is refused.
+pub const STARTED_ALREADY: &str = "has started already";
+
 /// What becomes of events whose session the store does not know and whose batches do not start it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {

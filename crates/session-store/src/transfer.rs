@@ -5,6 +5,7 @@
 //! gives the same bytes. When this store received an event is its own affair and is not exported.
 
 mod import;
+mod wrong;
 
 use oneiric::clock::Timestamp;
 use oneiric::event::EventType;
@@ -14,7 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::model::{SessionFilter, SessionStatus};
 
-pub use import::{Import, Progress, Report, Trouble};
+pub use import::{Import, Progress, Report, Trouble, check_headers};
 
 /// First words of the first line.
 pub const FORMAT: &str = "session-buddy-export";
@@ -124,17 +125,14 @@ impl Line {
         struct Kind {
             kind: String,
         }
-        let told = |error: serde_json::Error| {
-            let text = error.to_string();
-            text.split(" at line ").next().unwrap_or(&text).to_owned()
-        };
+        let told = |_| wrong::why(text);
         // Read twice: a tagged enum would read numbers through a buffer that does not know them all.
         let Kind { kind } = serde_json::from_str(text).map_err(told)?;
         match kind.as_str() {
             "header" => serde_json::from_str(text).map(Self::Header).map_err(told),
             "session" => serde_json::from_str(text).map(Self::Session).map_err(told),
             "event" => serde_json::from_str(text).map(Self::Event).map_err(told),
-            other => Err(format!("kind '{}' is not header, session or event", shown(other))),
+            _ => Err(wrong::why(text)),
         }
     }
 }

@@ -64,6 +64,18 @@ impl std::ops::AddAssign for Amount {
     }
 }
 
+/// A session that another archive held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchivedElsewhere {
+    /// The session, with its events there.
+    pub session: Candidate,
+    /// When it was archived there.
+    pub at: Timestamp,
+    /// Whether this import brought it. One that was known counts as brought by an earlier import when its row was made after
+    /// it was archived there, and it had ended by then: what was captured here stays where it is.
+    pub brought: bool,
+}
+
 /// The part of a store that looks after what is kept.
 pub trait Upkeep {
     /// Sessions that `rule` means, the oldest first. Active ones never are.
@@ -72,9 +84,9 @@ pub trait Upkeep {
     /// Moves those of `ids` that `rule` still means, all in one transaction.
     fn archive(&self, ids: &[String], rule: &ArchiveRule) -> Result<Amount>;
 
-    /// Moves these sessions to the archive as they were in another one's at that time: those that are finished and have as many
-    /// events as given. All in one transaction.
-    fn put_away(&self, sessions: &[(Candidate, Timestamp)]) -> Result<Amount>;
+    /// Moves these sessions to the archive as they were in another one's: those that are finished, have as many events as
+    /// given, and came from there. All in one transaction.
+    fn put_away(&self, sessions: &[ArchivedElsewhere]) -> Result<Amount>;
 
     /// Archived sessions that `rule` means, the oldest first.
     ///
@@ -85,7 +97,8 @@ pub trait Upkeep {
     /// Moves those of `ids` that are archived back, all in one transaction.
     fn restore(&self, ids: &[String]) -> Result<Amount>;
 
-    /// What each rule would delete now, if it were alone.
+    /// What each rule would delete now: an event counts for the first rule that deletes it, so that the sum is what they
+    /// delete together.
     fn retention_preview(&self, rules: &RetentionRules, now: Timestamp) -> Result<Vec<RuleEffect>>;
 
     /// Deletes one batch of what the rules mean, in one transaction; `None` when that was the last.

@@ -12,7 +12,7 @@ use super::corpus::{Dice, EVENTS_A_SESSION, start};
 use super::database::{Filled, grouped};
 use super::figures::{At, Figure, Limit, Spread, Unit};
 use super::search::of_event;
-use super::{Bench, timed};
+use super::{Bench, slips, timed};
 use crate::Result;
 use crate::http::Connection;
 use crate::json::{items, text};
@@ -24,8 +24,8 @@ const CHUNKS_QUICK: u64 = 20_000;
 const FEW: u64 = 100_000;
 const FEW_QUICK: u64 = 5_000;
 /// Milliseconds.
-const MOST_HYBRID: f64 = 30.0;
-const MOST_TEXT: f64 = 20.0;
+pub(super) const MOST_HYBRID: f64 = 30.0;
+pub(super) const MOST_TEXT: f64 = 20.0;
 const MOST_PROCESS: f64 = 40.0;
 /// Bytes of the idle server, and of one that searches.
 const MOST_IDLE: f64 = 30.0 * 1_048_576.0;
@@ -38,16 +38,16 @@ const APART: usize = 60;
 const BROAD: &str = "mahavishnu";
 
 /// One query, of words of an event of this project.
-struct Query {
-    words: String,
-    project: String,
+pub(super) struct Query {
+    pub(super) words: String,
+    pub(super) project: String,
 }
 
 /// How a query is asked.
-struct Way {
-    mode: &'static str,
-    filter: Option<&'static str>,
-    most: f64,
+pub(super) struct Way {
+    pub(super) mode: &'static str,
+    pub(super) filter: Option<&'static str>,
+    pub(super) most: f64,
 }
 
 const WAYS: [Way; 5] = [
@@ -111,6 +111,7 @@ fn many(bench: &Bench) -> Result<Vec<Figure>> {
         let spread = Spread::of_times(&processor[number]);
         figures.push(Figure::new(format!("processor time of it{within}"), "all threads", Unit::Milliseconds, spread));
     }
+    figures.extend(slips::measure(bench, &home, &mut connection)?);
     figures.push(Figure::new(
         "the first hybrid search",
         "with loading",
@@ -169,7 +170,7 @@ fn queries(bench: &Bench, home: &Filled, count: usize) -> Vec<Query> {
 }
 
 /// Asks, and insists on the mode; gives the time and the number of hits.
-fn ask(connection: &mut Connection, query: &Query, way: &Way) -> Result<(Duration, usize)> {
+pub(super) fn ask(connection: &mut Connection, query: &Query, way: &Way) -> Result<(Duration, usize)> {
     let mut arguments = json!({ "query": query.words, "search_type": way.mode, "limit": 10 });
     match way.filter {
         Some("project") => arguments["filters"] = json!({ "project": query.project }),

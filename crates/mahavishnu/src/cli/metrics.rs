@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
+use oneiric::clock::Timestamp;
 use oneiric::fault::{Fault, Result};
 use oneiric::moment;
 use oneiric_server::metrics::Exposition;
@@ -81,11 +82,7 @@ impl Metrics {
         let asked = |name: &str| wanted.is_none_or(|wanted| name.contains(wanted));
         if METRICS.iter().any(|(name, _)| name.starts_with("session") && asked(name)) {
             let span = now.since(from);
-            if !span.as_secs().is_multiple_of(DAY) {
-                let days = span.as_secs().div_ceil(DAY);
-                output.error_line(&format!("note: sessions are counted by whole days: those of the last {days}"));
-            }
-            match sessions(world, span) {
+            match sessions(world, from, span) {
                 Ok(found) => rows.extend(found),
                 // Who asks for nothing else has no use for an empty answer.
                 Err(fault) if METRICS.iter().all(|(name, _)| name.starts_with("session") || !asked(name)) => {
@@ -137,10 +134,14 @@ impl Metrics {
     }
 }
 
-/// What Session-Buddy knows of this program's sessions of so long.
-fn sessions(world: &World, span: Duration) -> Result<Vec<Row>> {
-    let days = span.as_secs().div_ceil(DAY);
-    let arguments = serde_json::json!({ "range_days": days.max(1), "component": PRODUCT });
+/// What Session-Buddy knows of this program's sessions of so long, from `from` on.
+fn sessions(world: &World, from: Timestamp, span: Duration) -> Result<Vec<Row>> {
+    let days = span.as_secs() / DAY;
+    let arguments = if days > 0 && span.as_secs().is_multiple_of(DAY) {
+        serde_json::json!({ "range_days": days, "component": PRODUCT })
+    } else {
+        serde_json::json!({ "since": from, "component": PRODUCT })
+    };
     let serde_json::Value::Object(arguments) = arguments else { return Ok(Vec::new()) };
     let answer = world.peer().call_tool("analytics_sessions", arguments, world.patience()).map_err(buddy::explain)?;
     let figure = |pointer: &str| answer.pointer(pointer).and_then(serde_json::Value::as_f64);
@@ -149,7 +150,7 @@ fn sessions(world: &World, span: Duration) -> Result<Vec<Row>> {
         value.map(|value| Row { metric, labels, value })
     };
     let open = row("sessions", "of", "open now", figure("/active_now"));
-    if days == 0 {
+    if span.is_zero() {
         let none = row("sessions", "of", "range", Some(0.0));
         return Ok(none.into_iter().chain(open).collect());
     }

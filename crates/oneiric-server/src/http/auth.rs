@@ -12,6 +12,7 @@ use oneiric::token::Scope;
 use serde_json::json;
 
 use super::ending::Ending;
+use super::knocks::Knocks;
 use crate::mcp::json as json_response;
 
 /// Who a good token stands for.
@@ -40,12 +41,15 @@ struct Guarded {
     /// Nobody where no token is asked for.
     judge: Option<Arc<dyn TokenJudge>>,
     audit: Arc<AuditLog>,
+    /// Whether what may change something leaves lines.
+    changes: bool,
+    knocks: Knocks,
 }
 
 /// What somebody asks for, and from where.
 #[derive(Clone, Copy, Debug)]
 pub struct Visit<'a> {
-    /// The way they came: `mcp`, `rest`, `metrics`, `cli`, `shell`.
+    /// The way they came: `mcp`, `rest`, `metrics`, `http` for other paths, `cli`, `shell`.
     pub door: &'static str,
     /// Their address, by [`address`].
     pub from: &'a str,
@@ -74,13 +78,23 @@ impl Auth {
     /// Callers need a token that `judge` accepts.
     #[must_use]
     pub fn required(judge: Arc<dyn TokenJudge>, audit: Arc<AuditLog>) -> Self {
-        Self(Some(Arc::new(Guarded { judge: Some(judge), audit })))
+        Self::guarded(Some(judge), audit, true)
     }
 
     /// Everyone who reaches the listener may call, and what may change something leaves its lines in `audit`.
     #[must_use]
     pub fn open(audit: Arc<AuditLog>) -> Self {
-        Self(Some(Arc::new(Guarded { judge: None, audit })))
+        Self::guarded(None, audit, true)
+    }
+
+    /// Everyone who reaches the listener may call; only pages of foreign hosts and origins leave lines in `audit`.
+    #[must_use]
+    pub fn quiet(audit: Arc<AuditLog>) -> Self {
+        Self::guarded(None, audit, false)
+    }
+
+    fn guarded(judge: Option<Arc<dyn TokenJudge>>, audit: Arc<AuditLog>, changes: bool) -> Self {
+        Self(Some(Arc::new(Guarded { judge, audit, changes, knocks: Knocks::default() })))
     }
 
     /// Whether callers need a token.
@@ -91,8 +105,21 @@ impl Auth {
 
     /// Whether callers leave lines in an audit log.
     #[must_use]
-    pub const fn is_audited(&self) -> bool {
-        self.0.is_some()
+    pub fn is_audited(&self) -> bool {
+        self.0.as_ref().is_some_and(|guarded| guarded.changes)
+    }
+
+    /// A line in the audit log about a request from a foreign page. Of many, those beyond a bound are only counted: they must not
+    /// push out what else the log holds.
+    pub(super) fn kept_out(&self, visit: Visit<'_>, why: &str) {
+        let Some(guarded) = &self.0 else { return };
+        let Some(untold) = guarded.knocks.told(guarded.audit.now()) else { return };
+        let nobody = Caller::default();
+        if untold > 0 {
+            let why = format!("{untold} more requests of foreign pages since the last line about one");
+            guarded.audit.record(&Guarded::act(visit, &nobody, Outcome::Denied, &why));
+        }
+        guarded.audit.record(&Guarded::act(visit, &nobody, Outcome::Denied, why));
     }
 
     /// Both, where callers need a token.
@@ -143,7 +170,7 @@ impl Auth {
         if guarded.judge.is_some() && !caller.may(needed) {
             return Err(guarded.refuse(visit, caller, Refused::Scope(needed)));
         }
-        if needed == Scope::Read {
+        if needed == Scope::Read || !guarded.changes {
             return Ok(Ending::default());
         }
         let act = Guarded::act(visit, caller, Outcome::Allowed, "");

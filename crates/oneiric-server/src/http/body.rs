@@ -1,6 +1,7 @@
 //! Reading a request body within a bound.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 
@@ -50,14 +51,20 @@ pub(crate) async fn read_body(mut body: Body, limit: usize) -> ReadBody {
     }
 }
 
+/// Longest time for it: whoever may not call does not get to hold a connection by sending slowly.
+const DISCARD_LIMIT: Duration = Duration::from_secs(5);
+
 /// Throws away what a refused client is still sending, so that it gets to see why; at most `limit` bytes.
 pub(crate) async fn discard(mut body: Body, limit: usize) {
-    let mut seen = 0_usize;
-    while seen <= limit
-        && let Some(Ok(frame)) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
-    {
-        seen = seen.saturating_add(frame.data_ref().map_or(0, |data| data.len()));
-    }
+    let reading = async {
+        let mut seen = 0_usize;
+        while seen <= limit
+            && let Some(Ok(frame)) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
+        {
+            seen = seen.saturating_add(frame.data_ref().map_or(0, |data| data.len()));
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_LIMIT, reading).await;
 }
 
 #[cfg(test)]

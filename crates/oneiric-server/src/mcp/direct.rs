@@ -38,6 +38,7 @@ pub(crate) async fn answer(
     let regular = single(headers, "mcp-protocol-version") == Some(STATELESS)
         && single(headers, "mcp-method") == Some("tools/call")
         && single(headers, "mcp-name") == Some(call.name.as_ref())
+        && !call.goes_on()
         && meta.protocol_version.as_deref() == Some(STATELESS)
         && meta.client_capabilities.is_some_and(|capabilities| capabilities.get() == "{}")
         && single(headers, header::CONTENT_TYPE.as_str()) == Some("application/json")

@@ -16,6 +16,7 @@ use oneiric::token::Scope;
 
 use super::direct::{self, STATELESS};
 use super::envelope::{CallParams, Envelope, refusal};
+use super::params;
 use super::sessions::{Doors, Served, Services};
 use super::tool::ToolSet;
 use super::visit::{Guest, Pass, Passer, Reception, short};
@@ -27,6 +28,9 @@ pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 
 /// Names the transport session of a request.
 const SESSION_HEADER: &str = "mcp-session-id";
+
+/// Names the revision of a request.
+const VERSION_HEADER: &str = "mcp-protocol-version";
 
 /// The MCP endpoint; cheap to clone.
 #[derive(Clone)]
@@ -116,6 +120,18 @@ impl Endpoint {
             if let Some(guest) = guest {
                 parts.extensions.insert(Pass(guest));
             }
+        }
+        let version = parts.headers.get(VERSION_HEADER);
+        if let (Some(id), Some(method)) = (&envelope.id, &envelope.method)
+            // The later revision has no such method, whatever its parameters are.
+            && !(method == "initialize" && version.is_some_and(|version| version == STATELESS))
+            && let Some(message) = params::fault(method, envelope.params)
+        {
+            ending.tell(Some("invalid_params"));
+            // Clients of former revisions look for errors in answers that HTTP calls good.
+            let former = version.is_some_and(|version| version != STATELESS);
+            let status = if former { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+            return rpc_error(status, &refusal(Some(id.clone()), ErrorData::invalid_params(message, None)));
         }
         parts.extensions.insert(ending);
         if self.auth.is_on() {

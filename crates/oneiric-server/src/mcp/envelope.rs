@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use rmcp::model::{ErrorData, JsonRpcError, RequestId};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 /// A message that is at least JSON-RPC.
@@ -16,7 +17,7 @@ pub(crate) struct Envelope<'a> {
     pub(crate) id: Option<RequestId>,
     /// Absent for responses.
     pub(crate) method: Option<Cow<'a, str>>,
-    params: Option<&'a RawValue>,
+    pub(crate) params: Option<&'a RawValue>,
 }
 
 /// The part of `tools/call` parameters that every door needs.
@@ -28,6 +29,11 @@ pub(crate) struct CallParams<'a> {
     pub(crate) arguments: Option<&'a RawValue>,
     #[serde(borrow, rename = "_meta", default)]
     pub(crate) meta: Option<Meta<'a>>,
+    /// What the client gives back to a tool that asked it something; for the library to read.
+    #[serde(rename = "requestState", default)]
+    request_state: Option<IgnoredAny>,
+    #[serde(rename = "inputResponses", default)]
+    input_responses: Option<IgnoredAny>,
 }
 
 /// The keys of `_meta` that revision 2026-07-28 requires.
@@ -112,6 +118,11 @@ impl<'a> Envelope<'a> {
 }
 
 impl CallParams<'_> {
+    /// Whether it goes on from what a tool asked.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.request_state.is_some() || self.input_responses.is_some()
+    }
+
     /// Who calls, when it says so in a form that can be read.
     pub(crate) fn client(&self) -> Option<ClientInfo> {
         let info = self.meta.as_ref()?.client_info?;

@@ -8,7 +8,7 @@ use super::lasting::{Lasting, Standing, Works};
 use super::tool::{Arguments, Effect, ToolDescription, ToolError, ToolSet};
 
 /// The argument by which a caller waits for the end of work.
-pub(super) const WAIT: &str = "wait";
+pub(crate) const WAIT: &str = "wait";
 /// Longest wait in seconds; a request may take a little longer.
 pub(super) const MAX_WAIT: f64 = 50.0;
 

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use rmcp::RoleServer;
-use rmcp::model::{ClientJsonRpcMessage, ErrorData, JsonRpcMessage, ServerJsonRpcMessage};
+use rmcp::model::{ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage, serve_server_with_ct};
 use rmcp::transport::Transport;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::envelope::{Envelope, refusal};
 use super::handler::Handler;
+use super::params;
 use super::visit::Connection;
 use crate::stdin::Pieces;
 
@@ -102,7 +103,18 @@ async fn write_line<W: AsyncWrite + Send + Unpin>(output: &Mutex<W>, message: &S
 /// Reads a line. `Ok(None)` is a notification this server has no use for.
 fn read(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Box<rmcp::model::JsonRpcError>> {
     let envelope = Envelope::read(line)?;
-    match serde_json::from_slice(line) {
+    let read = serde_json::from_slice::<ClientJsonRpcMessage>(line);
+    let understood = read.as_ref().is_ok_and(|message| match message {
+        JsonRpcMessage::Request(request) => !matches!(request.request, ClientRequest::CustomRequest(_)),
+        _ => envelope.id.is_none() || envelope.method.is_none(),
+    });
+    if !understood
+        && let (Some(id), Some(method)) = (&envelope.id, &envelope.method)
+        && let Some(message) = params::refused(method, envelope.params)
+    {
+        return Err(refusal(Some(id.clone()), ErrorData::invalid_params(message, None)));
+    }
+    match read {
         Ok(message) => Ok(Some(message)),
         Err(_) if envelope.id.is_none() && envelope.method.is_some() => Ok(None),
         Err(error) => Err(refusal(envelope.id, ErrorData::invalid_request(format!("Invalid request: {error}"), None))),

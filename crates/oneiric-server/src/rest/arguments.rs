@@ -2,7 +2,7 @@
 
 use axum::extract::Query;
 use axum::http::Uri;
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, json};
 
 use super::{Problem, Route, Verb};
 use crate::mcp::ToolDescription;
@@ -56,6 +56,11 @@ pub(super) fn gather<'a>(
     if let Some((name, _)) = route.fixed.iter().find(|(name, _)| given.contains_key(*name)) {
         return Err(Problem::parameter(name, "the route says it already"));
     }
+    if let Some(name) = given.keys().find(|name| !route.open && !takes(route, tool, name)) {
+        let names: Vec<&String> =
+            properties(tool).map(|(name, _)| name).filter(|name| takes(route, tool, name)).collect();
+        return Err(Problem::parameter(name, "there is no such field").with("fields", json!(names)));
+    }
     query(route, tool, uri, &mut given)?;
     for (name, value) in path {
         if given.contains_key(name) {
@@ -64,6 +69,12 @@ pub(super) fn gather<'a>(
         given.insert(name.to_owned(), value.into());
     }
     Ok(given)
+}
+
+/// Whether a body may hold this. What stands in the path or is fixed gets a refusal of its own.
+fn takes(route: &Route, tool: &ToolDescription, name: &str) -> bool {
+    let known = properties(tool).any(|(known, _)| known == name) || route.unlisted.contains(&name);
+    (known && name != TOKEN) || route.in_path().any(|inside| inside == name)
 }
 
 fn query(route: &Route, tool: &ToolDescription, uri: &Uri, given: &mut Map<String, Value>) -> Result<(), Problem> {

@@ -74,6 +74,10 @@ pub struct Route {
     pub fixed: &'static [(&'static str, &'static str)],
     /// Arguments that the caller may leave out because `fill` gives them.
     pub filled: &'static [&'static str],
+    /// Arguments that it takes although the tool's schema does not list them.
+    pub unlisted: &'static [&'static str],
+    /// Whether the tool judges fields itself that its schema does not list.
+    pub open: bool,
     /// Gives what is left out.
     pub fill: Option<Fill>,
     /// Member of the answer that names what was made, and the path where it is, ending before that name.
@@ -107,6 +111,8 @@ impl Route {
             defaults: &[],
             fixed: &[],
             filled: &[],
+            unlisted: &[],
+            open: false,
             fill: None,
             makes: None,
             lines: None,

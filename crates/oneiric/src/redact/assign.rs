@@ -52,7 +52,7 @@ pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Clas
     let (join, mut at) = joined(text, name_start, at, blanks, class)?;
     at += count(text, at, is_blank);
     if join == Join::Colon {
-        at = after_type(text, at);
+        at = next_line(text, name_start, at).unwrap_or_else(|| after_type(text, at));
     }
     let in_header = join == Join::Colon || (class == Class::Authorization && has_scheme(text, at));
     if matches!(class, Class::Authorization | Class::Cookie) && in_header {
@@ -139,6 +139,26 @@ fn begins_line(text: &[u8], name_start: usize) -> bool {
     before.is_empty() || before == b"export"
 }
 
+/// Where the value of `name:` stands when it is alone on the next line, further in than the name: in YAML, and in JSON and
+/// Python that somebody wrapped.
+fn next_line(text: &[u8], name_start: usize, at: usize) -> Option<usize> {
+    let rest = text.get(at..text.len().min(at + MAX_VALUE))?;
+    let end = rest.iter().position(|byte| *byte == b'\n')?;
+    if !rest[..end].trim_ascii().is_empty() {
+        return None;
+    }
+    let line = rest[end + 1..].split(|byte| *byte == b'\n').next()?;
+    let inset = |line: &[u8]| line.iter().take_while(|byte| is_blank(**byte)).count();
+    let value = line.trim_ascii();
+    let open = is_quote(*value.first()?);
+    // Not the first entry of a list or a map, nor a remark.
+    let scalar = open
+        || !(value.iter().any(u8::is_ascii_whitespace) || matches!(value[0], b'-' | b'#') || value.ends_with(b":"));
+    let deeper = inset(line) > inset(line_before(text, name_start));
+    let key = open && value.iter().rposition(|byte| is_quote(*byte)).is_some_and(|last| value[last..].contains(&b':'));
+    (scalar && deeper && !key).then_some(at + end + 1 + inset(line))
+}
+
 /// Skips a type: `password: str = "x"`, `let password: &str = "x"`.
 fn after_type(text: &[u8], at: usize) -> usize {
     let in_type = |byte: u8| {
@@ -201,11 +221,25 @@ fn in_quotes(text: &[u8], open: usize, quote: u8, slashes: usize) -> Found {
                 at += run + usize::from(text.get(at + run).is_some_and(literal));
             }
             byte if byte == quote && (!triple || text[at..].starts_with(&[quote; 3])) => break,
-            b'\n' | b'\r' if !triple => break,
+            b'\n' | b'\r' if !triple => {
+                at = later_line(&text[at..limit], quote).map_or(at, |length| at + length);
+                break;
+            }
             _ => at += 1,
         }
     }
     Found { start, end: at.min(text.len()), quoted: true }
+}
+
+/// How far quotes reach that do not end on their line, when they end on one of the next ones and nothing goes on behind
+/// them there. An apostrophe in prose is followed by more words.
+fn later_line(rest: &[u8], quote: u8) -> Option<usize> {
+    const MOST: usize = 16;
+    let close = rest.iter().position(|byte| *byte == quote)?;
+    let lines = rest[..close].iter().filter(|byte| **byte == b'\n').count();
+    let ends =
+        matches!(rest.get(close + 1), None | Some(b'\n' | b'\r' | b';' | b',' | b')' | b'&' | b'|' | b'}' | b']'));
+    (lines <= MOST && ends).then_some(close)
 }
 
 /// The length of a value without quotes at the beginning of `line`, which goes on with what follows the line.

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
-use super::{MARK, Span, assign, command, entropy, names, prefix, structure};
+use super::{MARK, Span, assign, command, entropy, names, prefix, stdin, structure};
 
 /// What a match of the prefilter calls for.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +12,7 @@ enum Trigger {
     Name,
     Prefix(usize),
     Command(usize),
+    Stdin(usize),
     Mark,
     Url,
     Jwt,
@@ -73,6 +74,7 @@ fn prefilter() -> Option<&'static Prefilter> {
             NAMES.iter().for_each(|name| add(name, Trigger::Name));
             prefix::RULES.iter().enumerate().for_each(|(index, rule)| add(rule.prefix, Trigger::Prefix(index)));
             command::RULES.iter().enumerate().for_each(|(index, rule)| add(rule.program, Trigger::Command(index)));
+            stdin::READERS.iter().enumerate().for_each(|(index, (words, _))| add(words, Trigger::Stdin(index)));
             let automaton = AhoCorasickBuilder::new()
                 .ascii_case_insensitive(true)
                 .kind(Some(AhoCorasickKind::ContiguousNFA))
@@ -145,6 +147,12 @@ impl Scan<'_> {
                     self.until.commands[index] = command::RULES[index].find(text, start, &mut self.spans);
                 }
                 None
+            }
+            Trigger::Stdin(index) => {
+                let (words, behind) = stdin::READERS[index];
+                // `sudo -s` is something else.
+                let same = &text[start..end] == words.as_bytes();
+                if same { stdin::secret(text, start, end, behind) } else { None }
             }
             Trigger::Url => structure::url_password(text, start),
             Trigger::KeyBegin => self.key_begin(start),

@@ -12,10 +12,11 @@ use oneiric::moment::parse_span;
 use oneiric::zone::Zone;
 use serde_json::Value;
 use session_store::SessionStatus;
-use session_store::analytics::{Analytics, DayFigures, Totals};
+use session_store::analytics::{Analytics, DAY, DayFigures, MAX_DAYS, Totals};
 
 use super::ask::{Context, read};
 use super::charts::{Bar, bars};
+use super::options;
 use super::output::{self, Format, cell, note};
 use crate::mcp::analytics::AnalyticsSessions;
 use crate::mcp::sessions::{ListSessions, SessionLine, SessionList};
@@ -50,8 +51,8 @@ pub(super) struct AnalyticsArgs {
     /// What to look at
     #[arg(value_enum, default_value = "report")]
     what: What,
-    /// Sessions that started within this time: 24h, 7d, 4w
-    #[arg(long, default_value = "7d", value_name = "SPAN")]
+    /// Sessions that started within this time: 1h, 24h, 7d, 4w
+    #[arg(long, default_value = "7d", value_name = "SPAN", allow_hyphen_values = true)]
     range: String,
     /// Whose days and hours: local, UTC, or a name such as Europe/Berlin
     #[arg(long, default_value = "local", value_name = "ZONE")]
@@ -69,13 +70,15 @@ pub(super) struct AnalyticsArgs {
 
 /// Runs `analytics`.
 pub(super) fn run(args: &AnalyticsArgs, context: &Context) -> Result<ExitCode> {
-    let days = days_of(&args.range)?;
+    let span = span_of(&args.range)?;
     let zone = zone_of(&args.timezone, context)?;
     let wants = |what| args.what == What::Report || args.what == what;
     let figures: Option<Value> = (args.what != What::Active)
         .then(|| {
             context.ask(AnalyticsSessions {
-                range_days: days,
+                // A server of an earlier version knows whole days.
+                range_days: whole_days(span),
+                since: whole_days(span).is_none().then(|| context.now().minus(span)),
                 component: args.component.clone(),
                 project: args.project.clone(),
                 errors: wants(What::Errors),
@@ -99,17 +102,35 @@ pub(super) fn run(args: &AnalyticsArgs, context: &Context) -> Result<ExitCode> {
     }
 }
 
-/// Whole days, at least one: the figures are by day.
-fn days_of(range: &str) -> Result<u64> {
+/// How far back the range reaches.
+fn span_of(range: &str) -> Result<Duration> {
+    let wrong = |why: &str| Fault::user(format!("--range: '{}' {why}", range.escape_debug()));
     match parse_span(range) {
-        Some(span) if !span.is_zero() => Ok(span.as_secs().div_ceil(86_400)),
-        _ => Err(Fault::user(format!("'{}' is no time span", range.escape_debug())).hint("write 24h, 7d or 4w")),
+        Some(span) if span > DAY.saturating_mul(MAX_DAYS) => {
+            Err(wrong(&format!("is longer than {MAX_DAYS} days")).hint("give a shorter one"))
+        }
+        Some(span) if !span.is_zero() => Ok(span),
+        _ => Err(wrong("is no time span").hint("write 24h, 7d or 4w")),
     }
+}
+
+fn whole_days(span: Duration) -> Option<u64> {
+    let seconds = span.as_secs();
+    seconds.is_multiple_of(DAY.as_secs()).then_some(seconds / DAY.as_secs())
+}
+
+/// A span in the largest unit that it is a whole number of.
+fn span_words(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let units =
+        [(86_400, "day", "days"), (3_600, "hour", "hours"), (60, "minute", "minutes"), (1, "second", "seconds")];
+    let fitting = units.into_iter().find(|(length, ..)| seconds.is_multiple_of(*length));
+    fitting.map_or_else(String::new, |(length, one, many)| counted(seconds / length, one, many))
 }
 
 /// The zone by a name that the server understands as this process does.
 fn zone_of(name: &str, context: &Context) -> Result<String> {
-    Zone::parse(name)?;
+    Zone::parse(name).map_err(|fault| options::of("--timezone", fault))?;
     Ok(if name.trim() == "local" {
         Zone::local_name(context.surroundings.vars.get("TZ").map(String::as_str))
     } else {
@@ -227,7 +248,7 @@ fn as_text(
     let mut parts: Vec<String> = Vec::new();
     if let Some(figures) = figures {
         if wants(What::Sessions) {
-            parts.push(sessions_text(figures, screen));
+            parts.push(sessions_text(figures, &args.range, screen));
         }
         if wants(What::Hours) {
             parts.push(hours_text(figures, screen));
@@ -251,9 +272,9 @@ fn as_text(
     parts.join("\n")
 }
 
-fn sessions_text(figures: &Analytics, screen: output::Screen) -> String {
-    let days = figures.by_day.len().saturating_sub(1);
-    let mut text = format!("Sessions, last {} ({})\n\n", counted(days, "day", "days"), zone_text(figures));
+fn sessions_text(figures: &Analytics, range: &str, screen: output::Screen) -> String {
+    let last = parse_span(range).map(span_words).unwrap_or_default();
+    let mut text = format!("Sessions, last {last} ({})\n\n", zone_text(figures));
     let totals = &figures.totals;
     text.push_str(&format!(
         "  {}: {} active, {} ended, {} failed, {} stale\n",
@@ -403,10 +424,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_whole_days() {
-        assert_eq!((days_of("30d").unwrap(), days_of("1h").unwrap(), days_of("25h").unwrap()), (30, 1, 2));
-        for nonsense in ["", "0d", "-3d", "soon", "99999999999999999999d"] {
-            assert!(days_of(nonsense).is_err(), "{nonsense}");
+    fn a_range_is_taken_as_it_is_given_and_named_when_it_is_none() {
+        let read = |range| span_of(range).map(|span| (span.as_secs(), whole_days(span), span_words(span))).unwrap();
+        assert_eq!(read("30d"), (30 * 86_400, Some(30), "30 days".to_owned()));
+        assert_eq!(read("48h"), (2 * 86_400, Some(2), "2 days".to_owned()));
+        assert_eq!(read("1h"), (3_600, None, "1 hour".to_owned()));
+        assert_eq!(read("90m"), (5_400, None, "90 minutes".to_owned()));
+        for nonsense in ["", "0d", "-3d", "soon", "99999999999999999999d", "99999d", "3661d"] {
+            let fault = span_of(nonsense).unwrap_err().to_string();
+            assert!(fault.starts_with("--range: "), "{nonsense}: {fault}");
         }
     }
 

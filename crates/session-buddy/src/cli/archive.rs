@@ -6,9 +6,9 @@ use clap::Args;
 use oneiric::clock::SystemClock;
 use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
-use oneiric::moment;
 
 use super::ask::Context;
+use super::options;
 use super::output::{self, Format};
 use super::progress::Progress;
 use crate::mcp::upkeep::{ArchiveSessions, DEFAULT_DAYS, Moved, RestoreSessions};
@@ -17,7 +17,7 @@ use crate::mcp::upkeep::{ArchiveSessions, DEFAULT_DAYS, Moved, RestoreSessions};
 #[derive(Debug, Args)]
 pub(super) struct ArchiveArgs {
     /// Archive sessions that ended, and were last heard of, this many days ago or longer
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_DAYS, value_parser = clap::value_parser!(u32).range(0..=36_500))]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_DAYS, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(0..=36_500))]
     days: u32,
     /// Only sessions of this project
     #[arg(long)]
@@ -74,13 +74,12 @@ pub(super) fn archive(args: &ArchiveArgs, context: &Context) -> Result<ExitCode>
 
 /// Runs `restore-sessions`.
 pub(super) fn restore(args: &RestoreArgs, context: &Context) -> Result<ExitCode> {
-    let now = context.now();
-    let moment = |text: &Option<String>| text.as_deref().map(|text| moment::parse(text, now)).transpose();
+    let (since, until) = options::times(args.since.as_deref(), args.until.as_deref(), context.now())?;
     let wish = RestoreSessions {
         session_ids: args.ids.clone(),
         project: args.project.clone(),
-        since: moment(&args.since)?,
-        until: moment(&args.until)?,
+        since,
+        until,
         all: args.all,
         dry_run: args.dry_run,
     };

@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 use session_store::Store;
 use session_store::sqlite::stray;
 
+use super::options::told;
 use super::output::{Screen, note};
 use crate::PRODUCT;
 use crate::desk::{Desk, Open, Request};
@@ -46,14 +47,17 @@ const SPOOL_LIMIT: Duration = Duration::from_millis(500);
 pub(super) trait Question: Serialize {
     /// Its tool.
     const TOOL: &'static str;
+    /// The tool's arguments whose names an error may begin with, each with the option that stands for it.
+    const OPTIONS: &'static [(&'static str, &'static str)] = &[];
     /// For the desk.
     fn request(self) -> Request;
 }
 
 macro_rules! question {
-    ($type:ty, $tool:literal, $variant:ident) => {
+    ($type:ty, $tool:literal, $variant:ident $(, $argument:literal = $option:literal)*) => {
         impl Question for $type {
             const TOOL: &'static str = $tool;
+            const OPTIONS: &'static [(&'static str, &'static str)] = &[$(($argument, $option)),*];
             fn request(self) -> Request {
                 Request::$variant(self)
             }
@@ -61,21 +65,38 @@ macro_rules! question {
     };
 }
 
-question!(ListSessions, "list_sessions", ListSessions);
+question!(ListSessions, "list_sessions", ListSessions, "limit" = "--limit", "offset" = "--offset");
 question!(GetSession, "get_session", GetSession);
-question!(ListEvents, "list_events", ListEvents);
-question!(Search, "search", Search);
-question!(AnalyticsSessions, "analytics_sessions", AnalyticsSessions);
-question!(AddMessage, "add_message", AddMessage);
-question!(StoreTestResult, "store_test_result", StoreTestResult);
-question!(MakeCheckpoint, "checkpoint", Checkpoint);
-question!(ResumeContext, "resume_context", ResumeContext);
+question!(ListEvents, "list_events", ListEvents, "limit" = "--limit", "offset" = "--offset");
+question!(Search, "search", Search, "limit" = "--limit", "cursor" = "--cursor", "max_tokens" = "--max-tokens");
+question!(
+    AnalyticsSessions,
+    "analytics_sessions",
+    AnalyticsSessions,
+    "range_days" = "--range",
+    "since" = "--range",
+    "timezone" = "--timezone"
+);
+question!(AddMessage, "add_message", AddMessage, "text" = "TEXT", "role" = "--role");
+question!(
+    StoreTestResult,
+    "store_test_result",
+    StoreTestResult,
+    "test_file" = "TEST_FILE",
+    "coverage" = "--coverage",
+    "duration_ms" = "--duration-ms",
+    "message" = "--message"
+);
+question!(MakeCheckpoint, "checkpoint", Checkpoint, "note" = "--note", "todos" = "--todo", "files" = "--file");
+question!(ResumeContext, "resume_context", ResumeContext, "max_tokens" = "--max-tokens");
 question!(LinkSessions, "link_sessions", LinkSessions);
 question!(TrackSessionEnd, "track_session_end", TrackSessionEnd);
 question!(SessionLinks, "session_links", SessionLinks);
 
 impl Question for TrackSessionStart {
     const TOOL: &'static str = "track_session_start";
+    const OPTIONS: &'static [(&'static str, &'static str)] =
+        &[("component_name", "--component"), ("session_id", "--id"), ("project", "--project")];
     fn request(self) -> Request {
         Request::TrackSessionStart(Box::new(self))
     }
@@ -146,7 +167,9 @@ impl Context {
         if let Some(info) = self.server().filter(|info| info.transport == "http") {
             match self.ask_server(&info, &question) {
                 Ok(answer) => return Ok(answer),
-                Err(error @ (PeerError::Tool { .. } | PeerError::Denied(_))) => return Err(error.into()),
+                Err(error @ (PeerError::Tool { .. } | PeerError::Denied(_))) => {
+                    return Err(told(error.into(), Q::OPTIONS));
+                }
                 Err(error) if info.database == "memory" => {
                     return Err(Fault::from(error)
                         .hint("its sessions are in its memory only: restart it, or start it in standard mode"));
@@ -155,7 +178,7 @@ impl Context {
             }
         }
         let desk = self.own_desk()?;
-        desk.answer(question.request()).map_err(|error| fault_of(&error))
+        desk.answer(question.request()).map_err(|error| told(fault_of(&error), Q::OPTIONS))
     }
 
     fn ask_server<Q: Question>(&self, info: &ServerInfo, question: &Q) -> std::result::Result<Value, PeerError> {

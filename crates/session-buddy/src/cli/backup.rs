@@ -15,6 +15,7 @@ use session_store::sqlite::snapshot::Content;
 use super::ask::Context;
 use super::output::{self, Format, cell, note};
 use super::progress::Progress;
+use super::turn;
 use crate::server::archive::Archive;
 use crate::server::launch;
 
@@ -77,7 +78,7 @@ pub(super) struct RestoreArgs {
 #[derive(Debug, Args)]
 pub(super) struct PruneArgs {
     /// Keep backups that are not older than this many days; by default backup.keep_days
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=36_500))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(0..=36_500))]
     days: Option<u32>,
     /// Say what would be deleted, and change nothing
     #[arg(long)]
@@ -198,7 +199,10 @@ fn restore(args: &RestoreArgs, backups: &Backups, context: &Context) -> Result<E
         return Err(Fault::conflict(format!("Session-Buddy runs (pid {}), and nothing was restored", info.pid))
             .hint("stop it first: session-buddy mcp stop"));
     }
-    let (content, kept) = backups.restore(&file, &database, &SystemClock)?;
+    let _turn = turn::alone(&database)?;
+    let (content, kept) = backups.restore(&file, &database, &SystemClock, &mut || {
+        note("Waiting for other programs that write to the database; this can take a minute.");
+    })?;
     if let Some(kept) = kept {
         note(&format!("The replaced database is kept as {}", kept.display()));
     }

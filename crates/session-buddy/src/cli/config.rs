@@ -32,7 +32,15 @@ enum ConfigFormat {
 /// Runs `config`.
 pub(super) fn run(args: &ConfigArgs, surroundings: &Surroundings) -> Result<ExitCode> {
     let settings = launch::load(surroundings)?;
-    let rows = settings.rows_with(&Settings::load(&ONEIRIC, surroundings)?);
+    let mut rows = settings.rows_with(&Settings::load(&ONEIRIC, surroundings)?);
+    // A secret alone turns auth on.
+    if !settings.is_given("auth.enabled")
+        && settings.secret("auth.secret").is_some()
+        && let Some(row) = rows.iter_mut().find(|row| row.path == "auth.enabled")
+    {
+        row.shown = "true".into();
+        row.source = "there is a secret".into();
+    }
     match args.format {
         ConfigFormat::Text => output::emit(&as_text(&rows)),
         ConfigFormat::Json => {
@@ -87,6 +95,22 @@ mod tests {
             assert!(text.contains(wanted), "{wanted} is not in\n{text}");
         }
         assert!(!text.contains(secret));
+    }
+
+    #[test]
+    fn a_wrong_rule_of_retention_is_named_with_its_place() {
+        for (name, value) in [
+            ("SESSION_BUDDY_RETENTION_EVENTS", "command=-5"),
+            ("SESSION_BUDDY_RETENTION_EVENTS", "No Type=3"),
+            ("SESSION_BUDDY_RETENTION_PROJECTS", "x=keep,y=0"),
+        ] {
+            let fault = launch::load(&surroundings(&[(name, value)])).unwrap_err();
+            assert_eq!(fault.kind(), oneiric::fault::FaultKind::Config, "{fault}");
+            let wrong = value.rsplit(',').next().unwrap_or_default();
+            let named = fault.message().contains(name) || fault.message().contains("SESSION_BUDDY_RETENTION__");
+            assert!(named && fault.message().contains(wrong.split('=').next().unwrap()), "{fault}");
+        }
+        assert!(launch::load(&surroundings(&[("SESSION_BUDDY_RETENTION_EVENTS", "command=5")])).is_ok());
     }
 
     #[test]

@@ -113,18 +113,55 @@ impl Doctor<'_> {
         if !path.exists() {
             return;
         }
-        // Opening replaces a file that cannot be read: vectors are made again from the sessions.
-        let looked = SqliteVectors::open(&path)
-            .and_then(|vectors| Ok((vectors.replaced().map(str::to_owned), vectors.damage()?)));
-        match looked {
-            Ok((Some(wrong), _)) => self.say("Vectors", State::Fixed, format!("{}: {wrong}", path.display()), None),
-            Ok((None, None)) => self.ok("Vectors", format!("{} is sound", path.display())),
-            Ok((None, Some(wrong))) => {
-                let hint = "a server makes the file again when it starts: session-buddy mcp restart".to_owned();
-                self.say("Vectors", State::Warning, format!("{}: {wrong}", path.display()), Some(hint));
+        match SqliteVectors::look(&path) {
+            Ok(None) => {
+                self.ok("Vectors", format!("{} is sound", path.display()));
+                self.orphans(&path);
             }
+            Ok(Some(wrong)) => self.broken_vectors(&path, wrong),
             Err(fault) => self.say("Vectors", State::Warning, fault.to_string(), None),
         }
+    }
+
+    /// A file of vectors that is no good: they are made again from the sessions.
+    fn broken_vectors(&mut self, path: &Path, wrong: String) {
+        let fact = format!("{} is damaged ({wrong})", path.display());
+        if self.context.server().is_some() {
+            // The server has it open: a new file beside that would be another one.
+            let hint = "the server makes the file anew when it starts: session-buddy mcp restart".to_owned();
+            return self.say("Vectors", State::Warning, fact, Some(hint));
+        }
+        if !self.fix {
+            let hint = "session-buddy doctor --fix, or the next start of the server, makes it anew".to_owned();
+            return self.say("Vectors", State::Warning, fact, Some(hint));
+        }
+        match SqliteVectors::replace(path, wrong) {
+            Ok(_) => self.say("Vectors", State::Fixed, fact, None),
+            Err(fault) => self.say("Vectors", State::Failed, format!("{fact}; {}", fault.message()), None),
+        }
+    }
+
+    /// Vectors of events that are gone.
+    fn orphans(&mut self, path: &Path) {
+        let looked = self
+            .context
+            .own_desk()
+            .and_then(|desk| desk.store())
+            .and_then(|store| SqliteVectors::orphans(path, store.as_ref()));
+        let orphans = match looked {
+            Ok(orphans) => orphans,
+            // What is wrong with the database was said before.
+            Err(_) => return,
+        };
+        let count: usize = orphans.values().map(Vec::len).sum();
+        if count == 0 {
+            return;
+        }
+        let are = if count == 1 { "is" } else { "are" };
+        let fact = format!("there are vectors of {} that {are} gone", counted(count as u64, "event", "events"));
+        let mended = self.fix && SqliteVectors::open(path).and_then(|vectors| vectors.forget_orphans(&orphans)).is_ok();
+        let hint = (!mended).then(|| "session-buddy doctor --fix, or a server in time, removes them".to_owned());
+        self.say("Vectors", if mended { State::Fixed } else { State::Warning }, fact, hint);
     }
 
     fn say(&mut self, check: &'static str, state: State, fact: impl Into<String>, hint: Option<String>) {
@@ -182,11 +219,19 @@ impl Doctor<'_> {
             return self.say("Database", State::Warning, format!("{} is not there yet", path.display()), Some(hint));
         }
         // Brings it to this version, and takes in what waits.
-        if let Err(fault) = self.context.own_desk() {
-            let hint = fault.advice().map(str::to_owned);
-            return self.say("Database", State::Failed, fault.message(), hint);
-        }
-        let found = match checkup::look(&path, deep) {
+        let opened = self.context.own_desk().map(|_| ());
+        let looked = checkup::look(&path, deep);
+        let derived = looked.as_ref().ok().and_then(|found| found.derived.clone());
+        let looked = match derived {
+            Some(damage) => {
+                if !self.derived(&path, &damage) {
+                    return;
+                }
+                checkup::look(&path, deep)
+            }
+            None => opened.and(looked),
+        };
+        let found = match looked {
             Ok(found) => found,
             Err(fault) => {
                 return self.say("Database", State::Failed, fault.message(), fault.advice().map(str::to_owned));
@@ -203,6 +248,7 @@ impl Doctor<'_> {
         }
         self.ok("Database", format!("{} is sound", path.display()));
         self.totals(&path, &found);
+        self.session_counts(&path, &found);
         self.index(&path, &found);
         let now = self.context.now();
         match found.latest.filter(|latest| *latest > now.plus(CLOCK_SLACK)) {
@@ -214,6 +260,29 @@ impl Doctor<'_> {
         }
     }
 
+    /// Makes the search index and the list of words anew when they are damaged; whether they are sound then.
+    fn derived(&mut self, path: &Path, damage: &str) -> bool {
+        let fact = format!("damaged ({damage}); sessions and events are sound");
+        if !self.fix {
+            let hint =
+                "session-buddy doctor --fix makes it anew; until then events may wait in their spools".to_owned();
+            self.say("Search index", State::Failed, fact, Some(hint));
+            return false;
+        }
+        let mut bar = Progress::new("Indexing", "events");
+        match checkup::remake_derived(path, &mut |done, all| bar.tell(done, all)) {
+            Ok(_) => {
+                self.say("Search index", State::Fixed, fact, None);
+                true
+            }
+            Err(fault) => {
+                let hint = "restore a backup: session-buddy backup restore latest".to_owned();
+                self.say("Search index", State::Failed, format!("{fact}; {}", fault.message()), Some(hint));
+                false
+            }
+        }
+    }
+
     fn totals(&mut self, path: &Path, found: &checkup::Checkup) {
         let wrong: Vec<String> =
             found.miscounted.iter().map(|(what, kept, counted)| format!("{kept} {what}, really {counted}")).collect();
@@ -222,6 +291,20 @@ impl Doctor<'_> {
         }
         let fact = format!("the totals say {}", wrong.join("; "));
         let mended = self.fix && checkup::recount(path).is_ok();
+        let hint = (!mended).then(|| "session-buddy doctor --fix counts again".to_owned());
+        self.say("Totals", if mended { State::Fixed } else { State::Warning }, fact, hint);
+    }
+
+    /// Sessions that say another number of events than there are.
+    fn session_counts(&mut self, path: &Path, found: &checkup::Checkup) {
+        if found.miscounted_sessions == 0 {
+            return;
+        }
+        let fact = match found.miscounted_sessions {
+            1 => "1 session says another number of events than there are".to_owned(),
+            some => format!("{some} sessions say another number of events than there are"),
+        };
+        let mended = self.fix && checkup::recount_sessions(path).is_ok();
         let hint = (!mended).then(|| "session-buddy doctor --fix counts again".to_owned());
         self.say("Totals", if mended { State::Fixed } else { State::Warning }, fact, hint);
     }
@@ -295,7 +378,7 @@ impl Doctor<'_> {
             let state = if mended { State::Fixed } else { State::Warning };
             self.say("Backups", state, format!("{left} were broken off and left files behind"), hint);
         }
-        let newest = Backups::in_folder(&folder).list().ok().and_then(|list| list.into_iter().next());
+        let newest = Backups::in_folder(&folder).newest().ok().flatten();
         let make = "make one: session-buddy backup create".to_owned();
         match newest {
             None => self.say("Backups", State::Warning, "there is none", Some(make)),

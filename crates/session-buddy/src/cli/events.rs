@@ -6,9 +6,10 @@ use clap::Args;
 use comfy_table::Cell;
 use oneiric::fault::Result;
 use serde_json::{Map, Value};
-use session_store::EventRow;
+use session_store::{EventRow, Page};
 
 use super::ask::{Context, read};
+use super::options::{count, rows};
 use super::output::{self, Format, Screen, cell, note};
 use crate::mcp::events::{EventList, ListEvents};
 
@@ -28,10 +29,10 @@ pub(super) struct ListArgs {
     #[arg(long)]
     archived: bool,
     /// Rows at most
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, allow_negative_numbers = true, value_parser = count::<{ Page::MAX_LIMIT }>)]
     limit: usize,
     /// Rows to skip
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = rows)]
     offset: usize,
     /// Shape of the output
     #[arg(long, value_enum, default_value_t)]

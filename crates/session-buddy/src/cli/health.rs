@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use oneiric::fault::Result;
+use oneiric::run_file::ServerInfo;
+use oneiric_client::PeerError;
 use oneiric_server::health::{Body, Part, PartState, Report};
 use serde::Serialize;
 use serde_json::Map;
@@ -17,6 +19,9 @@ use crate::{PRODUCT, VERSION};
 
 /// Longest time that the server gets to tell how it is.
 const LIMIT: Duration = Duration::from_secs(3);
+
+/// Name of the part that is the server itself.
+const SERVER: &str = "Session-Buddy MCP server";
 
 /// Arguments of `health`.
 #[derive(Debug, Args)]
@@ -64,7 +69,10 @@ fn look(context: &Context) -> Result<(String, Report)> {
     let running =
         format!("running on {} (pid {}, {} mode, version {})", info.address, info.pid, info.mode, info.version);
     let answered = if info.transport == "http" {
-        context.peer(&info)?.call_tool("health_check", Map::new(), LIMIT).map_err(|error| error.to_string())
+        match context.peer(&info)?.call_tool("health_check", Map::new(), LIMIT) {
+            Err(PeerError::Denied(why)) => return Ok((running, verdict(context, &info, &why)?)),
+            answered => answered.map_err(|error| error.to_string()),
+        }
     } else {
         context.peer(&info)?.health(LIMIT).map_err(|error| error.to_string())
     };
@@ -72,7 +80,7 @@ fn look(context: &Context) -> Result<(String, Report)> {
         Ok(report) => Ok((running, report)),
         Err(why) => {
             let failed = Part::failed(
-                "Session-Buddy MCP server",
+                SERVER,
                 "not answering",
                 why,
                 "see 'session-buddy logs', then 'session-buddy mcp restart'",
@@ -80,6 +88,27 @@ fn look(context: &Context) -> Result<(String, Report)> {
             Ok((running, without_server(context, Some(failed))))
         }
     }
+}
+
+/// What a server says that wants a token and got none, or a wrong one: how it is, and what fails.
+fn verdict(context: &Context, info: &ServerInfo, why: &str) -> Result<Report> {
+    let answer = match context.peer(info)?.health(LIMIT) {
+        Ok(answer) => answer,
+        Err(error) => {
+            let hint = "see 'session-buddy logs', then 'session-buddy mcp restart'";
+            let failed = Part::failed(SERVER, "not answering", error.to_string(), hint);
+            return Ok(without_server(context, Some(failed)));
+        }
+    };
+    let failing: Vec<&str> =
+        answer["failing"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
+    let mut parts = Vec::new();
+    if !failing.contains(&SERVER) {
+        parts.push(Part::ok(SERVER, "healthy", info.address.clone()));
+    }
+    parts.extend(failing.iter().map(|name| Part::failed(name, "failed", "", "see 'session-buddy logs'")));
+    parts.push(Part::ok("Authentication", "enabled", format!("more is told to callers with a token: {why}")));
+    Ok(Report::over(PRODUCT, VERSION, parts))
 }
 
 /// What can be said of the rest when the server cannot be asked.

@@ -10,6 +10,7 @@ use oneiric::fault::{Fault, Result};
 use oneiric::logs::{self, Filter, Follow};
 
 use super::ask::Context;
+use super::options::rows;
 use super::output::{emit, note};
 use crate::PRODUCT;
 
@@ -20,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 #[derive(Debug, Args)]
 pub(super) struct LogsArgs {
     /// Show the last N lines that match; 0 shows all
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = rows)]
     tail: usize,
     /// Go on as lines are written
     #[arg(long, short)]

@@ -1,6 +1,7 @@
 //! `mcp config`: the entry by which an MCP client finds this server, printed or written into the client's file.
 
 mod clients;
+mod entry;
 mod jsonc;
 
 use std::fs;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 use clap::Args;
 use oneiric::fault::{Fault, Result};
 use oneiric::paths::{plain, write_atomically};
-use serde_json::{Map, Value, json};
+use serde_json::Map;
 
 use super::ask::Context;
 use super::output::{emit, note};
@@ -59,9 +60,9 @@ pub(super) fn run(args: &McpConfigArgs, context: &Context) -> Result<ExitCode> {
         .ok_or_else(|| Fault::user("this client's file knows no servers over HTTP").hint("leave out --http"))?;
     if !args.install {
         let shown = if args.client.is_toml() {
-            set_toml("", args.client.key(), &entry).map_err(Fault::internal)?
+            entry::set_toml("", args.client.key(), &entry).map_err(Fault::internal)?
         } else {
-            jsonc::set("", &[args.client.key(), PRODUCT], &pretty(&entry)).map_err(Fault::internal)?
+            entry::set_json("", args.client.key(), &entry).map_err(Fault::internal)?
         };
         note(&format!("This belongs into {}; --install writes it there.", path.display()));
         return emit(&shown);
@@ -69,9 +70,9 @@ pub(super) fn run(args: &McpConfigArgs, context: &Context) -> Result<ExitCode> {
     let before = read(&path)?;
     let text = before.as_deref().unwrap_or_default();
     let changed = if args.client.is_toml() {
-        set_toml(text, args.client.key(), &entry)
+        entry::set_toml(text, args.client.key(), &entry)
     } else {
-        jsonc::set(text, &[args.client.key(), PRODUCT], &pretty(&entry))
+        entry::set_json(text, args.client.key(), &entry)
     };
     let changed = changed.map_err(|why| {
         Fault::config(format!("{} cannot be read: {why}", path.display())).hint("mend it first; it was left as it is")
@@ -85,10 +86,6 @@ pub(super) fn run(args: &McpConfigArgs, context: &Context) -> Result<ExitCode> {
     let kept = write(&path, before.as_deref(), &changed, context)?;
     let also = kept.map(|kept| format!("; what it was is in {}", kept.display())).unwrap_or_default();
     emit(&format!("{} now names {PRODUCT}{also}\n", path.display()))
-}
-
-fn pretty(entry: &Value) -> String {
-    serde_json::to_string_pretty(entry).unwrap_or_default()
 }
 
 /// The client starts this program.
@@ -120,7 +117,11 @@ fn read(path: &Path) -> Result<Option<String>> {
     };
     match fs::metadata(path) {
         Ok(found) if found.len() > MAX_FILE => return Err(unreadable("it is larger than 16 MiB")),
+        Ok(found) if !found.is_file() => return Err(unreadable("it is no regular file")),
         Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound && fs::symlink_metadata(path).is_ok() => {
+            return Err(unreadable("it is a link to a file that does not exist"));
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(&plain(&error))),
     }
@@ -144,9 +145,7 @@ fn write(path: &Path, before: Option<&str>, text: &str, context: &Context) -> Re
         None => None,
         Some(before) => {
             let stamp: String = context.now().to_string().chars().filter(char::is_ascii_digit).take(14).collect();
-            let mut name = real.clone().into_os_string();
-            name.push(format!(".before-{stamp}"));
-            let copy = PathBuf::from(name);
+            let copy = unused(&real, &format!(".before-{stamp}"));
             write_atomically(&copy, before.as_bytes()).map_err(|error| unwritable(&copy, &error))?;
             Some(copy)
         }
@@ -158,65 +157,15 @@ fn write(path: &Path, before: Option<&str>, text: &str, context: &Context) -> Re
     Ok(kept)
 }
 
-/// Sets the table of this server in a TOML file.
-fn set_toml(text: &str, key: &str, entry: &Value) -> std::result::Result<String, String> {
-    let mut document: toml_edit::DocumentMut =
-        text.parse().map_err(|error: toml_edit::TomlError| one_line(text, &error))?;
-    let servers = document.entry(key).or_insert_with(|| {
-        let mut table = toml_edit::Table::new();
-        table.set_implicit(true);
-        table.into()
-    });
-    let servers = servers.as_table_like_mut().ok_or_else(|| format!("'{key}' is no table"))?;
-    let mut table = toml_edit::Table::new();
-    for (name, value) in entry.as_object().into_iter().flatten() {
-        table.insert(name, toml_edit::value(toml_value(value)));
-    }
-    servers.insert(PRODUCT, table.into());
-    Ok(document.to_string())
-}
-
-/// The line of a mistake, and what it is, without the picture that its own text draws.
-fn one_line(text: &str, error: &toml_edit::TomlError) -> String {
-    let start = error.span().map_or(0, |span| span.start.min(text.len()));
-    let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
-    format!("line {line}: {}", error.message().replace('\n', ", "))
-}
-
-fn toml_value(value: &Value) -> toml_edit::Value {
-    match value {
-        Value::Bool(flag) => (*flag).into(),
-        Value::Array(items) => items.iter().map(toml_value).collect::<toml_edit::Array>().into(),
-        Value::Object(map) => {
-            let mut table = toml_edit::InlineTable::new();
-            for (name, value) in map {
-                table.insert(name, toml_value(value));
-            }
-            table.into()
+/// `path` with `ending`, and a number when there is such a file already.
+fn unused(path: &Path, ending: &str) -> PathBuf {
+    let named = |number: usize| {
+        let mut name = path.to_path_buf().into_os_string();
+        name.push(ending);
+        if number > 1 {
+            name.push(format!("-{number}"));
         }
-        Value::String(text) => text.as_str().into(),
-        other => json!(other).to_string().into(),
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_toml_file_keeps_its_comments_and_gets_one_table() {
-        let entry = json!({ "command": "x", "args": ["start"], "env": { "A": "b" } });
-        let text = "# mine\nmodel = \"m\" # kept\n\n[mcp_servers.other]\nurl = \"u\"\n";
-        let changed = set_toml(text, "mcp_servers", &entry).unwrap();
-        assert_eq!(
-            changed,
-            format!(
-                "{text}\n[mcp_servers.session-buddy]\nargs = [\"start\"]\ncommand = \"x\"\nenv = {{ A = \"b\" }}\n"
-            )
-        );
-        assert_eq!(set_toml(&changed, "mcp_servers", &entry).unwrap(), changed, "the same again changes nothing");
-        assert!(set_toml("a = ", "mcp_servers", &entry).unwrap_err().contains("line 1"));
-        assert!(set_toml("mcp_servers = 7", "mcp_servers", &entry).is_err());
-    }
+        PathBuf::from(name)
+    };
+    (1..).map(named).find(|copy| fs::symlink_metadata(copy).is_err()).unwrap_or_else(|| named(1))
 }

@@ -1,6 +1,7 @@
 //! `models pull|import|list|verify`.
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -93,12 +94,33 @@ pub(super) fn run(command: &ModelsCommand, context: &Context) -> Result<ExitCode
                 let mut bar = Progress::new("Copying the model", "MiB");
                 models::import(&choice.folder, &name, &path, args.accept_digest, &mut |_, done, all| {
                     bar.tell(done >> 20, all >> 20);
+                })
+                // What is not there began nothing, and an interrupted download stays as it is.
+                .inspect_err(|_| {
+                    if path.exists() {
+                        sweep(&choice.folder, &name)
+                    }
                 })?
             };
             came_in(&manifest, &choice)
         }
         ModelsCommand::List(args) => list(args.format, &choice, context),
         ModelsCommand::Verify(args) => verify(args.name.as_deref(), &choice),
+    }
+}
+
+/// Removes what an import that failed left behind, unless another process is getting that model.
+fn sweep(models: &Path, name: &str) {
+    if Path::new(name).components().count() != 1 || name.contains('/') {
+        return;
+    }
+    let lock = models.join(format!(".incoming-{name}.lock"));
+    if let Ok(file) = File::open(&lock)
+        && file.try_lock().is_ok()
+    {
+        // Fails for a folder that is not there any more.
+        let _ = fs::remove_dir_all(models.join(format!(".incoming-{name}")));
+        let _ = fs::remove_file(&lock);
     }
 }
 
@@ -218,4 +240,26 @@ fn verify(name: Option<&str>, choice: &Choice) -> Result<ExitCode> {
         }
     }
     failed.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_failed_import_left_is_removed_unless_somebody_works_on_it() {
+        let models = std::env::temp_dir().join(format!("models-sweep-{}", std::process::id()));
+        let (folder, lock) = (models.join(".incoming-m"), models.join(".incoming-m.lock"));
+        fs::create_dir_all(&folder).unwrap();
+        let held = File::create(&lock).unwrap();
+        held.lock().unwrap();
+        sweep(&models, "m");
+        assert!(lock.exists() && folder.exists());
+        drop(held);
+        sweep(&models, "../m");
+        sweep(&models, "m");
+        assert!(!lock.exists() && !folder.exists());
+        fs::remove_dir_all(&models).unwrap();
+    }
 }

@@ -70,10 +70,10 @@ pub(super) struct TestArgs {
     #[arg(long, value_parser = outcome)]
     result: TestOutcome,
     /// Percent of lines that ran
-    #[arg(long, value_name = "PERCENT")]
+    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
     coverage: Option<f64>,
     /// How long it took
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     duration_ms: Option<f64>,
     /// What the test said
     #[arg(long, value_name = "TEXT")]

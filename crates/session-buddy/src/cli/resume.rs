@@ -10,6 +10,7 @@ use oneiric::repository;
 use session_store::brief::{Brief, DEFAULT_TOKENS};
 
 use super::ask::{Context, read};
+use super::options::rows;
 use super::output::{self, note};
 use crate::mcp::resume::ResumeContext;
 use crate::mcp::sessions::{ListSessions, SessionList};
@@ -23,7 +24,7 @@ pub(super) struct ResumeArgs {
     /// Session by its id or a beginning of it; by default the newest of this directory's repository
     session_id: Option<String>,
     /// Size of the brief at most
-    #[arg(long, default_value_t = DEFAULT_TOKENS, value_name = "N")]
+    #[arg(long, default_value_t = DEFAULT_TOKENS, value_name = "N", allow_negative_numbers = true, value_parser = rows)]
     max_tokens: usize,
     /// Print the answer as JSON
     #[arg(long)]

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use oneiric::fault::Result;
-use oneiric::moment;
 use session_store::{Candidates, SearchAnswer, SearchHit};
 
 use super::ask::{Context, read};
+use super::options::{self, count, rows};
 use super::output::{self, Format, Screen, note, plain};
-use crate::mcp::search::{By, Filters, Search, SearchType};
+use crate::mcp::search::{By, Filters, MAX_HITS, Search, SearchType};
 
 /// Arguments of `search`.
 #[derive(Debug, Args)]
@@ -45,13 +45,13 @@ pub(super) struct SearchArgs {
     #[arg(long)]
     archived: bool,
     /// Hits at most
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, allow_negative_numbers = true, value_parser = count::<MAX_HITS>)]
     limit: usize,
     /// The next page: what the page before says, with the same question
     #[arg(long)]
     cursor: Option<String>,
     /// Cut the answer to about this size, at four bytes a token
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = rows)]
     max_tokens: Option<usize>,
     /// Shape of the output
     #[arg(long, value_enum, default_value_t)]
@@ -61,7 +61,7 @@ pub(super) struct SearchArgs {
 /// Runs `search`.
 pub(super) fn run(args: &SearchArgs, context: &Context) -> Result<ExitCode> {
     let now = context.now();
-    let moment = |text: &Option<String>| text.as_deref().map(|text| moment::parse(text, now)).transpose();
+    let (since, until) = options::times(args.since.as_deref(), args.until.as_deref(), now)?;
     let question = Search {
         query: args.query.join(" "),
         search_type: args.search_type,
@@ -73,8 +73,8 @@ pub(super) fn run(args: &SearchArgs, context: &Context) -> Result<ExitCode> {
             session_type: None,
             event_type: args.event_type.clone(),
             session_id: args.session_id.clone(),
-            since: moment(&args.since)?,
-            until: moment(&args.until)?,
+            since,
+            until,
             archived: args.archived,
         },
         max_tokens: args.max_tokens,

@@ -7,13 +7,13 @@ use std::time::Duration;
 use clap::Args;
 use comfy_table::Cell;
 use oneiric::fault::Result;
-use oneiric::moment;
 use oneiric::repository;
 use serde_json::Value;
 use session_store::links::Link;
-use session_store::{Session, SessionStatus};
+use session_store::{Page, Session, SessionStatus};
 
 use super::ask::{Context, read};
+use super::options::{self, count, rows};
 use super::output::{self, Format, cell, note, plain};
 use crate::mcp::links::{LinkList, SessionLinks};
 use crate::mcp::sessions::{GetSession, ListSessions, SessionLine, SessionList};
@@ -56,10 +56,10 @@ pub(super) struct ListArgs {
     #[arg(long)]
     archived: bool,
     /// Rows at most
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, allow_negative_numbers = true, value_parser = count::<{ Page::MAX_LIMIT }>)]
     limit: usize,
     /// Rows to skip
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = rows)]
     offset: usize,
     /// Shape of the output
     #[arg(long, value_enum, default_value_t)]
@@ -73,7 +73,7 @@ fn status(name: &str) -> std::result::Result<SessionStatus, String> {
 /// Runs `list-sessions`.
 pub(super) fn list(args: &ListArgs, context: &Context) -> Result<ExitCode> {
     let now = context.now();
-    let moment = |text: &Option<String>| text.as_deref().map(|text| moment::parse(text, now)).transpose();
+    let (since, until) = options::times(args.since.as_deref(), args.until.as_deref(), now)?;
     let mut question = ListSessions::all(args.limit, args.offset);
     question.session_type.clone_from(&args.session_type);
     question.component.clone_from(&args.component);
@@ -81,8 +81,8 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> Result<ExitCode> {
     question.project.clone_from(&args.project);
     question.repository = args.repository.as_deref().map(|path| common_dir(&context.surroundings.cwd.join(path), path));
     question.worktree = args.worktree.as_deref().map(|path| worktree(&context.surroundings.cwd.join(path), path));
-    question.since = moment(&args.since)?;
-    question.until = moment(&args.until)?;
+    question.since = since;
+    question.until = until;
     question.archived = args.archived;
     let answer = context.ask(question)?;
     if args.format == Format::Json {

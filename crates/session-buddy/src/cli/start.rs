@@ -28,7 +28,7 @@ pub(super) struct StartArgs {
     #[arg(long)]
     no_mcp: bool,
     /// Port to listen on; 0 takes a free one [default: 8678]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     port: Option<u16>,
     /// Address to listen on [default: 127.0.0.1]
     #[arg(long)]

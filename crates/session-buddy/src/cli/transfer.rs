@@ -1,7 +1,7 @@
 //! `export` and `import`.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,15 +9,18 @@ use std::sync::Arc;
 use clap::Args;
 use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
-use oneiric::moment;
 use oneiric::paths::{plain, private_file};
 use oneiric_client::Peer;
-use session_store::transfer::{FORMAT, Header, Import, Line, MAX_LINE_BYTES, Report, Selection, Trouble, VERSION};
+use session_store::transfer::{
+    FORMAT, Header, Import, Line, MAX_LINE_BYTES, Report, Selection, Trouble, VERSION, check_headers,
+};
 use session_store::{SessionFilter, Store};
 
 use super::ask::Context;
+use super::options;
 use super::output::note;
 use super::progress::Progress;
+use super::turn;
 
 /// Lines that were not taken and are told one by one.
 const TOLD: u64 = 50;
@@ -53,15 +56,14 @@ pub(super) struct ExportArgs {
 
 /// Runs `export`.
 pub(super) fn export(args: &ExportArgs, context: &Context) -> Result<ExitCode> {
-    let now = context.now();
-    let moment = |text: &Option<String>| text.as_deref().map(|text| moment::parse(text, now)).transpose();
+    let (since, until) = options::times(args.since.as_deref(), args.until.as_deref(), context.now())?;
     let selection = Selection {
         sessions: args.sessions.clone(),
         filter: SessionFilter {
             project: args.project.clone(),
             component: args.component.clone(),
-            since: moment(&args.since)?,
-            until: moment(&args.until)?,
+            since,
+            until,
             ..SessionFilter::default()
         },
         archived: args.archived,
@@ -216,8 +218,17 @@ pub(super) fn import(args: &ImportArgs, context: &Context) -> Result<ExitCode> {
         if meta.is_dir() {
             return Err(Fault::user(format!("{} is a folder", path.display())).hint("name a file that 'export' wrote"));
         }
-        (Box::new(BufReader::with_capacity(256 * 1024, file)), meta.len())
+        let mut input = BufReader::with_capacity(256 * 1024, file);
+        // A pipe can be read only once.
+        if meta.is_file() {
+            check_headers(&mut input)?;
+            input.rewind().map_err(|error| refused(&path, &error))?;
+        }
+        (Box::new(input), meta.len())
     };
+    // Before the database is opened: what a restore replaces is not to be imported into. Memory has no file to restore.
+    let database = super::backup::database(context).ok();
+    let _turn = database.as_deref().map(turn::together).transpose()?;
     let store = match Source::of(context, "import")? {
         Source::Store(store) => store,
         Source::Server(peer) => return into_server(&peer, input),
@@ -267,6 +278,10 @@ fn summary(report: &Report) -> Result<ExitCode> {
         report.duplicates,
         counted(report.rejected, "line", "lines")
     );
+    if report.header.is_none() && report.sessions == 0 && report.rejected == 0 {
+        return Err(Fault::user("this is no export of Session-Buddy: there is nothing in it")
+            .hint("write one with 'session-buddy export'"));
+    }
     let done = super::output::emit(&text)?;
     if report.rejected > 0 {
         return Err(Fault::user(format!("{} could not be taken", counted(report.rejected, "line", "lines")))
@@ -275,9 +290,6 @@ fn summary(report: &Report) -> Result<ExitCode> {
     if !report.complete() {
         return Err(Fault::user("the export ends before all that its first line promises")
             .hint("what came is stored; import the whole file to add the rest"));
-    }
-    if report.header.is_none() && report.sessions == 0 {
-        return Err(Fault::user("this is no export of Session-Buddy").hint("write one with 'session-buddy export'"));
     }
     Ok(done)
 }

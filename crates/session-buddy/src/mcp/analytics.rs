@@ -1,6 +1,7 @@
-//! `analytics_sessions`: figures over the sessions of the last days.
+//! `analytics_sessions`: figures over the sessions of the last days or hours.
 
 use oneiric::clock::Timestamp;
+use oneiric::fault::Fault;
 use oneiric::zone::Zone;
 use oneiric_server::mcp::ToolError;
 use schemars::JsonSchema;
@@ -11,17 +12,20 @@ use session_store::analytics::Range;
 
 use crate::desk::to_value;
 
-const fn default_days() -> u64 {
-    7
-}
+/// Days that are looked at when nobody says.
+const DEFAULT_DAYS: u64 = 7;
 
 /// Arguments of `analytics_sessions`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnalyticsSessions {
-    #[serde(default = "default_days")]
+    /// The last days; default 7
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 3660))]
-    pub(crate) range_days: u64,
+    pub(crate) range_days: Option<u64>,
+    /// Instead: from this time on
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<Timestamp>,
     #[serde(default)]
     pub(crate) component: Option<String>,
     #[serde(default)]
@@ -50,8 +54,21 @@ pub struct AnalyticsShape {
 
 impl AnalyticsSessions {
     pub(crate) fn run(self, store: &dyn Store, now: Timestamp) -> Result<Value, ToolError> {
-        let range = Range::last(self.range_days, now)?;
-        let zone = self.timezone.as_deref().map(Zone::parse).transpose()?.unwrap_or_default();
+        let range = match (self.range_days, self.since) {
+            (Some(_), Some(_)) => {
+                return Err(Fault::user("range_days and since both say where the range begins")
+                    .hint("leave one of them out")
+                    .into());
+            }
+            (days, None) => Range::last(days.unwrap_or(DEFAULT_DAYS), now)?,
+            (None, Some(since)) => Range::since(since, now)?,
+        };
+        let zone = self.timezone.as_deref().map(Zone::parse).transpose();
+        let zone = zone.map_err(|fault| {
+            let told = Fault::user(format!("timezone: {}", fault.message()));
+            told.hint(fault.advice().unwrap_or_default())
+        })?;
+        let zone = zone.unwrap_or_default();
         let component = self.component.filter(|component| component != "*");
         to_value(&store.analytics(&Range { component, project: self.project, errors: self.errors, zone, ..range })?)
     }

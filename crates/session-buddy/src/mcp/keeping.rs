@@ -78,7 +78,7 @@ pub struct Nothing {}
 /// Answer of `retention_preview`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Effects {
-    /// What each rule would delete now.
+    /// What each rule would delete now; what an earlier rule deletes is not counted again.
     #[schemars(with = "Vec<EffectShape>")]
     pub(crate) rules: Vec<RuleEffect>,
 }

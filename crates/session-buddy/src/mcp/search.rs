@@ -8,9 +8,10 @@ use oneiric_server::mcp::ToolError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use session_store::{Granularity, Pool, SearchAnswer, SearchFilter, SearchMode, SearchRequest, Store};
+use session_store::{Granularity, Pool, SearchAnswer, SearchFilter, SearchHit, SearchMode, SearchRequest, Store};
 
 use super::cursor::Question;
+use super::times;
 use crate::desk::to_value;
 use crate::server::meaning::Semantics;
 
@@ -76,7 +77,7 @@ const fn default_limit() -> usize {
 }
 
 /// Most hits of one answer.
-const MAX_HITS: usize = 1_000;
+pub(crate) const MAX_HITS: usize = 1_000;
 
 /// Bytes of JSON that make about one token.
 const BYTES_PER_TOKEN: usize = 4;
@@ -137,6 +138,7 @@ impl Search {
             let message = format!("limit: must be 1 to {MAX_HITS}");
             return Err(ToolError::new("invalid_arguments", message).with("field", "limit"));
         }
+        times::in_order(self.filters.since, self.filters.until)?;
         let question = self.question();
         let place = self.cursor.as_deref().map(|cursor| question.place::<Place>(cursor, 0)).transpose()?;
         let times = (self.filters.since, self.filters.until);
@@ -194,23 +196,63 @@ fn add_note(answer: &mut SearchAnswer, note: &str) {
     });
 }
 
+/// Leaves the first hits that fit into `bytes`, and one at least: whoever asks page by page has to come to an end.
 fn cut(answer: &mut SearchAnswer, bytes: usize) {
     let mut used = 0_usize;
-    let fitting = answer
-        .hits
-        .iter()
-        .take_while(|hit| {
-            used = used.saturating_add(serde_json::to_string(hit).map_or(0, |text| text.len()));
-            used <= bytes
-        })
-        .count();
+    let fits = |hit: &&SearchHit| {
+        used = used.saturating_add(serde_json::to_string(hit).map_or(0, |text| text.len()));
+        used <= bytes
+    };
+    let fitting = answer.hits.iter().take_while(fits).count();
     if fitting < answer.hits.len() {
-        let note = format!(
-            "{fitting} of {} {} into max_tokens",
-            counted(answer.hits.len(), "hit", "hits"),
-            if fitting == 1 { "fits" } else { "fit" }
-        );
-        answer.hits.truncate(fitting);
+        let hits = counted(answer.hits.len(), "hit", "hits");
+        let note = match fitting {
+            0 => format!("the first of {hits}, which alone is more than max_tokens"),
+            1 => format!("1 of {hits} fits into max_tokens"),
+            _ => format!("{fitting} of {hits} fit into max_tokens"),
+        };
+        answer.hits.truncate(fitting.max(1));
         add_note(answer, &note);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_holds_what_fits_and_one_hit_at_least() {
+        let hit = SearchHit {
+            session_id: "s".into(),
+            event_id: "e".into(),
+            event_type: "command".into(),
+            timestamp: Timestamp::from_micros(0),
+            component: "c".into(),
+            project: None,
+            excerpt: "x".repeat(100),
+            matches: Vec::new(),
+            score: 1.0,
+            complete: true,
+        };
+        let answer = SearchAnswer {
+            mode: SearchMode::Text,
+            by: Granularity::Event,
+            candidates: session_store::Candidates::Exact { count: 3 },
+            hits: vec![hit; 3],
+            note: None,
+            next_cursor: None,
+            pool: Pool::default(),
+            more: false,
+        };
+        for (bytes, left, note) in [
+            (10_000, 3, None),
+            (600, 2, Some("2 of 3 hits fit into max_tokens")),
+            (300, 1, Some("1 of 3 hits fits into max_tokens")),
+            (4, 1, Some("the first of 3 hits, which alone is more than max_tokens")),
+        ] {
+            let mut answer = answer.clone();
+            cut(&mut answer, bytes);
+            assert_eq!((answer.hits.len(), answer.note.as_deref()), (left, note), "{bytes}");
+        }
     }
 }

@@ -13,9 +13,10 @@ use oneiric_server::mcp::ToolError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use session_store::{Page, Session, SessionFilter, SessionPlace, SessionStatus, Store, Unknown};
+use session_store::{Page, STARTED_ALREADY, Session, SessionFilter, SessionPlace, SessionStatus, Store, Unknown};
 
 use super::cursor::{Question, with_one_more};
+use super::times;
 use crate::desk::to_value;
 
 /// Arguments of `track_session_start`.
@@ -250,7 +251,10 @@ fn ingest_one(store: &dyn Store, session_id: SessionId, event: Event, status: &s
     let shown = session_id.to_string();
     let receipts = store.ingest(&[EventBatch { session_id, events: vec![event] }], Unknown::Refuse)?;
     match receipts.first().and_then(|receipt| receipt.rejected.first()) {
-        Some(rejection) => Err(ToolError::new(FaultKind::User.code(), rejection.reason.clone())),
+        Some(rejection) => {
+            let kind = if rejection.reason.ends_with(STARTED_ALREADY) { FaultKind::Conflict } else { FaultKind::User };
+            Err(ToolError::new(kind.code(), rejection.reason.clone()))
+        }
         None => to_value(&Tracked { session_id: shown, status: status.into(), error: None, already: false }),
     }
 }
@@ -423,6 +427,7 @@ impl ListSessions {
     }
 
     pub(crate) fn run(self, store: &dyn Store) -> Result<Value, ToolError> {
+        times::in_order(self.since, self.until)?;
         let question = Question::of("list_sessions", &self);
         let place = self.cursor.as_deref().map(|cursor| question.place(cursor, self.offset)).transpose()?;
         let filter = SessionFilter {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use session_store::Store;
 use session_store::upkeep::{self, Amount, ArchiveRule, Progress, RestoreRule};
 
+use super::times;
 use crate::desk::to_value;
 
 /// Days after which sessions are old, when nobody says.
@@ -78,6 +79,7 @@ impl ArchiveSessions {
 
 impl RestoreSessions {
     pub(crate) fn run(self, store: &dyn Store) -> Result<Value, ToolError> {
+        times::in_order(self.since, self.until)?;
         to_value(&self.apply(store, &mut |_, _| {})?)
     }
 

@@ -4,7 +4,7 @@ use std::io::BufRead;
 use std::sync::Arc;
 
 use oneiric::clock::Timestamp;
-use oneiric::fault::Fault;
+use oneiric::fault::{Fault, FaultKind};
 use oneiric::token::Scope;
 use oneiric_server::mcp::{Arguments, Effect, ToolDescription, ToolError};
 use oneiric_server::rest::{Bulk, Show};
@@ -16,6 +16,7 @@ use session_store::transfer::{Import, Selection};
 
 use crate::desk::{Desk, to_value};
 use crate::mcp::keeping::Nothing;
+use crate::mcp::times;
 
 /// Lines that were not taken and are told one by one.
 const TOLD: usize = 50;
@@ -79,6 +80,7 @@ pub struct Lines(pub Arc<Desk>);
 impl Bulk for Lines {
     fn give(&self, _tool: &str, arguments: Map<String, Value>, show: Show<'_>) -> Result<(), ToolError> {
         let wish: Wish = Arguments::Parsed(arguments).parse()?;
+        times::in_order(wish.since, wish.until)?;
         let selection = Selection {
             sessions: wish.session,
             filter: SessionFilter {
@@ -105,7 +107,12 @@ impl Bulk for Lines {
                 troubles.push(Told { line: trouble.line, reason: trouble.reason });
             }
         };
-        let report = Import::new(store.as_ref(), &mut told).run(lines, &mut |_| {})?;
+        let report =
+            Import::new(store.as_ref(), &mut told).run(lines, &mut |_| {}).map_err(|fault| match fault.kind() {
+                // A newer program's export: nothing here is wrong, what was sent is.
+                FaultKind::Config => Fault::user(fault.message()).hint(fault.advice().unwrap_or_default()),
+                _ => fault,
+            })?;
         if report.header.is_none() && report.sessions == 0 {
             return Err(Fault::user("this is no export of Session-Buddy").hint("GET /api/v1/export gives one").into());
         }

@@ -7,7 +7,7 @@ use oneiric::count::counted;
 use oneiric::settings::Settings;
 use oneiric::spool;
 use oneiric_server::health::{Part, Report};
-use session_store::SessionStatus;
+use session_store::{Damage, Page, SessionFilter, SessionStatus};
 
 use super::meaning::Semantics;
 use super::model::Choice;
@@ -90,7 +90,11 @@ impl Facts {
     }
 
     fn database(&self, shelf: &dyn Shelf) -> Vec<Part> {
-        let looked = shelf.store().and_then(|store| Ok((store.info()?, store.counts()?)));
+        // Totals stand in a table of their own: a look at the newest session tells whether the rows can be read.
+        let looked = shelf.store().and_then(|store| {
+            store.sessions(&SessionFilter::default(), Page::first(1))?;
+            Ok((store.info()?, store.counts()?))
+        });
         let (info, counts) = match looked {
             Ok(found) => found,
             Err(fault) => {
@@ -118,7 +122,10 @@ impl Facts {
         } else {
             Part::failed("Database", "read-only", fact, "make the file and its folder writable, and free some space")
         };
-        vec![database, self.tracking(counts.sessions_total(Some(SessionStatus::Active)))]
+        let mut parts = vec![database];
+        parts.extend(info.damage.as_ref().map(damaged));
+        parts.push(self.tracking(counts.sessions_total(Some(SessionStatus::Active))));
+        parts
     }
 
     fn tracking(&self, active: u64) -> Part {
@@ -133,6 +140,18 @@ impl Facts {
             format!("{}, {spooled}", counted(active, "active session", "active sessions")),
         )
     }
+}
+
+/// What a write or a search met, and what helps.
+fn damaged(damage: &Damage) -> Part {
+    let name = if damage.derived { "Search index" } else { "Sessions and events" };
+    let waits = if damage.writing { "; events wait in their spools" } else { "" };
+    let hint = if damage.derived {
+        "'session-buddy doctor --fix' makes it anew; nothing is lost"
+    } else {
+        "'session-buddy doctor' says what is damaged and what helps"
+    };
+    Part::failed(name, "damaged", format!("{}{waits}", damage.said), hint)
 }
 
 /// Parts that can be switched on, and are not built yet: said so, whatever the setting.

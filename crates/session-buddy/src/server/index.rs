@@ -2,7 +2,7 @@
 //! of words and slips find them, and merges what small writes left apart.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use oneiric::fault::Result;
@@ -22,33 +22,11 @@ const WORTH: i64 = 200;
 const ANYWAY: u32 = 300;
 /// Looks after which memory is given back: what is fetched again costs a search or two a millisecond.
 const REST_AFTER: u32 = 5;
-/// The least favourable priority.
-const NICE: i32 = 19;
 
 /// Starts the thread; it ends with the process's life.
 pub(crate) fn start(lifecycle: &Lifecycle, desk: &Arc<Desk>) {
-    let (ending, ended) = sync_channel::<()>(1);
-    let (done, finished) = tokio::sync::oneshot::channel::<()>();
     let desk = Arc::clone(desk);
-    let thread = std::thread::Builder::new().name("index".to_owned()).spawn(move || {
-        let _done = done;
-        // Of nobody in particular means, to Linux, of the calling thread.
-        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-            tracing::debug!(%error, "the thread that looks after the index keeps its priority");
-        }
-        run(&desk, &ended);
-    });
-    if let Err(error) = thread {
-        tracing::warn!(%error, "no thread to look after the index");
-        return;
-    }
-    let token = lifecycle.token();
-    lifecycle.spawn(async move {
-        token.cancelled().await;
-        // The receiver sees that the sender is gone.
-        drop(ending);
-        let _ = finished.await;
-    });
+    lifecycle.aside("index", move |ended| run(&desk, ended));
 }
 
 fn run(desk: &Desk, ended: &Receiver<()>) {

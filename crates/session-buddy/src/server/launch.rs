@@ -12,6 +12,7 @@ use oneiric::process::username;
 use oneiric::settings::{Settings, Surroundings};
 use oneiric_server::mcp::Profile;
 use oneiric_server::service::Transport;
+use session_store::retention::RetentionRules;
 
 use super::access::Access;
 use super::archive::Archive;
@@ -180,5 +181,18 @@ pub fn spools(settings: &Settings, surroundings: &Surroundings) -> Vec<PathBuf> 
 /// # Errors
 /// Configuration.
 pub fn load(surroundings: &Surroundings) -> Result<Settings> {
-    Settings::load(&CATALOG, surroundings)
+    let settings = Settings::load(&CATALOG, surroundings)?;
+    for name in ["retention.projects", "retention.events"] {
+        let rules = settings.list(name);
+        let checked = match name {
+            "retention.projects" => RetentionRules::parse(0, &rules, &[]),
+            _ => RetentionRules::parse(0, &[], &rules),
+        };
+        // The rule is quoted: in its file it is soon found.
+        checked.map_err(|fault| {
+            let told = Fault::config(format!("{}: {}", settings.source(name), fault.message()));
+            told.hint(fault.advice().unwrap_or("see docs/operations.md"))
+        })?;
+    }
+    Ok(settings)
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use oneiric::clock::Clock;
 use oneiric::fault::{Fault, Result};
 use oneiric_server::health::Part;
+use semantic::searcher::none_yet;
 use semantic::{Progress, Searcher};
 use session_store::search::meaning::{Meaning, Near, Seen};
 use session_store::sqlite::SqliteVectors;
@@ -104,15 +105,22 @@ impl Semantics {
     /// The meaning of what `request` looks for. What cannot be had says why, when it is asked.
     pub(crate) fn meaning(&self, store: &Arc<dyn Store>, request: &SearchRequest) -> Box<dyn Meaning> {
         let made = self.found().and_then(|opened| opened.searcher.meaning(Arc::clone(store), request));
-        made.unwrap_or_else(|fault| Box::new(Missing(fault)))
+        made.unwrap_or_else(|fault| Box::new(Missing(self.explained(fault))))
+    }
+
+    /// With what keeps this process from making the vectors that are missed.
+    fn explained(&self, fault: Fault) -> Fault {
+        match self.trouble.lock().unwrap_or_else(PoisonError::into_inner).as_deref() {
+            Some(trouble) if fault == none_yet() => Fault::unavailable(format!("no vectors can be made: {trouble}")),
+            _ => fault,
+        }
     }
 
     /// What is there, for a look at it: a search or a report makes no file.
     fn found(&self) -> Result<Opened> {
         self.house.look()?;
         if self.file.as_ref().is_some_and(|file| !file.exists()) {
-            return Err(Fault::unavailable("no vectors have been made yet")
-                .hint("a running server makes them in the background: session-buddy start"));
+            return Err(none_yet());
         }
         self.opened()
     }
@@ -192,12 +200,17 @@ impl Semantics {
         figures
     }
 
-    /// The line of the health report about vectors; `None` when search by meaning is off or has no model, which another
-    /// line tells.
+    /// The line of the health report about vectors; `None` when search by meaning is off or has no model on this machine,
+    /// which another line tells.
     pub(crate) fn part(&self, store: &dyn Store) -> Option<Part> {
         const NAME: &str = "Semantic index";
-        if !self.wanted() || self.house.look().is_err() {
+        if !self.wanted() {
             return None;
+        }
+        if let Err(fault) = self.house.look() {
+            // Ollama may be there, as the other line says, and yet not answer with vectors.
+            let ollama = self.choice.ollama().is_some();
+            return ollama.then(|| Part::off(NAME, format!("no vectors are made: {}", fault.message())));
         }
         Some(match self.progress(store) {
             Ok(progress) => {

@@ -43,6 +43,11 @@ impl Choice {
         Self { folder: settings.home().root().join("models"), model, least }
     }
 
+    /// Where the model runs, when it is one of Ollama.
+    pub(crate) fn ollama(&self) -> Option<&OllamaSettings> {
+        self.model.as_ref().and_then(|model| model.ollama.as_ref())
+    }
+
     /// The embedder.
     ///
     /// # Errors

@@ -136,7 +136,7 @@ pub enum Granularity {
 
 /// Which matches were ranked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 #[schemars(inline)]
 pub enum Candidates {
     /// All of them.
@@ -150,6 +150,16 @@ pub enum Candidates {
         ranked: u64,
         /// About how many match.
         about: u64,
+    },
+    /// All that hold the words that were looked for: a part of a word stands in more of them.
+    AtLeast {
+        /// How many.
+        count: u64,
+    },
+    /// The nearest ones by their meaning, as everything is more or less near.
+    Nearest {
+        /// How many were ranked.
+        ranked: u64,
     },
 }
 

@@ -62,6 +62,12 @@ pub fn month(word: &str) -> Option<u8> {
     u8::try_from(at + 1).ok()
 }
 
+/// Whether `word` is a part of a date in full: no three letters of a month.
+#[must_use]
+pub fn is_whole(word: &str) -> bool {
+    !matches!(DatePart::of(word), Some(DatePart::Month(_)) if word.len() == 3) || word == "may"
+}
+
 /// The terms of `query` that are parts of dates. A number is a day only beside a month.
 #[must_use]
 pub fn parts(query: &Query) -> Vec<(usize, DatePart)> {

@@ -33,4 +33,9 @@ pub trait Meaning: Send + Sync {
     /// # Errors
     /// As [`Meaning::nearest`].
     fn of(&self, events: &[Seen<'_>]) -> Result<Vec<Near>>;
+
+    /// The newest event, by its `seq`, up to which all have vectors.
+    fn through(&self) -> i64 {
+        i64::MAX
+    }
 }

@@ -11,6 +11,8 @@ use crate::search::stop::is_stop;
 pub const MAX_QUERY_BYTES: usize = 4096;
 /// Terms that a query may have; further words are left out, with a note.
 pub const MAX_QUERY_TERMS: usize = 48;
+/// Words with signs that a query may have.
+const MAX_SIGNED: usize = 8;
 /// Shortest beginning that `*` completes. Shorter ones would match a good part of everything.
 pub const MIN_PREFIX_CHARS: usize = 2;
 
@@ -82,6 +84,9 @@ pub struct Query {
     pub excluded: Vec<Clause>,
     /// Terms that only make a match better.
     pub bonus: Vec<usize>,
+    /// Words with the signs that belong to them, as they were written: `c++`, `C#`, `.env`, and emoji. The index does not know
+    /// signs; a match that has these, too, holds everything.
+    pub signed: Vec<String>,
     /// Whether words were left out.
     pub shortened: bool,
 }
@@ -163,6 +168,9 @@ impl Query {
             self.excluded.extend(clauses);
             return;
         }
+        if !piece.phrase && !piece.prefix && self.signed.len() < MAX_SIGNED {
+            self.signed.extend(signed(piece.text, span));
+        }
         for clause in clauses {
             if !self.clauses.contains(&clause) {
                 self.clauses.push(clause);
@@ -190,6 +198,24 @@ impl Query {
         }
         let phrase = phrase && parts.len() > 1;
         (!parts.is_empty()).then_some(Clause { parts, whole: None, phrase })
+    }
+}
+
+/// The part of a piece that its signs belong to; `span` is where its words stand.
+fn signed(text: &str, span: Option<(usize, usize)>) -> Option<String> {
+    let emoji = |c: char| matches!(u32::from(c), 0x2600..=0x27bf | 0x2b00..=0x2bff | 0x1f000..=0x1faff);
+    let Some((start, end)) = span else {
+        let found: String = text.chars().filter(|c| emoji(*c)).take(1).collect();
+        return (!found.is_empty()).then_some(found);
+    };
+    let behind = text[end..].bytes().take(2).take_while(|byte| matches!(byte, b'+' | b'#')).count();
+    let alone =
+        !text[end + behind..].contains(['+', '#']) && text[start..end].bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let dotted = start == 1 && text.starts_with('.');
+    match (behind > 0 && alone, dotted) {
+        (true, _) => Some(text[start..end + behind].to_owned()),
+        (_, true) => Some(text[..end].to_owned()),
+        _ => None,
     }
 }
 
@@ -313,6 +339,20 @@ mod tests {
         assert_eq!(shown("東京都 東 データ"), "東京>京都 東* デー>ータ");
         assert_eq!(shown("\"open ended"), "open>ended");
         assert_eq!(shown("a* -\"not this\" b"), "a b -not>this");
+    }
+
+    #[test]
+    fn signs_that_belong_to_a_word_are_known() {
+        let signed = |text: &str| Query::parse(text).unwrap().signed;
+        assert_eq!(signed("C++ templates, c# and F#?"), ["C++", "c#", "F#"]);
+        assert_eq!(signed("cat .env .github/workflows"), [".env", ".github/workflows"]);
+        assert_eq!(signed("deploy 🚀🚀 now ✅"), ["🚀", "✅"]);
+        for none in
+            ["a+b", "issue #12", "x += 1", "...and so on", "-c++ d", "1+", "a — b … “c”", "C+++ d", "e.g. main.rs"]
+        {
+            let found = signed(none);
+            assert!(found.is_empty() || none == "1+", "{none}: {found:?}");
+        }
     }
 
     #[test]

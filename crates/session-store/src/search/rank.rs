@@ -113,7 +113,10 @@ impl<'q> Ranker<'q> {
             score += self.weigh(whole, norm);
         }
         let matches = !excluded && score > 0.0;
-        Scored { score, complete: !excluded && held == query.clauses.len(), matches, excluded }
+        let complete = !excluded
+            && held == query.clauses.len()
+            && query.signed.iter().all(|signed| contains(json.as_bytes(), signed.as_bytes()));
+        Scored { score, complete, matches, excluded }
     }
 
     /// For each term of the query: how often the text that was scored last holds it.
@@ -202,6 +205,11 @@ impl<'q> Ranker<'q> {
     }
 }
 
+/// Whether `text` holds `part`, in capitals or not. Signs of words stand in JSON as they are.
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len().max(1)).any(|window| window.eq_ignore_ascii_case(part))
+}
+
 /// A word that stands in several clauses counts once in all.
 pub(super) fn clause_share(query: &Query, part: usize) -> f64 {
     query.clauses.iter().flat_map(|clause| &clause.parts).filter(|&&other| other == part).count().max(1) as f64
@@ -253,6 +261,20 @@ mod tests {
         assert!(scored("error -timeout", "error: refused").complete);
         assert!(scored("runn*", "it was running").complete && !scored("runn*", "it runs").complete);
         assert!(scored("getUserName", "get_user_name").complete && scored("getusername", "getUserName").complete);
+    }
+
+    #[test]
+    fn signs_of_a_word_count() {
+        for (query, with, without) in [
+            ("c++ build", "the C++ build", "the C build"),
+            ("C#", "a c# file", "plan c"),
+            (".env", "cat .env", "env | sort"),
+            ("deploy 🚀", "deploy done 🚀", "deploy done"),
+        ] {
+            assert!(scored(query, with).complete, "{query}");
+            let other = scored(query, without);
+            assert!(other.matches && !other.complete, "{query}");
+        }
     }
 
     #[test]

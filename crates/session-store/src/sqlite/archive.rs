@@ -2,13 +2,12 @@
 //!
 //! Rows are moved as they are; `seq` stays, and so do the search index's rows. A session is in exactly one of the two.
 
-use oneiric::clock::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params_from_iter, types::Value};
 
 use super::counters::{self, Changes};
 use super::failure::Failure;
 use super::sessions;
-use crate::upkeep::{Amount, ArchiveRule, Candidate, RestoreRule};
+use crate::upkeep::{Amount, ArchiveRule, ArchivedElsewhere, Candidate, RestoreRule};
 
 /// Columns of both tables of sessions.
 pub(super) const SESSION_COLUMNS: &str = "session_id, component, session_type, start_time, end_time, duration_seconds,
@@ -61,16 +60,23 @@ pub(super) fn archive(
     Ok(amount)
 }
 
-/// Moves the finished ones that have all of their events, with the time at which they were archived elsewhere.
-pub(super) fn put_away(connection: &Connection, sessions: &[(Candidate, Timestamp)]) -> Result<Amount, Failure> {
+/// Moves the finished ones that have all of their events and were not captured here, with the time at which they were
+/// archived elsewhere.
+pub(super) fn put_away(connection: &Connection, sessions: &[ArchivedElsewhere]) -> Result<Amount, Failure> {
     let mut amount = Amount::default();
-    for (session, at) in sessions {
+    for ArchivedElsewhere { session, at, brought } in sessions {
         let moved = connection
             .prepare_cached(&format!(
                 "INSERT INTO archived_sessions ({SESSION_COLUMNS}, archived_at) SELECT {SESSION_COLUMNS}, ?1 FROM sessions
-                 WHERE session_id = ?2 AND status <> 'active' AND event_count = ?3"
+                 WHERE session_id = ?2 AND status <> 'active' AND event_count = ?3
+                    AND (?4 OR (created_at > ?1 AND coalesce(end_time, last_event_time, start_time) <= ?1))"
             ))?
-            .execute((at.to_string(), &session.session_id, i64::try_from(session.events).unwrap_or(i64::MAX)))?;
+            .execute((
+                at.to_string(),
+                &session.session_id,
+                i64::try_from(session.events).unwrap_or(i64::MAX),
+                brought,
+            ))?;
         if moved > 0 {
             amount += follow(connection, &session.session_id)?;
         }

@@ -1,5 +1,7 @@
 //! Looks whether a database is sound beyond being readable, and mends what can be made anew from its rows.
 
+mod counts;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -13,13 +15,24 @@ use super::counters;
 use super::failure::Failure;
 use super::prepare::Terms;
 use super::session_row::{SCOPE_COMPONENT, SCOPE_EVENT_TYPE, SCOPE_PROJECT, SCOPE_SESSION_TYPE, scope, time, whole};
-use super::stray;
+use super::{stray, words};
 use crate::upkeep::{Progress, REST};
 
+/// The search index.
+const SEARCH: &str = "event_search";
+/// Tables that are made of the others, and how the names of their own parts begin.
+const DERIVED: [&str; 3] = [SEARCH, "words", "word_letters"];
 /// Events that are looked for in the index: the newest, and as many from everywhere.
 const SAMPLE: i64 = 100;
-/// Events that one transaction of rebuilding the index takes.
-const BATCH: usize = 1_000;
+/// Events that one transaction of rebuilding the index takes: some 20 milliseconds, for which capture waits.
+const BATCH: usize = 2_000;
+/// Parts of one size that the index may have before they are put together, a few pages with each transaction: while it is
+/// made, and afterwards. Putting many together writes everything fewer times; what is left apart then is merged while
+/// nothing arrives.
+const PARTS_MADE: i64 = 16;
+const PARTS: i64 = 4;
+/// Parts of one size that a single transaction puts together, however long that takes: never so many.
+const PARTS_AT_ONCE: i64 = 256;
 const ALL_EVENTS: &str = "(SELECT seq, session_id, event_type, data FROM session_events
     UNION ALL SELECT seq, session_id, event_type, data FROM archived_events)";
 
@@ -28,8 +41,12 @@ const ALL_EVENTS: &str = "(SELECT seq, session_id, event_type, data FROM session
 pub struct Checkup {
     /// What SQLite says of the file's structure, when it is not sound.
     pub damage: Option<String>,
+    /// What is wrong with the search index or the list of words, when the rows that these are made of are sound.
+    pub derived: Option<String>,
     /// Totals that differ from what they count: name, kept, counted.
     pub miscounted: Vec<(String, u64, u64)>,
+    /// Sessions whose number of events is not that of the events there are.
+    pub miscounted_sessions: u64,
     /// Events that were looked for in the search index, and those that it does not know.
     pub sampled: u64,
     /// Those of `sampled` that the index does not know.
@@ -37,6 +54,8 @@ pub struct Checkup {
     /// The latest time of any session's event.
     pub latest: Option<Timestamp>,
 }
+
+pub use counts::recount_sessions;
 
 fn place(path: &Path) -> Place {
     Place::File { path: path.to_path_buf(), access: Access::ReadWrite }
@@ -51,17 +70,102 @@ pub fn look(path: &Path, deep: bool) -> Result<Checkup> {
     let looked = (|| {
         let connection = place.reader()?;
         let check = if deep { "PRAGMA integrity_check(1)" } else { "PRAGMA quick_check(1)" };
-        let answer: String = connection.query_row(check, [], |row| row.get(0))?;
-        if answer != "ok" {
-            return Ok(Checkup { damage: answer.lines().next().map(str::to_owned), ..Checkup::default() });
+        let damage = match connection.query_row(check, [], |row| row.get::<_, String>(0)) {
+            Ok(answer) if answer == "ok" => missing(&connection)?,
+            Ok(answer) => answer.lines().find(|line| !line.starts_with("***")).map(str::to_owned).or(Some(answer)),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(damage) = damage {
+            let (damage, derived) =
+                if rows_are_sound(&connection) { (None, Some(damage)) } else { (Some(damage), None) };
+            return Ok(Checkup { damage, derived, ..Checkup::default() });
         }
         let snapshot = connection.unchecked_transaction()?;
         let (sampled, unindexed) = sample(&snapshot)?;
         let latest = "SELECT max(last_event_time) FROM sessions";
         let latest = snapshot.query_row(latest, [], |row| time(row, 0))?;
-        Ok(Checkup { damage: None, miscounted: miscounted(&snapshot)?, sampled, unindexed, latest })
+        let (miscounted, miscounted_sessions) = (miscounted(&snapshot)?, counts::wrong(&snapshot)?);
+        Ok(Checkup { damage: None, derived: None, miscounted, miscounted_sessions, sampled, unindexed, latest })
     })();
     looked.map_err(|failure: Failure| failure.tell(&place))
+}
+
+/// Whether a table is one of those that can be made anew, or a part of one.
+pub(super) fn is_derived(table: &str) -> bool {
+    DERIVED.iter().any(|derived| table.starts_with(derived))
+}
+
+/// A table of those that can be made anew that is not there.
+fn missing(connection: &Connection) -> Result<Option<String>, Failure> {
+    let mut there = connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?;
+    for name in DERIVED {
+        if !there.exists([name])? {
+            return Ok(Some(format!("there is no table {name}")));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether every table that cannot be made anew is sound, with its indexes.
+fn rows_are_sound(connection: &Connection) -> bool {
+    let sound = || {
+        let mut tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0")?;
+        let names = tables.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+        for name in names.iter().filter(|name| !is_derived(name)) {
+            let check = format!("PRAGMA quick_check(\"{}\")", name.replace('"', "\"\""));
+            if connection.query_row(&check, [], |row| row.get::<_, String>(0))? != "ok" {
+                return Ok(false);
+            }
+        }
+        Ok::<_, rusqlite::Error>(names.iter().any(|name| name == "session_events"))
+    };
+    sound().unwrap_or(false)
+}
+
+/// Makes the search index and the list of words anew, whatever state they are in. How many events the index holds. Ended at
+/// any point, it is made whole by another call; words are learnt afterwards, as always.
+///
+/// # Errors
+/// What the store says: the file is damaged beyond them.
+pub fn remake_derived(path: &Path, progress: Progress<'_>) -> Result<u64> {
+    let place = place(path);
+    let made = (|| {
+        let connection = place.writer(None)?;
+        for name in [SEARCH, "event_search_fresh", "word_letters"] {
+            drop_index(&connection, name)?;
+        }
+        connection.execute_batch(&format!(
+            "DROP TABLE IF EXISTS words; {} {}
+             DELETE FROM counters WHERE name LIKE 'words\\_%' ESCAPE '\\';",
+            words::tables(),
+            search_table(SEARCH),
+        ))?;
+        Ok(())
+    })();
+    made.map_err(|failure: Failure| failure.tell(&place))?;
+    rebuild_index(path, progress)
+}
+
+/// Drops a full-text index that may be too damaged to be opened, and parts that one left behind.
+fn drop_index(connection: &Connection, name: &str) -> Result<(), Failure> {
+    if connection.execute_batch(&format!("DROP TABLE IF EXISTS {name}")).is_err() {
+        connection.execute_batch("PRAGMA writable_schema = ON")?;
+        let forgotten = connection.execute("DELETE FROM sqlite_schema WHERE type = 'table' AND name = ?1", [name]);
+        connection.execute_batch("PRAGMA writable_schema = RESET")?;
+        forgotten?;
+    }
+    for part in ["data", "idx", "content", "docsize", "config"] {
+        connection.execute_batch(&format!("DROP TABLE IF EXISTS {name}_{part}"))?;
+    }
+    Ok(())
+}
+
+fn search_table(name: &str) -> String {
+    format!(
+        "CREATE VIRTUAL TABLE {name} USING fts5(
+            terms, content = '', columnsize = 0, detail = none, tokenize = 'ascii'
+         );"
+    )
 }
 
 fn miscounted(connection: &Connection) -> Result<Vec<(String, u64, u64)>, Failure> {
@@ -140,12 +244,10 @@ pub fn rebuild_index(path: &Path, progress: Progress<'_>) -> Result<u64> {
     let place = place(path);
     let done = (|| {
         let mut connection = place.writer(None)?;
-        connection.execute_batch(
-            "DROP TABLE IF EXISTS event_search_fresh;
-             CREATE VIRTUAL TABLE event_search_fresh USING fts5(
-                terms, content = '', columnsize = 0, detail = none, tokenize = 'ascii'
-             );",
-        )?;
+        let fresh = search_table("event_search_fresh");
+        connection.execute_batch(&format!("DROP TABLE IF EXISTS event_search_fresh; {fresh}"))?;
+        configure(&connection, "crisismerge", PARTS_AT_ONCE)?;
+        configure(&connection, "automerge", PARTS_MADE)?;
         let all = connection.query_row(&format!("SELECT count(*) FROM {ALL_EVENTS}"), [], |row| whole(row, 0))?;
         let (mut last, mut total) = (0, 0);
         // Texts are taken apart beside the writing, and while nobody is kept from writing.
@@ -173,6 +275,7 @@ pub fn rebuild_index(path: &Path, progress: Progress<'_>) -> Result<u64> {
             total += lines.len() as u64;
             if lines.len() < BATCH {
                 // Nothing is behind it, and nothing can come before this ends.
+                configure(&transaction, "automerge", PARTS)?;
                 transaction
                     .execute_batch("DROP TABLE event_search; ALTER TABLE event_search_fresh RENAME TO event_search;")?;
                 transaction.commit()?;
@@ -183,6 +286,13 @@ pub fn rebuild_index(path: &Path, progress: Progress<'_>) -> Result<u64> {
         }
     })();
     done.map_err(|failure: Failure| failure.tell(&place))
+}
+
+/// Sets an option of the index that is being made; it stays with it.
+fn configure(connection: &Connection, option: &str, value: i64) -> Result<(), Failure> {
+    let sql = "INSERT INTO event_search_fresh (event_search_fresh, rank) VALUES (?1, ?2)";
+    connection.execute(sql, (option, value))?;
+    Ok(())
 }
 
 /// Hands the index's lines over, [`BATCH`] at a time, for as long as there are so many and somebody takes them.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use oneiric::fault::{Fault, Result};
+use oneiric::file_limit;
 use oneiric::paths::{FILE_MODE, ensure_private_dir, plain, private_file};
 use rusqlite::{Connection, OpenFlags};
 
@@ -90,6 +91,16 @@ impl Place {
     /// Whether its disk has no room for anything.
     pub(super) fn is_full(&self) -> bool {
         self.path().is_some_and(is_full)
+    }
+
+    /// Whether one of its files has grown to the limit that this process has for the size of files.
+    pub(super) fn is_at_limit(&self) -> bool {
+        let (Some(path), Some(limit)) = (self.path(), file_limit::bytes()) else { return false };
+        ["", "-wal", "-shm", "-journal"].into_iter().any(|end| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(end);
+            fs::metadata(name).is_ok_and(|meta| meta.len().saturating_add(LEAST_ROOM) > limit)
+        })
     }
 
     fn connect(&self) -> rusqlite::Result<Connection> {

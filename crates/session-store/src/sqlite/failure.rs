@@ -72,6 +72,10 @@ pub(super) fn tell(error: &rusqlite::Error, place: &Place) -> Fault {
         ErrorCode::DiskFull => no_space(&at),
         // What SQLite says when it could not make a file beside the database, or make it longer.
         ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::ReadOnly if place.is_full() => no_space(&at),
+        ErrorCode::SystemIoFailure if place.is_at_limit() => {
+            Fault::unavailable(format!("the limit on the size of files leaves no room to write the database {at}"))
+                .hint("raise it (ulimit -f), then try again; nothing was half stored")
+        }
         ErrorCode::SystemIoFailure => {
             Fault::unavailable(format!("the disk failed to read or write the database {at} ({error})"))
                 .hint("check its space and health, then try again; nothing was half stored")
@@ -102,6 +106,8 @@ pub(super) fn read_only(at: &str) -> Fault {
 }
 
 fn damaged(at: &str, detail: &str) -> Fault {
-    Fault::unavailable(format!("the database {at} is damaged ({detail})"))
-        .hint("restore a backup over it, or move it away to begin a new one; it was left as it is")
+    Fault::unavailable(format!("the database {at} is damaged ({detail})")).hint(
+        "see what 'session-buddy doctor' can mend; else restore a backup over it, or move it away to begin a new one; \
+         it was left as it is",
+    )
 }

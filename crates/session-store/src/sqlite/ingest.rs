@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::prepare::{Batch, Effect, Ready};
 use super::session_row::{SCOPE_EVENT_TYPE, SessionRow, scope};
 use super::sessions;
-use crate::store::Unknown;
+use crate::store::{STARTED_ALREADY, Unknown};
 
 /// Events of one row of `event_blocks`: 2 to this power.
 pub(super) const BLOCK_BITS: u32 = 10;
@@ -77,7 +77,9 @@ impl<'c> Ingest<'c> {
         if unknown == Unknown::Refuse {
             for batch in batches {
                 let starts = batch.events.iter().any(|event| matches!(event.effect, Effect::Start(_)));
-                if !starts && !self.load(&batch.session_id)? && !self.archived(&batch.session_id)? {
+                // What of it was refused already says why.
+                let nothing = batch.events.is_empty() && !batch.rejected.is_empty();
+                if !starts && !nothing && !self.load(&batch.session_id)? && !self.archived(&batch.session_id)? {
                     return Err(sessions::unknown(self.connection, &batch.session_id)?.into());
                 }
             }
@@ -130,9 +132,7 @@ impl<'c> Ingest<'c> {
             let starts = match &event.effect {
                 Effect::Start(data) if session.start_event_id.as_deref() != Some(&event.event_id) => {
                     if session.start_event_id.is_some() {
-                        receipt
-                            .rejected
-                            .push(reject(event, format!("session {} has started already", batch.session_id)));
+                        receipt.rejected.push(reject(event, format!("session {} {STARTED_ALREADY}", batch.session_id)));
                         continue;
                     }
                     Some(data)
@@ -254,8 +254,8 @@ impl<'c> Ingest<'c> {
         Ok(changed)
     }
 
-    /// Writes what was gathered; the transaction can be committed then.
-    pub(super) fn finish(mut self) -> Result<(), Failure> {
+    /// Writes what was gathered; the transaction can be committed then. Whether there were new events.
+    pub(super) fn finish(mut self) -> Result<bool, Failure> {
         for session in self.sessions.values() {
             session.save(self.connection, &self.now)?;
             self.changes.replace(session.stored.as_ref(), Some(&session.contribution()));
@@ -276,7 +276,7 @@ impl<'c> Ingest<'c> {
         }
         self.changes.add(counters::WORDS, "", "", self.words as f64);
         self.changes.save(self.connection)?;
-        Ok(())
+        Ok(self.next_seq > self.first_seq)
     }
 }
 

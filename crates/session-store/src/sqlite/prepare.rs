@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use oneiric::clock::Timestamp;
 use oneiric::event::{EVENT_VERSION, Event, EventBatch, EventType, MAX_BATCH_EVENTS, Rejection, SessionStart};
 use oneiric::fault::{Fault, Result};
-use oneiric::redact::Redactor;
+use oneiric::redact::{MARK, Redactor};
 use oneiric::threads::share;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -182,9 +182,12 @@ pub(super) fn effect(event_type: &str, data: &Map<String, Value>) -> Result<Effe
 }
 
 fn start(data: &Map<String, Value>) -> Result<SessionStart, String> {
-    let start = SessionStart::deserialize(data).map_err(|error| format!("data is no session start: {error}"))?;
+    let start = SessionStart::deserialize(data).map_err(|error| misfit("start", &error))?;
     if start.event_version != EVENT_VERSION {
         return Err(format!("event_version must be {EVENT_VERSION}"));
+    }
+    if start.component_name.contains(MARK) {
+        return Err("component_name looks like a secret, which is never stored: choose another name".to_owned());
     }
     let name = start.component_name.as_bytes();
     if name.is_empty() || !name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')) {
@@ -196,8 +199,34 @@ fn start(data: &Map<String, Value>) -> Result<SessionStart, String> {
     Ok(start)
 }
 
+/// Why data is none of a session's `what`, in words for people.
+fn misfit(what: &str, error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    let part = |before: &str| said.split_once(before).and_then(|(_, rest)| rest.split_once('`')).map(|(name, _)| name);
+    let why = match part("missing field `") {
+        Some(name) => format!("it has no \"{name}\""),
+        None => match said.split_once(", expected ") {
+            Some((found, wanted)) => {
+                let found = found.trim_start_matches("invalid type: ").trim_start_matches("invalid value: ");
+                // Which of these words stands there depends on how numbers are read.
+                let found = match found.split([' ', '`']).next().unwrap_or_default() {
+                    "integer" | "number" | "floating" => "a number",
+                    "string" => "a text",
+                    "boolean" => "true or false",
+                    "sequence" => "a list",
+                    "map" => "an object",
+                    _ => found,
+                };
+                format!("there is {found} where {wanted} belongs")
+            }
+            None => said.clone(),
+        },
+    };
+    format!("data is no session {what}: {why}")
+}
+
 fn end(data: &Map<String, Value>) -> Result<End, String> {
-    let end = EndData::deserialize(data).map_err(|error| format!("data is no session end: {error}"))?;
+    let end = EndData::deserialize(data).map_err(|error| misfit("end", &error))?;
     let failed = match end.status.as_deref().map(SessionStatus::parse) {
         Some(Some(SessionStatus::Ended)) => false,
         Some(Some(SessionStatus::Failed)) => true,

@@ -79,7 +79,33 @@ impl Part {
     }
 }
 
-/// What each rule would delete now, if it were alone.
+/// The condition that session `s` stays, whatever the rules for whole sessions delete; its places count from `first`.
+/// Those rules come first, and none of them means a session that another one means.
+fn session_stays(rules: &RetentionRules, now: Timestamp, first: usize) -> Result<(String, Vec<Value>), Failure> {
+    let mut values = Vec::new();
+    let mut place = |value: Value| {
+        values.push(value);
+        format!("?{}", first + values.len() - 1)
+    };
+    let mut before = |days: Option<u32>| match days {
+        Some(days) => Ok::<_, Failure>(place(Value::from(days_before(now, days)?.to_string()))),
+        None => Ok("NULL".to_owned()),
+    };
+    let others = before(rules.sessions)?;
+    let mut bounds = Vec::new();
+    for days in rules.projects.values() {
+        bounds.push(before(*days)?);
+    }
+    let mut cases = String::new();
+    for (project, bound) in rules.projects.keys().zip(bounds) {
+        cases.push_str(&format!(" WHEN {} THEN {bound}", place(Value::from(project.clone()))));
+    }
+    let bound = if cases.is_empty() { others } else { format!("CASE s.project{cases} ELSE {others} END") };
+    // Without a bound nothing is older than it.
+    Ok((format!("({}) IS NOT TRUE", OLD.replace("?1", &bound)), values))
+}
+
+/// What each rule would delete now, in their order: what an earlier one deletes is not there for a later one.
 pub(super) fn preview(
     connection: &Connection,
     rules: &RetentionRules,
@@ -87,16 +113,17 @@ pub(super) fn preview(
 ) -> Result<Vec<RuleEffect>, Failure> {
     let mut effects: Vec<RuleEffect> = Vec::new();
     for part in parts(rules, now)? {
-        let sql = match part.whole {
-            true => format!(
-                "SELECT count(*), coalesce(sum(event_count), 0) FROM {} WHERE {}",
-                part.sessions, part.condition
-            ),
-            false => format!("SELECT 0, count(*) FROM {}", part.joined()),
+        let mut values = part.values.clone();
+        let sql = if part.whole {
+            format!("SELECT count(*), coalesce(sum(event_count), 0) FROM {} WHERE {}", part.sessions, part.condition)
+        } else {
+            let (stays, bounds) = session_stays(rules, now, values.len() + 1)?;
+            values.extend(bounds);
+            format!("SELECT 0, count(*) FROM {} AND {stays}", part.joined())
         };
         let (sessions, events) = connection
             .prepare_cached(&sql)?
-            .query_row(params_from_iter(&part.values), |row| Ok((whole(row, 0)?, whole(row, 1)?)))?;
+            .query_row(params_from_iter(values), |row| Ok((whole(row, 0)?, whole(row, 1)?)))?;
         match effects.iter_mut().find(|effect| effect.rule == part.rule) {
             Some(effect) => {
                 effect.sessions += sessions;

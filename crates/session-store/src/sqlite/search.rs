@@ -32,7 +32,7 @@ use evidence::Worth;
 #[cfg(test)]
 pub(super) use expression::NEWEST;
 use gather::Scopes;
-use mend::Mended;
+use mend::{Asked, Mended};
 use read::{Candidate, Known};
 
 /// Cosine below which two texts have nothing to do with each other: what is found by meaning alone must be nearer.
@@ -40,6 +40,11 @@ const UNRELATED: f32 = 0.15;
 /// Events found by words whose nearness is asked for, for each hit that is wanted, and at least and at most.
 const NEARNESS_PER_HIT: usize = 25;
 const NEARNESS: RangeInclusive<usize> = 250..=500;
+
+/// Events without vectors from which a search that words answer, too, says so: the latest few wait for a second or two.
+const MANY_WAIT: i64 = 1_000;
+/// What is said where there is no model to ask.
+const NOT_SET_UP: &str = "search by meaning is not set up; text search answered";
 
 /// One search.
 struct Search<'s> {
@@ -60,6 +65,8 @@ struct Search<'s> {
     common: Vec<bool>,
     ranges: Vec<Range>,
     scopes: Scopes,
+    /// Terms that may stand in events of the filter that were not looked at.
+    unseen: Vec<bool>,
     /// Sessions of candidates, and where each id stands among them.
     sessions: Vec<Known>,
     places: HashMap<String, usize>,
@@ -78,7 +85,7 @@ pub(super) fn search(
     meaning: Option<&dyn Meaning>,
 ) -> Result<Outcome, Failure> {
     let filter = &request.filter;
-    let mut query = Query::parse(&request.query)?;
+    let query = Query::parse(&request.query)?;
     let session = filter.session.as_deref().map(|wanted| sessions::resolve(connection, wanted)).transpose()?;
     let later = request.after.is_some();
     let pool = match request.after {
@@ -98,91 +105,109 @@ pub(super) fn search(
             sessions: counters::value(connection, counters::SESSIONS)?.max(1.0),
         },
     };
-    let documents = pool.events;
-    let mut frequencies = frequency::estimate(connection, &query, &pool)?;
     let only = session.as_ref().map(|id| id.as_str());
-    let mended = mend::mend(connection, &mut query, (filter, only), &mut frequencies, &pool)?;
-    let average_length = pool.words / documents;
-    let collection = Collection { documents, average_length, frequencies: frequencies.events.clone() };
-    let mut search = Search {
-        connection,
-        query: &query,
-        filter,
-        only,
-        by_meaning: meaning.is_some() && request.mode != SearchMode::Text,
-        ranker: Ranker::new(&query, &collection),
-        pool,
-        later,
-        frequencies: frequencies.events,
-        common: frequencies.common,
-        ranges: blocks::ranges(connection, filter, pool.through)?,
-        scopes: Scopes::choose(connection, filter, &pool)?,
-        sessions: Vec::new(),
-        places: HashMap::new(),
-        bytes: 0,
+    let estimated = frequency::estimate(connection, &query, &pool)?;
+    let by_meaning = meaning.is_some() && request.mode != SearchMode::Text;
+    let frame = Frame { connection, filter: &request.filter, only, by_meaning, pool, later };
+    let mut notes = Vec::new();
+    let mut meaning = meaning.filter(|_| request.mode != SearchMode::Text);
+    if meaning.is_none() && request.mode != SearchMode::Text {
+        notes.push(NOT_SET_UP.to_owned());
+    }
+    if let Some(asked) = meaning.take_if(|_| request.mode == SearchMode::Semantic) {
+        let plain = Mended::not(&query, &estimated);
+        let mut search = frame.search(&plain)?;
+        if let Some(near) = search.nearest(request, asked, &mut notes) {
+            return Ok(Outcome { answer: search.by_meaning_alone(request, asked, &near, notes)?, behind: false });
+        }
+    }
+    let read = |lost: &[bool]| {
+        let asked = Asked { query: &query, filter: &request.filter, only, pool: &pool, lost };
+        mend::mend(connection, &asked, &estimated)
     };
-    let answer = search.answer(request, meaning, &mended)?;
-    Ok(Outcome { answer, behind: mended.behind })
+    let first = read(&[])?;
+    let again;
+    let mut mended = &first;
+    let mut search = frame.search(mended)?;
+    let mut words = search.by_words(request.by)?;
+    let lost = search.lost(&words.0);
+    if lost.iter().zip(&first.held).any(|(lost, held)| *lost && *held) {
+        again = read(&lost)?;
+        if again.query != first.query {
+            mended = &again;
+            search = frame.search(mended)?;
+            words = search.by_words(request.by)?;
+        }
+    }
+    Ok(Outcome { answer: search.answer(request, meaning, mended, words, notes)?, behind: mended.behind })
+}
+
+/// What searches of one question have in common, however its words are read.
+#[derive(Clone, Copy)]
+struct Frame<'s> {
+    connection: &'s Connection,
+    filter: &'s SearchFilter,
+    only: Option<&'s str>,
+    by_meaning: bool,
+    pool: Pool,
+    later: bool,
+}
+
+impl<'s> Frame<'s> {
+    fn search(&self, mended: &'s Mended) -> Result<Search<'s>, Failure> {
+        let Self { connection, filter, only, by_meaning, pool, later } = *self;
+        let Mended { query, frequencies, .. } = mended;
+        let collection = Collection {
+            documents: pool.events,
+            average_length: pool.words / pool.events,
+            frequencies: frequencies.events.clone(),
+        };
+        Ok(Search {
+            connection,
+            query,
+            filter,
+            only,
+            by_meaning,
+            ranker: Ranker::new(query, &collection),
+            pool,
+            later,
+            frequencies: frequencies.events.clone(),
+            common: frequencies.common.clone(),
+            ranges: blocks::ranges(connection, filter, pool.through)?,
+            scopes: Scopes::choose(connection, filter, &pool)?,
+            unseen: vec![true; query.terms.len()],
+            sessions: Vec::new(),
+            places: HashMap::new(),
+            bytes: 0,
+        })
+    }
 }
 
 impl Search<'_> {
+    /// By words, and by meaning where that is given.
     fn answer(
         &mut self,
         request: &SearchRequest,
         meaning: Option<&dyn Meaning>,
         mended: &Mended,
+        (mut found, mut candidates): (Vec<Candidate>, Candidates),
+        mut notes: Vec<String>,
     ) -> Result<SearchAnswer, Failure> {
-        let limit = self.pool.depth;
-        // Words first: the meaning is found out meanwhile, in a thread of its own.
-        let mut notes = Vec::new();
-        let mut found = Vec::new();
-        let mut candidates = Candidates::Exact { count: 0 };
-        let by_meaning_alone = request.mode == SearchMode::Semantic && meaning.is_some();
-        if !by_meaning_alone {
-            (found, candidates) = self.by_words(request.by, limit)?;
-        }
-        // How near they are is known before the nearest of all are found.
-        let nearness = match meaning {
-            Some(meaning) if self.by_meaning => nearness(meaning, &mut found, limit),
-            _ => Ok(Vec::new()),
-        };
-        let near = match (request.mode, meaning) {
-            (SearchMode::Text, _) => None,
-            (_, Some(meaning)) => match meaning.nearest(request.nearest()) {
-                Ok(mut near) => {
-                    let least = request.least.unwrap_or(UNRELATED);
-                    let nearest = near.first().map(|one| one.cosine);
-                    near.retain(|one| one.cosine >= least && one.seq <= self.pool.through);
-                    if let (true, Some(nearest), Some(least)) = (near.is_empty(), nearest, request.least) {
-                        notes.push(format!(
-                            "nothing is as near as {least}, which is asked for; the nearest is {nearest:.2}"
-                        ));
-                    }
-                    Some(near)
+        let mut mode = SearchMode::Text;
+        if let Some(meaning) = meaning {
+            // How near they are is known before the nearest of all are found.
+            let known = nearness(meaning, &mut found, self.pool.depth);
+            if let Some(near) = self.nearest(request, meaning, &mut notes) {
+                mode = SearchMode::Hybrid;
+                let known = known.unwrap_or_else(|fault| {
+                    notes.push(format!("the nearness of some hits is not known: {fault}"));
+                    Vec::new()
+                });
+                self.by_meaning(&near, &known, &mut found)?;
+                if self.pool.through - meaning.through() >= MANY_WAIT {
+                    notes.push("the newest events have no vectors yet, so only their words count".to_owned());
                 }
-                Err(fault) => {
-                    notes.push(format!("text search answered, because search by meaning cannot: {fault}"));
-                    None
-                }
-            },
-            (_, None) => {
-                notes.push("search by meaning is not set up; text search answered".to_owned());
-                None
             }
-        };
-        let mode = if near.is_some() { request.mode } else { SearchMode::Text };
-        if by_meaning_alone && mode == SearchMode::Text {
-            (found, candidates) = self.by_words(request.by, limit)?;
-        }
-        if let Some(near) = near {
-            let known = nearness.unwrap_or_else(|fault| {
-                notes.push(format!("the nearness of some hits is not known: {fault}"));
-                Vec::new()
-            });
-            self.by_meaning(&near, &known, &mut found)?;
-        }
-        if mode == SearchMode::Semantic {
-            candidates = Candidates::Exact { count: found.len() as u64 };
         }
         // Of words that no event of the filter holds, nothing is told.
         let holds = |term: usize| found.iter().any(|one| one.frequencies[term] > 0.0);
@@ -191,7 +216,60 @@ impl Search<'_> {
         if mended.behind {
             notes.push("words of older events are still being learnt, so parts of these are not found yet".to_owned());
         }
-        let best = self.best(found, request.by, mode, limit)?;
+        if let (Candidates::Exact { count }, true) = (candidates, mended.cut && !found.is_empty()) {
+            candidates = Candidates::AtLeast { count };
+        }
+        self.finish(request, mode, candidates, found, notes)
+    }
+
+    /// By meaning alone: events that are `near`.
+    fn by_meaning_alone(
+        &mut self,
+        request: &SearchRequest,
+        meaning: &dyn Meaning,
+        near: &[Near],
+        mut notes: Vec<String>,
+    ) -> Result<SearchAnswer, Failure> {
+        let mut found = Vec::new();
+        self.by_meaning(near, &[], &mut found)?;
+        if self.pool.through > meaning.through() {
+            notes.push("the newest events have no vectors yet, so they are not found by meaning".to_owned());
+        }
+        let candidates = Candidates::Nearest { ranked: found.len() as u64 };
+        self.finish(request, SearchMode::Semantic, candidates, found, notes)
+    }
+
+    /// The nearest events; `None` when meaning cannot be had, of which a note tells.
+    fn nearest(&self, request: &SearchRequest, meaning: &dyn Meaning, notes: &mut Vec<String>) -> Option<Vec<Near>> {
+        match meaning.nearest(request.nearest()) {
+            Ok(mut near) => {
+                let least = request.least.unwrap_or(UNRELATED);
+                let nearest = near.first().map(|one| one.cosine);
+                near.retain(|one| one.cosine >= least && one.seq <= self.pool.through);
+                if let (true, Some(nearest), Some(least)) = (near.is_empty(), nearest, request.least) {
+                    notes.push(format!(
+                        "nothing is as near as {least}, which is asked for; the nearest is {nearest:.2}"
+                    ));
+                }
+                Some(near)
+            }
+            Err(fault) => {
+                notes.push(format!("text search answered, because search by meaning cannot: {fault}"));
+                None
+            }
+        }
+    }
+
+    /// The page that is asked for, of the best of `found`.
+    fn finish(
+        &mut self,
+        request: &SearchRequest,
+        mode: SearchMode,
+        candidates: Candidates,
+        found: Vec<Candidate>,
+        mut notes: Vec<String>,
+    ) -> Result<SearchAnswer, Failure> {
+        let best = self.best(found, request.by, mode, self.pool.depth)?;
         let skipped = request.after.map_or(0, |(skipped, _)| skipped).min(best.len());
         let wanted = request.limit.min(Page::MAX_LIMIT);
         let more = best.len() - skipped > wanted;
@@ -215,13 +293,22 @@ impl Search<'_> {
         Ok(SearchAnswer { mode, by: request.by, candidates, hits, note, next_cursor: None, pool: self.pool, more })
     }
 
+    /// The words that no event of the filter holds though the index knows them, when nothing holds all words: others hold
+    /// them, or the archive, or another time. By term of the query.
+    fn lost(&self, found: &[Candidate]) -> Vec<bool> {
+        let none = self.only.is_some() || found.iter().any(|one| one.scored.complete);
+        let holds = |term: usize| found.iter().any(|one| one.frequencies[term] > 0.0);
+        (0..self.query.terms.len()).map(|term| !none && !self.unseen[term] && !holds(term)).collect()
+    }
+
     /// Events that hold all words, and when these are too few, those that hold some.
-    fn by_words(&mut self, by: Granularity, limit: usize) -> Result<(Vec<Candidate>, Candidates), Failure> {
+    fn by_words(&mut self, by: Granularity) -> Result<(Vec<Candidate>, Candidates), Failure> {
         if let Some(session) = self.only {
             return self.within(session);
         }
         let (mut found, candidates) = self.all_words()?;
         let complete = found.iter().filter(|one| one.scored.complete).count();
+        let limit = self.pool.depth;
         let several = self.query.clauses.len() > 1 || self.query.clauses.iter().any(|one| one.parts.len() > 1);
         if several && (by == Granularity::Session || complete < limit) {
             let many = by == Granularity::Session || complete == 0;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use oneiric::clock::{Clock, SystemClock};
+use oneiric::clock::{Clock, SystemClock, Timestamp};
 use oneiric::fault::{Fault, Result};
 use oneiric::paths::{plain, private_file};
 use rusqlite::backup::{Backup, StepResult};
@@ -22,6 +22,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 const TRIES: u32 = 12_000;
 /// How long readers of the old content are waited for, when all is done.
 const LAST_WAIT: Duration = Duration::from_secs(1);
+/// How long writers are waited for, and after which time that is told.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const TELL_AFTER: Duration = Duration::from_secs(1);
 
 /// What a database holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +140,11 @@ pub fn examine(path: &Path, shown: &str) -> Result<Content> {
             .hint("use the program version that made it")
             .into());
         }
+        if version == SCHEMA_VERSION
+            && let Some(table) = missing(&connection)?
+        {
+            return Err(damaged(shown, &format!("there is no table {table}")).into());
+        }
         let count = |tables: [&str; 2]| -> rusqlite::Result<u64> {
             let mut sum = 0;
             for table in tables {
@@ -160,6 +168,19 @@ pub fn examine(path: &Path, shown: &str) -> Result<Content> {
         Failure::Sqlite(error) if unusable(&error) => damaged(shown, "it is no database, or not all of it"),
         other => other.tell(&place(path)),
     })
+}
+
+/// A table of this version that is not there, of those that cannot be made anew.
+fn missing(connection: &Connection) -> Result<Option<String>, Failure> {
+    let mut whole = Connection::open_in_memory()?;
+    super::migrations::migrate(&mut whole, Timestamp::from_micros(0))?;
+    let tables = |connection: &Connection| -> rusqlite::Result<Vec<String>> {
+        let mut select = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+        select.query_map([], |row| row.get(0))?.collect()
+    };
+    let there = tables(connection)?;
+    let gone = |name: &String| !super::checkup::is_derived(name) && !there.contains(name);
+    Ok(tables(&whole)?.into_iter().find(gone))
 }
 
 fn damaged(shown: &str, detail: &str) -> Fault {
@@ -190,6 +211,9 @@ pub fn bring_up_to_date(path: &Path, content: &Content) -> Result<()> {
     Ok(())
 }
 
+/// Told once when other programs' writing keeps a restore from its turn for some time.
+pub type Waiting<'w> = &'w mut dyn FnMut();
+
 /// Takes the copy of a database that is about to be replaced, before it is.
 pub type Keep<'k> = &'k mut dyn FnMut(&Path) -> Result<()>;
 
@@ -199,13 +223,13 @@ pub type Keep<'k> = &'k mut dyn FnMut(&Path) -> Result<()>;
 ///
 /// # Errors
 /// `Unavailable` when it cannot be written; `live` is as it was then.
-pub fn replace(live: &Path, by: &Path, safety: &Path, keep: Keep<'_>) -> Result<()> {
+pub fn replace(live: &Path, by: &Path, safety: &Path, keep: Keep<'_>, waiting: Waiting<'_>) -> Result<()> {
     if !live.exists() {
         fs::rename(by, live).map_err(|error| unwritable(live, &error))?;
         settle(live);
         return Ok(());
     }
-    match in_place(live, by, safety, keep) {
+    match in_place(live, by, safety, keep, waiting) {
         Ok(()) => Ok(()),
         // What is there is no database that could be written to.
         Err(Failure::Sqlite(error)) if unusable(&error) || page_size_differs(&error) => {
@@ -221,7 +245,7 @@ fn page_size_differs(error: &rusqlite::Error) -> bool {
 }
 
 /// As one transaction on the live file.
-fn in_place(live: &Path, by: &Path, safety: &Path, keep: Keep<'_>) -> Result<(), Failure> {
+fn in_place(live: &Path, by: &Path, safety: &Path, keep: Keep<'_>, waiting: Waiting<'_>) -> Result<(), Failure> {
     let source = open(by)?;
     let mut target = open(live)?;
     if target.is_readonly("main")? {
@@ -234,7 +258,10 @@ fn in_place(live: &Path, by: &Path, safety: &Path, keep: Keep<'_>) -> Result<(),
             .into());
     }
     let watch = open(live)?;
-    let mut tries = 0;
+    // Waited for below, where it can be told.
+    target.busy_timeout(Duration::ZERO)?;
+    let began = SystemClock.monotonic();
+    let mut told = false;
     let backup = loop {
         // The log will begin with the first page of the copy, and has to fit the database as it is now.
         let number = stray::number(&watch)?;
@@ -246,8 +273,12 @@ fn in_place(live: &Path, by: &Path, safety: &Path, keep: Keep<'_>) -> Result<(),
             break backup;
         }
         drop(backup);
-        tries += 1;
-        if tries > TRIES {
+        let waited = SystemClock.monotonic().saturating_sub(began);
+        if waited >= TELL_AFTER && !told {
+            told = true;
+            waiting();
+        }
+        if waited > LONGEST_WAIT {
             return Err(Fault::unavailable(format!("another program kept {} to itself for too long", live.display()))
                 .hint("end that program, then try again")
                 .into());

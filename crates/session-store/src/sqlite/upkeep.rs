@@ -5,7 +5,7 @@ use oneiric::fault::Result;
 
 use super::{SqliteStore, archive, merge, retention, words};
 use crate::retention::{Cursor, RetentionRules, RuleEffect};
-use crate::upkeep::{Amount, ArchiveRule, Candidate, RestoreRule, Upkeep};
+use crate::upkeep::{Amount, ArchiveRule, ArchivedElsewhere, Candidate, RestoreRule, Upkeep};
 
 impl Upkeep for SqliteStore {
     fn archivable(&self, rule: &ArchiveRule) -> Result<Vec<Candidate>> {
@@ -17,7 +17,7 @@ impl Upkeep for SqliteStore {
         self.write(|door| door.run(move |connection, now| archive::archive(connection, &ids, &rule, now)))
     }
 
-    fn put_away(&self, sessions: &[(Candidate, Timestamp)]) -> Result<Amount> {
+    fn put_away(&self, sessions: &[ArchivedElsewhere]) -> Result<Amount> {
         if sessions.is_empty() {
             return Ok(Amount::default());
         }

@@ -2,6 +2,7 @@
 //! cannot be made again. A file that is damaged or of another version is replaced.
 
 mod open;
+mod orphans;
 mod rows;
 
 use std::sync::{Mutex, PoisonError};
@@ -14,8 +15,6 @@ use super::failure::{Failure, tell};
 use super::session_row::whole;
 use crate::vectors::{CODES_A_BLOCK, Entry, Generation, NewVector, TextHash, VectorBatch, VectorModel, Vectors};
 
-/// Page cache for a look at the whole file, in KiB.
-const LOOK_CACHE_KIB: i64 = 256;
 /// Bits of a row's id that number it within its generation.
 const PLACE_BITS: u32 = 40;
 
@@ -43,13 +42,8 @@ impl SqliteVectors {
     /// # Errors
     /// `Unavailable` when it cannot be read for another reason.
     pub fn damage(&self) -> Result<Option<String>> {
-        // Every page is read once, so none is worth keeping: a server that has done this is to be small.
-        let said = self.place.reader().and_then(|connection| {
-            connection.pragma_update(None, "cache_size", -LOOK_CACHE_KIB)?;
-            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
-        });
-        match said {
-            Ok(said) => Ok((said != "ok").then_some(said)),
+        match self.place.reader().and_then(|connection| open::damage(&connection)) {
+            Ok(wrong) => Ok(wrong),
             Err(error) if open::is_damage(&error) => Ok(Some(error.to_string())),
             Err(error) => Err(tell(&error, &self.place)),
         }

@@ -9,14 +9,14 @@ use rusqlite::Connection;
 use super::failure::Failure;
 use super::writer::Door;
 use super::{SqliteStore, counters};
-use crate::analysis::{Analyser, Kind};
+use crate::analysis::{Analyser, Kind, MAX_TERMS};
 use crate::search::spelling::{MIN_PART_CHARS, letters};
 use crate::search::text::each_text;
 
 /// Of the way words are made; another number has the list learnt again.
-const SHAPE: f64 = 1.0;
+const SHAPE: f64 = 2.0;
 /// Words that the list may have. Later ones are found as a whole only.
-const MOST: i64 = 1_000_000;
+pub(super) const MOST: i64 = 1_000_000;
 /// Longest word in letters that is taken apart; what is longer is no word that anybody writes in part.
 const MAX_CHARS: usize = 40;
 /// Words that one transaction adds, so that what is captured meanwhile waits a moment only.
@@ -39,9 +39,27 @@ struct Step {
     events: usize,
 }
 
+/// Makes the list, and the index of its letters.
+pub(super) fn tables() -> &'static str {
+    let made = include_str!("../../migrations/0003_words.sql");
+    made.split("INSERT INTO retention").next().unwrap_or_default()
+}
+
 /// Up to which event the words are known.
 pub(super) fn through(connection: &Connection) -> Result<i64, Failure> {
     Ok(counters::value(connection, counters::WORDS_THROUGH)? as i64)
+}
+
+/// Whether the list misses no word of the events that it knows.
+pub(super) fn complete(connection: &Connection) -> Result<bool, Failure> {
+    let shaped = through(connection)? == 0 || counters::value(connection, counters::WORDS_SHAPE)? == SHAPE;
+    Ok(shaped && !full(connection)?)
+}
+
+/// Whether the list has as many words as it may have, so that later ones are missing.
+fn full(connection: &Connection) -> Result<bool, Failure> {
+    let mut select = connection.prepare_cached("SELECT coalesce(max(id), 0) >= ?1 FROM words")?;
+    Ok(select.query_row([MOST], |row| row.get(0))?)
 }
 
 /// Whether the list holds words that may stand nowhere any more, or was made in another way.
@@ -102,12 +120,15 @@ fn keep(step: Step, door: &Door) -> Result<usize> {
     Ok(step.events)
 }
 
+/// Whether the list holds `word`.
+pub(super) fn knows(connection: &Connection, word: &str) -> Result<bool, Failure> {
+    Ok(connection.prepare_cached("SELECT 1 FROM words WHERE word = ?1")?.exists([word])?)
+}
+
 fn next(connection: &Connection) -> Result<Step, Failure> {
     let from = through(connection)?;
     let mut step = Step { from, through: from, new: Vec::new(), events: 0 };
-    let full: bool = connection
-        .prepare_cached("SELECT coalesce(max(id), 0) >= ?1 FROM words")?
-        .query_row([MOST], |row| row.get(0))?;
+    let full = full(connection)?;
     let mut known = connection.prepare_cached("SELECT 1 FROM words WHERE word = ?1")?;
     let mut select = connection.prepare_cached(AFTER)?;
     let mut rows = select.query((from, STEP_EVENTS as i64))?;
@@ -137,7 +158,7 @@ fn next(connection: &Connection) -> Result<Step, Failure> {
     Ok(step)
 }
 
-fn add(connection: &Connection, words: &[String]) -> Result<(), Failure> {
+pub(super) fn add(connection: &Connection, words: &[String]) -> Result<(), Failure> {
     let mut insert = connection.prepare_cached("INSERT INTO words (word) VALUES (?1) ON CONFLICT (word) DO NOTHING")?;
     let mut index = connection.prepare_cached("INSERT INTO word_letters (rowid, letters) VALUES (?1, ?2)")?;
     for word in words {
@@ -150,24 +171,27 @@ fn add(connection: &Connection, words: &[String]) -> Result<(), Failure> {
 
 /// Calls `take` with each word and identifier of a JSON document's strings that somebody may write in part.
 pub(super) fn each_word(analyser: &mut Analyser, json: &str, take: &mut dyn FnMut(&str)) {
-    let mut tokens = 0;
+    let mut length = 0;
     analyser.reset();
     each_text(json, &mut |text| {
-        if tokens >= crate::analysis::MAX_TERMS {
+        if length >= MAX_TERMS {
             return;
         }
         analyser.analyse(text, |token| {
-            tokens += 1;
+            // As far as the search index goes: the list misses no word that the index holds.
+            length += usize::from(token.kind != Kind::Whole);
             if matches!(token.kind, Kind::Part | Kind::Whole) && is_word(token.surface) {
                 take(token.surface);
             }
-            tokens < crate::analysis::MAX_TERMS
+            length < MAX_TERMS
         });
     });
 }
 
 /// Not a number, a checksum or an id: these are many, each stands once, and they are found by their beginning.
-fn is_word(word: &str) -> bool {
+///
+/// When a stem is a word, so is every word that has it: nothing but letters was taken off.
+pub(super) fn is_word(word: &str) -> bool {
     let (mut chars, mut letters, mut changes) = (0, 0, 0);
     let mut digit = None;
     for c in word.chars() {

@@ -18,6 +18,7 @@ use super::Options;
 use super::connection::Place;
 use super::failure::Failure;
 use super::ingest::{Ingest, answer};
+use super::met::Met;
 use super::prepare::Batch;
 use super::stray;
 use crate::store::Unknown;
@@ -85,7 +86,7 @@ pub(super) struct Door {
 }
 
 impl Writer {
-    pub(super) fn start(place: Arc<Place>, options: &Options) -> Result<Self> {
+    pub(super) fn start(place: Arc<Place>, options: &Options, met: Arc<Met>) -> Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
         let depth = Arc::new(AtomicUsize::new(0));
         let commits = Arc::new(AtomicU64::new(0));
@@ -97,6 +98,7 @@ impl Writer {
             receiver,
             depth: Arc::clone(&depth),
             commits: Arc::clone(&commits),
+            met,
         };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -172,6 +174,7 @@ struct Worker {
     receiver: Receiver<Work>,
     depth: Arc<AtomicUsize>,
     commits: Arc<AtomicU64>,
+    met: Arc<Met>,
 }
 
 /// Answers that are due after the commit.
@@ -234,6 +237,8 @@ impl Worker {
         })();
         done.map_err(|failure: Failure| {
             if !failure.is_fault() {
+                // It is of work that nobody's events wait for.
+                self.met.look(&failure, self.connection.as_ref(), false);
                 self.connection = None;
             }
             failure.tell(&self.place)
@@ -244,6 +249,7 @@ impl Worker {
         match self.try_commit(&mut group) {
             Ok(answers) => answers.into_iter().for_each(|answer| answer()),
             Err(failure) => {
+                self.met.look(&failure, self.connection.as_ref(), true);
                 // Whatever state the connection is in: the next transaction begins with a new one.
                 self.connection = None;
                 let fault = failure.tell(&self.place);
@@ -272,9 +278,12 @@ impl Worker {
                 Work::Job { .. } => Done::Stale(Ok(Vec::new())),
             });
         }
-        ingest.finish()?;
+        let stored = ingest.finish()?;
         stray::advance_since(&transaction, before)?;
         transaction.commit()?;
+        if stored {
+            self.met.stored();
+        }
         self.commits.fetch_add(1, Ordering::Relaxed);
         Ok(std::mem::take(group).into_iter().zip(results).map(|(work, done)| reply(work, done)).collect())
     }

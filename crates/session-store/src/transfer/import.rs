@@ -10,14 +10,19 @@ use oneiric::event::{Event, EventBatch, EventType};
 use oneiric::fault::{Fault, Result};
 use oneiric::id::SessionId;
 
-use super::{EventLine, FORMAT, Header, Line, MAX_LINE_BYTES, SessionLine, VERSION, shown};
+use super::{EventLine, FORMAT, Header, Line, MAX_LINE_BYTES, SessionLine, VERSION, shown, wrong};
 use crate::model::SessionStatus;
 use crate::store::{Store, Unknown};
-use crate::upkeep::Candidate;
+use crate::upkeep::{ArchivedElsewhere, Candidate};
 
 /// Events, and bytes of their lines, that one transaction takes.
 const GROUP_EVENTS: usize = 5_000;
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
+
+/// Lines that are not understood before any that is, after which a file counts as something else.
+const FOREIGN_LINES: usize = 50;
+/// Longest line that is looked at as a header.
+const MAX_HEADER_BYTES: usize = 4_096;
 
 /// A line that was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +81,73 @@ pub struct Import<'s> {
     /// Sessions whose process was gone, with the time they count as ended and their events.
     stale: Vec<(SessionId, Timestamp, u64)>,
     /// Sessions that were archived, and when.
-    archived: Vec<(Candidate, Timestamp)>,
+    archived: Vec<ArchivedElsewhere>,
+    /// Whether the session whose events come now was not known before.
+    brought: bool,
+    /// What was wrong with lines before the first that is one of an export's: until it comes, this may be no export at all.
+    held: Option<Vec<Trouble>>,
+}
+
+/// Looks through a file for headers that an import of it would be refused for, so that nothing of it is stored then.
+///
+/// # Errors
+/// As [`Import::run`] says it of a header; `Unavailable` when the file cannot be read.
+pub fn check_headers(input: &mut dyn BufRead) -> Result<()> {
+    let (mut line, mut number) = (Vec::new(), 0);
+    loop {
+        line.clear();
+        number += 1;
+        let (length, whole) = next_line(input, &mut line).map_err(|error| unreadable(number, &error))?;
+        if length == 0 {
+            return Ok(());
+        }
+        let short = whole && line.len() <= MAX_HEADER_BYTES;
+        if short
+            && let Ok(text) = std::str::from_utf8(&line)
+            && text.contains("\"header\"")
+        {
+            refused(number, trimmed(text)).map_or(Ok(()), |fault| {
+                Err(with_hint(&fault, &format!("{}; nothing was imported", fault.message())))
+            })?;
+        }
+    }
+}
+
+/// A line's text without a line end, blanks, and the mark with which some programs begin a file in UTF-8.
+fn trimmed(text: &str) -> &str {
+    text.trim().trim_start_matches('\u{feff}').trim_start()
+}
+
+fn with_hint(fault: &Fault, message: &str) -> Fault {
+    let told = Fault::new(fault.kind(), message);
+    fault.advice().map_or(told.clone(), |hint| told.hint(hint))
+}
+
+fn unreadable(number: u64, error: &std::io::Error) -> Fault {
+    Fault::unavailable(format!("cannot read line {number}: {}", oneiric::paths::plain(error)))
+}
+
+/// Why nothing from this header on can be taken.
+fn refused(number: u64, text: &str) -> Option<Fault> {
+    if let Some(format) = wrong::other_format(text) {
+        let format = shown(&format);
+        return Some(
+            Fault::user(format!(
+                "this is no export of Session-Buddy: line {number} says format '{format}', not {FORMAT}"
+            ))
+            .hint("import what 'session-buddy export' wrote, and nothing else with it"),
+        );
+    }
+    match Line::parse(text) {
+        Ok(Line::Header(header)) if header.version > VERSION => Some(
+            Fault::config(format!(
+                "this export has version {}, and this program reads up to {VERSION}",
+                header.version
+            ))
+            .hint("import it with the program that wrote it, or a newer one"),
+        ),
+        _ => None,
+    }
 }
 
 impl<'s> Import<'s> {
@@ -94,22 +165,22 @@ impl<'s> Import<'s> {
             bytes: 0,
             stale: Vec::new(),
             archived: Vec::new(),
+            brought: false,
+            held: Some(Vec::new()),
         }
     }
 
     /// Reads all of `input`; `progress` hears from time to time how far it is.
     ///
     /// # Errors
-    /// `Config` when a newer program wrote it, `Unavailable` when it cannot be read or the store cannot be written; what
-    /// was stored until then stays.
+    /// `User` when it is something else than an export, `Config` when a newer program wrote it, `Unavailable` when it
+    /// cannot be read or the store cannot be written; what was stored until then stays.
     pub fn run(mut self, input: &mut dyn BufRead, progress: &mut dyn FnMut(Progress)) -> Result<Report> {
         let mut bytes = 0;
         let mut line = Vec::new();
         loop {
             line.clear();
-            let (length, whole) = next_line(input, &mut line).map_err(|error| {
-                Fault::unavailable(format!("cannot read line {}: {}", self.number + 1, oneiric::paths::plain(&error)))
-            })?;
+            let (length, whole) = next_line(input, &mut line).map_err(|error| unreadable(self.number + 1, &error))?;
             if length == 0 {
                 break;
             }
@@ -120,10 +191,20 @@ impl<'s> Import<'s> {
             } else {
                 self.reject(self.number, format!("it has more than {MAX_LINE_BYTES} bytes"));
             }
+            if self.held.as_ref().is_some_and(|held| held.len() >= FOREIGN_LINES) {
+                break;
+            }
             if self.waiting.len() >= GROUP_EVENTS || self.bytes >= GROUP_BYTES {
                 self.flush()?;
                 progress(Progress { bytes, events: self.report.stored + self.report.duplicates });
             }
+        }
+        if let Some(first) = self.held.iter().flatten().next() {
+            return Err(Fault::user(format!(
+                "this is no export of Session-Buddy: line {}: {}",
+                first.line, first.reason
+            ))
+            .hint("import what 'session-buddy export' wrote"));
         }
         self.close_session();
         self.flush()?;
@@ -133,7 +214,16 @@ impl<'s> Import<'s> {
 
     fn reject(&mut self, line: u64, reason: impl Into<String>) {
         self.report.rejected += 1;
-        (self.told)(Trouble { line, reason: reason.into() });
+        let trouble = Trouble { line, reason: reason.into() };
+        match &mut self.held {
+            Some(held) => held.push(trouble),
+            None => (self.told)(trouble),
+        }
+    }
+
+    /// This is an export, whatever came before.
+    fn release(&mut self) {
+        self.held.take().into_iter().flatten().for_each(|trouble| (self.told)(trouble));
     }
 
     fn line(&mut self, bytes: &[u8]) -> Result<()> {
@@ -141,15 +231,25 @@ impl<'s> Import<'s> {
             self.reject(self.number, "it is not UTF-8");
             return Ok(());
         };
-        let text = text.trim();
+        let text = trimmed(text);
         if text.is_empty() {
             return Ok(());
         }
-        match Line::parse(text) {
-            Ok(Line::Header(header)) => self.header(header)?,
+        let line = Line::parse(text);
+        if let Err(_) | Ok(Line::Header(_)) = line
+            && let Some(fault) = refused(self.number, text)
+        {
+            return Err(fault);
+        }
+        if line.is_ok() {
+            self.release();
+        }
+        match line {
+            Ok(Line::Header(header)) => self.header(header),
             Ok(Line::Session(session)) => {
                 self.close_session();
                 self.report.sessions += 1;
+                self.brought = session.archived_at.is_some() && !self.store.session_exists(&session.session_id)?;
                 self.session = Some(session);
             }
             Ok(Line::Event(event)) => self.event(event, bytes.len()),
@@ -158,23 +258,14 @@ impl<'s> Import<'s> {
         Ok(())
     }
 
-    fn header(&mut self, header: Header) -> Result<()> {
-        if header.format != FORMAT {
-            self.reject(self.number, format!("format '{}' is not {FORMAT}", shown(&header.format)));
-        } else if header.version > VERSION {
-            return Err(Fault::config(format!(
-                "this export has version {}, and this program reads up to {VERSION}",
-                header.version
-            ))
-            .hint("import it with the program that wrote it, or a newer one"));
-        } else if let Some(promised) = &mut self.report.header {
+    fn header(&mut self, header: Header) {
+        if let Some(promised) = &mut self.report.header {
             // Exports one after the other are one import.
             promised.sessions = promised.sessions.saturating_add(header.sessions);
             promised.events = promised.events.saturating_add(header.events);
         } else {
             self.report.header = Some(header);
         }
-        Ok(())
     }
 
     fn event(&mut self, event: EventLine, bytes: usize) {
@@ -204,7 +295,8 @@ impl<'s> Import<'s> {
         let Some(session) = self.session.take() else { return };
         if let Some(at) = session.archived_at {
             let session_id = session.session_id.as_str().to_owned();
-            self.archived.push((Candidate { session_id, events: session.events }, at));
+            let session = Candidate { session_id, events: session.events };
+            self.archived.push(ArchivedElsewhere { session, at, brought: self.brought });
         }
         if let (SessionStatus::Stale, Some(end)) = (session.status, session.end_time) {
             self.stale.push((session.session_id, end, session.events));

@@ -13,6 +13,7 @@ on_every_store!(
     durations_are_those_of_sessions_and_their_percentiles_were_seen,
     failures_are_put_together_by_command,
     only_what_the_range_the_component_and_the_project_allow_is_counted,
+    a_range_of_hours_begins_at_its_hour_and_cuts_its_first_day,
     days_and_hours_are_those_of_the_zone,
     an_empty_range_has_figures_too,
 );
@@ -98,9 +99,23 @@ fn only_what_the_range_the_component_and_the_project_allow_is_counted(world: &Wo
     assert_eq!(figures(world, |range| range.component = Some("akosha".into())).totals.sessions, 1);
     assert_eq!(figures(world, |range| range.project = Some("engine".into())).totals.sessions, 2);
     assert_eq!(figures(world, |range| range.project = Some("nothing".into())).totals.sessions, 0);
-    for days in [0, MAX_DAYS + 1, u64::MAX] {
+    for days in [0, u64::from(MAX_DAYS) + 1, u64::MAX] {
         assert!(Range::last(days, at(0.0)).is_err());
     }
+}
+
+fn a_range_of_hours_begins_at_its_hour_and_cuts_its_first_day(world: &World) {
+    for (id, minutes) in [("early", -90.0), ("late", -30.0), ("next", 5.0)] {
+        begun(world, id, minutes * 60.0, "mahavishnu");
+    }
+    let hour = Range::since(at(-3_600.0), at(0.0)).unwrap();
+    let found = world.store.analytics(&hour).unwrap();
+    assert_eq!((found.since, found.totals.sessions), (at(-3_600.0), 1));
+    assert_eq!(found.by_day.iter().map(|day| day.totals.sessions).sum::<u64>(), 1);
+    let two = world.store.analytics(&Range::since(at(-7_200.0), at(0.0)).unwrap()).unwrap();
+    assert_eq!(two.totals.sessions, 2);
+    assert!(Range::since(at(1.0), at(0.0)).is_err());
+    assert!(Range::since(at(-DAY * (f64::from(MAX_DAYS) + 1.0)), at(0.0)).is_err());
 }
 
 fn days_and_hours_are_those_of_the_zone(world: &World) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use oneiric::fault::{Fault, Result};
 use session_store::search::meaning::{Meaning, Near, Seen};
 use session_store::upkeep::{ArchiveRule, archive};
-use session_store::{Granularity, SearchAnswer, SearchFilter, SearchMode, SearchRequest};
+use session_store::{Candidates, Granularity, SearchAnswer, SearchFilter, SearchMode, SearchRequest};
 
 use crate::world::{World, at, end, start, start_in};
 
@@ -15,6 +15,8 @@ on_every_store!(
     the_words_of_a_question_are_not_what_is_looked_for,
     a_named_day_finds_the_session_of_that_day,
     meaning_finds_what_words_do_not_and_words_keep_what_they_find,
+    events_without_vectors_are_told_of,
+    what_a_word_was_read_as_is_not_told_where_words_do_not_count,
     meaning_that_fails_leaves_the_words_and_says_so,
     hits_by_meaning_are_never_outside_the_filter,
     slips_and_parts_of_words_are_read_as_words_that_exist,
@@ -76,6 +78,7 @@ fn a_named_day_finds_the_session_of_that_day(world: &World) {
 struct Told {
     near: Vec<Near>,
     fails: bool,
+    through: i64,
 }
 
 impl Meaning for Told {
@@ -89,6 +92,10 @@ impl Meaning for Told {
     fn of(&self, events: &[Seen<'_>]) -> Result<Vec<Near>> {
         Ok(self.near.iter().copied().filter(|near| events.iter().any(|event| event.seq == near.seq)).collect())
     }
+
+    fn through(&self) -> i64 {
+        self.through
+    }
 }
 
 /// Nearness by text, for events in the order in which they were stored.
@@ -98,7 +105,7 @@ fn told(world: &World, near: &[(&str, f32)]) -> Told {
     let mut near: Vec<Near> =
         texts.iter().filter_map(|one| Some(Near { seq: one.seq, cosine: *near.get(one.event_id.as_str())? })).collect();
     near.sort_by(|a, b| b.cosine.total_cmp(&a.cosine));
-    Told { near, fails: false }
+    Told { near, fails: false, through: i64::MAX }
 }
 
 fn meaning_finds_what_words_do_not_and_words_keep_what_they_find(world: &World) {
@@ -116,10 +123,43 @@ fn meaning_finds_what_words_do_not_and_words_keep_what_they_find(world: &World) 
     assert_eq!((sessions(&answer), events(&answer)), (vec!["s"], vec!["s.0"]));
 }
 
+fn events_without_vectors_are_told_of(world: &World) {
+    let texts: Vec<String> = (0..1_200).map(|n| format!("routine entry {n}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    world.session("s", start(), &texts);
+    let mut told = told(world, &[("s.0", 0.8), ("s.1", 0.7)]);
+    let newest = world.store.newest_seq().unwrap();
+    for (mode, through, note) in [
+        (SearchMode::Semantic, newest, None),
+        (
+            SearchMode::Semantic,
+            newest - 1,
+            Some("the newest events have no vectors yet, so they are not found by meaning"),
+        ),
+        (SearchMode::Hybrid, newest - 1, None),
+        (SearchMode::Hybrid, newest - 1_000, Some("the newest events have no vectors yet, so only their words count")),
+    ] {
+        told.through = through;
+        let answer =
+            world.store.search(&SearchRequest { mode, ..SearchRequest::text("routine") }, Some(&told)).unwrap();
+        assert_eq!((answer.mode, answer.note.as_deref()), (mode, note), "{through} of {newest}");
+        assert_eq!(answer.candidates == Candidates::Nearest { ranked: 2 }, mode == SearchMode::Semantic);
+    }
+}
+
+fn what_a_word_was_read_as_is_not_told_where_words_do_not_count(world: &World) {
+    world.session("s", start(), &["search the database"]);
+    let told = told(world, &[("s.0", 0.8)]);
+    for (mode, note) in [(SearchMode::Semantic, None), (SearchMode::Hybrid, Some("\"serch\" read as \"search\""))] {
+        let answer = world.store.search(&SearchRequest { mode, ..SearchRequest::text("serch") }, Some(&told)).unwrap();
+        assert_eq!((events(&answer), answer.note.as_deref()), (vec!["s.0"], note));
+    }
+}
+
 fn meaning_that_fails_leaves_the_words_and_says_so(world: &World) {
     world.session("s", start(), &["buy milk"]);
     let hybrid = SearchRequest { mode: SearchMode::Hybrid, ..SearchRequest::text("milk") };
-    let told = Told { near: Vec::new(), fails: true };
+    let told = Told { near: Vec::new(), fails: true, through: i64::MAX };
     for meaning in [Some(&told as &dyn Meaning), None] {
         let answer = world.store.search(&hybrid, meaning).unwrap();
         assert_eq!((answer.mode, events(&answer)), (SearchMode::Text, vec!["s.0"]));

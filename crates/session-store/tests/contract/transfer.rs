@@ -6,18 +6,22 @@ use oneiric::fault::{Fault, FaultKind};
 use oneiric::process::Liveness;
 use serde_json::json;
 use session_store::SessionStatus;
-use session_store::transfer::{Import, Report, Selection, Trouble};
+use session_store::transfer::{Import, Report, Selection, Trouble, check_headers};
 
 use crate::world::{World, at, command, end, event, start, start_in, start_with_process};
 
 on_every_store!(
     what_is_exported_and_imported_is_exported_the_same,
     archived_sessions_are_archived_again_where_they_come_to,
+    what_was_captured_here_is_not_archived_by_an_import,
     an_import_that_is_repeated_adds_nothing,
     an_import_that_was_cut_short_is_made_whole_by_another,
     foreign_and_hostile_lines_are_told_and_the_others_stored,
+    a_file_of_something_else_is_refused_by_one_line_and_nothing_of_it_is_stored,
+    exports_in_one_file_with_marks_and_line_ends_of_others_are_imported,
     an_event_cannot_slip_into_a_session_that_its_export_does_not_hold,
     a_newer_export_is_refused_whole,
+    a_start_that_lacks_something_is_told_in_plain_words,
     an_import_holds_no_secret,
     only_what_is_selected_is_exported,
 );
@@ -114,6 +118,36 @@ fn archived_sessions_are_archived_again_where_they_come_to(world: &World) {
     assert_eq!(export(&other, &everything()), text);
 }
 
+fn what_was_captured_here_is_not_archived_by_an_import(world: &World) {
+    varied(world);
+    let live = export(world, &everything());
+    for archived_at in [at(1e6), at(50.0), at(-1e6)] {
+        // Somebody else's file says so; the session is known, and nothing of it is new.
+        let text = with_archived_at(&live, &format!("\"archived_at\":\"{archived_at}\""));
+        let (report, troubles) = import(world, &text);
+        assert_eq!((report.sessions, report.stored, troubles.len()), (5, 0, 0));
+        assert_eq!(world.store.counts().unwrap().archived_sessions, 0, "{archived_at}");
+    }
+    // An import that ended before it archived what it had brought is made whole by another.
+    world.clock.advance(std::time::Duration::from_secs(3_600));
+    world.store.archive(&["ended".to_owned()], &rule(1e6)).unwrap();
+    let text = export(world, &everything());
+    let other = World::sqlite_memory();
+    other.clock.advance(std::time::Duration::from_secs(86_400));
+    import(&other, &text);
+    other.store.restore(&["ended".to_owned()]).unwrap();
+    import(&other, &text);
+    assert_eq!(export(&other, &everything()), text);
+}
+
+fn with_archived_at(text: &str, said: &str) -> String {
+    let marked = |line: &str| match line.strip_prefix("{\"kind\":\"session\",") {
+        Some(rest) => format!("{{\"kind\":\"session\",{said},{rest}\n"),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(marked).collect()
+}
+
 fn rule(seconds: f64) -> session_store::upkeep::ArchiveRule {
     session_store::upkeep::ArchiveRule { before: at(seconds), project: None }
 }
@@ -132,8 +166,10 @@ fn an_import_that_was_cut_short_is_made_whole_by_another(world: &World) {
     let bounds: Vec<usize> = text.char_indices().map(|(at, _)| at).step_by(97).collect();
     for cut in bounds {
         let other = World::sqlite_memory();
-        let (report, _) = import(&other, &text[..cut]);
-        assert!(report.header.is_none() || !report.complete(), "a part of {cut} bytes counts as whole");
+        // Of a part of the first line nobody can say what it is of.
+        if let Ok((report, _)) = try_import(&other, &text.as_bytes()[..cut]) {
+            assert!(report.header.is_none() || !report.complete(), "a part of {cut} bytes counts as whole");
+        }
         import(&other, &text);
         assert_eq!(export(&other, &everything()), text, "after a cut at {cut}");
     }
@@ -152,7 +188,6 @@ fn foreign_and_hostile_lines_are_told_and_the_others_stored(world: &World) {
         b"{\"kind\":\"event\"}",
         b"{\"kind\":\"session\",\"session_id\":\"../../etc\"}",
         b"{\"kind\":\"drop table\"}",
-        b"{\"kind\":\"header\",\"format\":\"other\",\"version\":1,\"sessions\":0,\"events\":0}",
         b"\xff\xfe\x00bytes",
         b"\x00\x00\x00",
         deep.as_bytes(),
@@ -171,6 +206,44 @@ fn foreign_and_hostile_lines_are_told_and_the_others_stored(world: &World) {
     assert!(troubles.iter().enumerate().all(|(index, trouble)| trouble.line as usize == index * 2 + 2), "{troubles:?}");
     assert!(troubles.iter().all(|trouble| trouble.reason.len() < 300), "{troubles:?}");
     assert_eq!(export(&other, &everything()), text);
+}
+
+fn a_file_of_something_else_is_refused_by_one_line_and_nothing_of_it_is_stored(world: &World) {
+    varied(world);
+    let text = export(world, &everything());
+    let rest = text.split_once('\n').unwrap().1;
+    let other = World::sqlite_memory();
+    let full = r#"{"kind":"header","format":"other","version":1,"sessions":0,"events":0}"#;
+    for head in [full, r#"{"kind":"header","format":"other"}"#, r#"{"format":"other","since":7}"#] {
+        let file = format!("{head}\n{rest}");
+        let fault = try_import(&other, file.as_bytes()).unwrap_err();
+        assert_eq!(fault.kind(), FaultKind::User);
+        assert!(fault.to_string().contains("line 1 says format 'other'"), "{fault}");
+    }
+    // Behind one of ours, too: it begins what is none of ours.
+    let file = format!("{text}{full}\n{rest}");
+    let fault = try_import(&other, file.as_bytes()).unwrap_err();
+    assert!(fault.to_string().contains(&format!("line {} says", text.lines().count() + 1)), "{fault}");
+    let fault = check_headers(&mut file.as_bytes()).unwrap_err();
+    assert!(fault.to_string().contains("nothing was imported"), "{fault}");
+    assert!(check_headers(&mut format!("\u{feff}{text}{text}").as_bytes()).is_ok());
+    for foreign in ["id,name\n1,x\n".repeat(500), "\u{1}binary".to_owned(), "[\n{\"a\":1}\n]".to_owned()] {
+        let fault = try_import(&other, foreign.as_bytes()).unwrap_err();
+        assert!(fault.to_string().contains("no export of Session-Buddy: line 1: "), "{fault}");
+    }
+    assert_eq!(other.store.counts().unwrap().sessions_total(None), 0);
+}
+
+fn exports_in_one_file_with_marks_and_line_ends_of_others_are_imported(world: &World) {
+    varied(world);
+    let (mut shop, mut rest) = (Selection::default(), everything());
+    shop.filter.project = Some("shop".into());
+    rest.sessions = ["running", "stale", "orphan", "late-start"].map(str::to_owned).to_vec();
+    let both = format!("\u{feff}{}\r\n\u{feff}{}", export(world, &shop).replace('\n', "\r\n"), export(world, &rest));
+    let other = World::sqlite_memory();
+    let (report, troubles) = import(&other, &both);
+    assert_eq!((troubles, report.complete(), report.sessions), (Vec::new(), true, 5));
+    assert_eq!(export(&other, &everything()), export(world, &everything()));
 }
 
 fn an_event_cannot_slip_into_a_session_that_its_export_does_not_hold(world: &World) {
@@ -229,4 +302,18 @@ fn only_what_is_selected_is_exported(world: &World) {
     let missing = Selection { sessions: vec!["nobody".into()], ..Selection::default() };
     let fault = world.store.export(&missing, &mut |_| Ok(())).unwrap_err();
     assert_eq!(fault.kind(), FaultKind::NotFound);
+}
+
+fn a_start_that_lacks_something_is_told_in_plain_words(world: &World) {
+    world.session("s1", start(), &["ls"]);
+    let text = export(world, &everything());
+    for (change, to, said) in [
+        ("\"session_type\":", "\"other\":", "it has no \"session_type\""),
+        ("\"hostname\":\"", "\"hostname\":7,\"other\":\"", "there is a number where a string belongs"),
+    ] {
+        assert!(text.contains(change), "{text}");
+        let (report, troubles) = import(&World::sqlite_memory(), &text.replacen(change, to, 1));
+        assert_eq!(report.rejected, 1);
+        assert!(troubles[0].line == 3 && troubles[0].reason.ends_with(said), "{troubles:?}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Parts of words and slips of the pen, over the whole store and within each filter.
 
 use serde_json::json;
-use session_store::{SearchAnswer, SearchFilter, SearchMode, SearchRequest};
+use session_store::{Candidates, SearchAnswer, SearchFilter, SearchMode, SearchRequest};
 
 use crate::world::{World, command, event, start, start_in};
 
@@ -13,7 +13,13 @@ on_every_store!(
     other_scripts_are_mended_and_found_by_parts_too,
     a_rare_slip_is_found_first_and_what_it_stands_for_behind_it,
     no_word_of_another_project_or_session_is_used_or_told,
+    words_of_another_project_or_session_do_not_change_what_is_read,
+    a_word_that_many_events_elsewhere_hold_is_lost_where_none_does,
+    a_part_of_more_words_than_are_looked_for_says_so,
+    a_short_name_of_a_month_alone_is_a_part_of_words,
+    a_stem_without_its_last_letter_is_no_word,
     words_of_deleted_events_are_forgotten,
+    slips_are_read_alike_before_and_after_their_words_are_learnt,
 );
 
 /// So many events that the newest do not tell of the first ones.
@@ -158,6 +164,102 @@ fn no_word_of_another_project_or_session_is_used_or_told(world: &World) {
     }
 }
 
+fn words_of_another_project_or_session_do_not_change_what_is_read(world: &World) {
+    world.session("mine", start_in("mine", "/m"), &["an invoice of ours", "the customer"]);
+    fill(world, "later", 300);
+    let within = |project: bool| {
+        let only = Some("mine".to_owned());
+        match project {
+            true => SearchFilter { project: only, ..SearchFilter::default() },
+            false => SearchFilter { session: only, ..SearchFilter::default() },
+        }
+    };
+    let answers = |world: &World| -> Vec<(Vec<String>, Option<String>)> {
+        let asked = ["invoyce", "ustom", "invoyce ours", "customers"];
+        let asked = asked.into_iter().flat_map(|query| [(query, true), (query, false)]);
+        let answer = |(query, project)| {
+            let answer = world.store.search(&SearchRequest::text(query).within(within(project)), None).unwrap();
+            (ids(&answer).into_iter().map(str::to_owned).collect(), answer.note)
+        };
+        asked.map(answer).collect()
+    };
+    let alone = answers(world);
+    let found: Vec<&str> = alone.iter().map(|(ids, _)| ids.first().map_or("", String::as_str)).collect();
+    assert_eq!(found, ["mine.0", "mine.0", "mine.1", "mine.1", "mine.0", "mine.0", "mine.1", "mine.1"]);
+    let theirs: Vec<String> = (0..6).map(|n| format!("invoyce ustom {n}")).collect();
+    let theirs: Vec<&str> = theirs.iter().map(String::as_str).collect();
+    world.session("theirs", start_in("theirs", "/t"), &theirs);
+    assert_eq!(answers(world), alone, "not learnt yet");
+    learn_all(world);
+    assert_eq!(answers(world), alone);
+}
+
+fn a_word_that_many_events_elsewhere_hold_is_lost_where_none_does(world: &World) {
+    world.session("mine", start_in("mine", "/m"), &["redeployed the site", "the archive of logs"]);
+    let theirs: Vec<String> = (0..2_500).map(|n| format!("deploy and archve number {n}")).collect();
+    let theirs: Vec<&str> = theirs.iter().map(String::as_str).collect();
+    world.session("theirs", start_in("theirs", "/t"), &theirs);
+    let filter = SearchFilter { project: Some("mine".into()), ..SearchFilter::default() };
+    let later = SearchFilter { since: Some(crate::world::at(86_400.0)), ..SearchFilter::default() };
+    world.put("mine", vec![command("mine.later", 90_000.0, "the timetable of next week")]);
+    for learnt in [false, true] {
+        if learnt {
+            learn_all(world);
+        }
+        for (filter, query, found, note) in [
+            (&filter, "deploy", "mine.0", "\"deploy\" read as \"redeployed\""),
+            (&filter, "archve", "mine.1", "\"archve\" read as \"archive\""),
+            (&filter, "archve logs", "mine.1", "\"archve\" read as \"archive\""),
+            (&filter, "-number deploy", "mine.0", "\"deploy\" read as \"redeployed\""),
+            (&later, "table", "mine.later", "\"table\" read as \"timetable\""),
+            (&later, "deploy", "", ""),
+        ] {
+            let answer = world.store.search(&SearchRequest::text(query).within(filter.clone()), None).unwrap();
+            assert_eq!(ids(&answer).first().copied().unwrap_or_default(), found, "{query}: {:?}", answer.note);
+            assert_eq!(answer.note.unwrap_or_default(), note, "{query}");
+        }
+    }
+}
+
+fn a_part_of_more_words_than_are_looked_for_says_so(world: &World) {
+    let letters = |n: usize| format!("{}{}", char::from(b'a' + (n / 26) as u8), char::from(b'a' + (n % 26) as u8));
+    let texts: Vec<String> = (0..40).map(|n| format!("the qu{}zorkel", letters(n))).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    world.session("old", start(), &texts[..20]);
+    let answer = text(world, "zorke");
+    assert_eq!(answer.candidates, Candidates::Exact { count: 20 });
+    assert!(!answer.note.unwrap().contains("left out"));
+    world.session("new", start(), &texts[20..]);
+    let answer = text(world, "zorke");
+    assert_eq!(answer.candidates, Candidates::AtLeast { count: 32 });
+    let note = answer.note.unwrap();
+    assert!(note.ends_with("and 29 more; rarer words with it are left out"), "{note}");
+}
+
+fn a_short_name_of_a_month_alone_is_a_part_of_words(world: &World) {
+    world.session("old", start(), &["fn decode(bytes)", "a separator", "walk in May", "the octopus"]);
+    for (query, found) in [("dec", "old.0"), ("sep", "old.1"), ("oct", "old.3"), ("may", "old.2")] {
+        assert_eq!(ids(&text(world, query)), [found], "{query}");
+    }
+}
+
+fn a_stem_without_its_last_letter_is_no_word(world: &World) {
+    world.session("old", start(), &["clear the cache", "hiking boots", "make backups", "read the file"]);
+    for learnt in [false, true] {
+        if learnt {
+            learn_all(world);
+        }
+        for query in ["coach", "fail"] {
+            let answer = text(world, query);
+            assert!(answer.hits.is_empty(), "{query}: {:?}", answer.note);
+        }
+        assert_eq!(ids(&text(world, "fiel")), ["old.3"]);
+        assert_eq!(ids(&text(world, "cahce")), ["old.0"]);
+        assert_eq!(ids(&text(world, "hkie")), ["old.1"]);
+        assert_eq!(ids(&text(world, "bakcup")), ["old.2"]);
+    }
+}
+
 fn words_of_deleted_events_are_forgotten(world: &World) {
     world.session("old", start(), &["the word chimichanga"]);
     world.put("old", vec![event("old.end", "session_end", 2.0, json!({ "status": "ended" }))]);
@@ -175,4 +277,25 @@ fn delete_old(world: &World) {
     let rules = RetentionRules { sessions: Some(1), ..RetentionRules::default() };
     world.clock.advance(std::time::Duration::from_secs(3 * 86_400));
     apply(&*world.store, &rules, world.now(), &mut |_, _| {}).unwrap();
+}
+
+fn slips_are_read_alike_before_and_after_their_words_are_learnt(world: &World) {
+    // So many words that only the first of them are searched, each of an identifier that counts as a whole beside.
+    let long = format!("{}archipelago {}labyrinthine", "left_right ".repeat(2_040), "more ".repeat(100));
+    world.session("old", start(), &["the queries hurry", "he stopped and runs", "two dogs", &long]);
+    fill(world, "later", 300);
+    let asked =
+        ["querise", "qurey", "hurries", "stpoping", "rnus", "dgos", "dosg", "archipelgao", "labyrinthnie", "zzzzz"];
+    let answers = |world: &World| -> Vec<(Vec<String>, Option<String>)> {
+        let answers = asked.iter().map(|query| text(world, query));
+        answers.map(|answer| (ids(&answer).into_iter().map(str::to_owned).collect(), answer.note)).collect()
+    };
+    let before = answers(world);
+    let found: Vec<&str> = before.iter().map(|(ids, _)| ids.first().map_or("", String::as_str)).collect();
+    assert_eq!(found, ["old.0", "old.0", "old.0", "old.1", "old.1", "old.2", "old.2", "old.3", "", ""]);
+    learn_all(world);
+    assert_eq!(answers(world), before);
+    world.session("new", start(), &["a dromedary"]);
+    assert_eq!(ids(&text(world, "dromedray")), ["new.0"]);
+    assert_eq!(answers(world), before);
 }

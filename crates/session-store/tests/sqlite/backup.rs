@@ -62,7 +62,7 @@ fn a_restore_brings_the_old_content_back_and_keeps_the_replaced_one() {
     let file = create(&room);
     put(&store, "t", vec![command("two", "y")]).unwrap();
     let (backups, database) = backups(&room);
-    let (content, kept) = backups.restore(&file, &database, &SystemClock).unwrap();
+    let (content, kept) = backups.restore(&file, &database, &SystemClock, &mut || {}).unwrap();
     assert_eq!((content.sessions, content.events), (1, 1));
     // A store that has it open goes on with what is there now.
     assert!(store.session("t").is_err());
@@ -70,7 +70,7 @@ fn a_restore_brings_the_old_content_back_and_keeps_the_replaced_one() {
     put(&store, "u", vec![command("three", "z")]).unwrap();
     let kept = kept.unwrap();
     assert_eq!(backups.verify(&kept).unwrap().events, 2, "what was replaced is whole");
-    backups.restore(&kept, &database, &SystemClock).unwrap();
+    backups.restore(&kept, &database, &SystemClock, &mut || {}).unwrap();
     assert!(store.session("t").is_ok());
     assert!(store.session("u").is_err());
 }
@@ -118,7 +118,7 @@ fn what_is_damaged_cut_off_foreign_or_newer_is_refused_and_nothing_changes() {
     ] {
         let path = database.with_file_name(name);
         fs::write(&path, bytes).unwrap();
-        let refused = backups.restore(&path, &database, &SystemClock).unwrap_err();
+        let refused = backups.restore(&path, &database, &SystemClock, &mut || {}).unwrap_err();
         assert_eq!(refused.kind(), kind, "{name}: {refused}");
         assert!(refused.advice().is_some(), "{name}: {refused}");
         assert_eq!(store.counts().unwrap().sessions, before.sessions, "{name}");
@@ -135,11 +135,28 @@ fn a_damaged_database_is_replaced_and_a_missing_one_is_put_there() {
     let file = create(&room);
     let (backups, database) = backups(&room);
     fs::write(&database, b"this was a database once").unwrap();
-    let (_, kept) = backups.restore(&file, &database, &SystemClock).unwrap();
+    let (_, kept) = backups.restore(&file, &database, &SystemClock, &mut || {}).unwrap();
     assert_eq!(fs::read(kept.unwrap()).unwrap(), b"this was a database once");
     assert_eq!(room.open().session("s").unwrap().event_count, 1);
     fs::remove_file(&database).unwrap();
-    assert_eq!(backups.restore(&file, &database, &SystemClock).unwrap().1, None);
+    assert_eq!(backups.restore(&file, &database, &SystemClock, &mut || {}).unwrap().1, None);
+    assert_eq!(room.open().session("s").unwrap().event_count, 1);
+}
+
+#[test]
+fn a_backup_without_one_of_its_tables_is_refused() {
+    let room = Room::new();
+    put(&room.open(), "s", vec![command("one", "x")]).unwrap();
+    let (backups, database) = backups(&room);
+    let copy = room.path().with_file_name("copy.db");
+    for (table, sound) in [("words", true), ("counters", false)] {
+        let _ = fs::remove_file(&copy);
+        room.raw().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+        rusqlite::Connection::open(&copy).unwrap().execute_batch(&format!("DROP TABLE {table}")).unwrap();
+        assert_eq!(backups.verify(&copy).is_ok(), sound, "{table}");
+    }
+    let refused = backups.restore(&copy, &database, &SystemClock, &mut || {}).unwrap_err();
+    assert!(refused.message().contains("counters"), "{refused}");
     assert_eq!(room.open().session("s").unwrap().event_count, 1);
 }
 
@@ -157,7 +174,23 @@ fn copies_of_the_guides_making_are_listed_verified_and_restored() {
     assert_eq!(backups.find("sessions-20250205-020000.db", room.path().parent().unwrap()).unwrap(), copy);
     assert_eq!(backups.find("latest", room.path().parent().unwrap()).unwrap(), copy);
     assert_eq!(backups.verify(&copy).unwrap().events, 1);
-    backups.restore(&copy, &database, &SystemClock).unwrap();
+    backups.restore(&copy, &database, &SystemClock, &mut || {}).unwrap();
+}
+
+#[test]
+fn what_a_restore_replaced_is_no_backup_that_lets_the_others_go() {
+    let room = Room::new();
+    put(&room.open(), "s", vec![command("one", "x")]).unwrap();
+    let (backups, database) = backups(&room);
+    let good = create(&room);
+    backups.restore(&good, &database, &SystemClock, &mut || {}).unwrap();
+    assert_eq!(backups.list().unwrap().len(), 2);
+    let good = good.file_name().unwrap().to_str().unwrap();
+    assert_eq!(backups.newest().unwrap().unwrap().name, good);
+    let much_later = SystemClock.now().plus(Duration::from_secs(40 * 86_400));
+    backups.prune(Duration::from_secs(30 * 86_400), much_later, false).unwrap();
+    let left: Vec<String> = backups.list().unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(left, [good]);
 }
 
 #[test]
@@ -179,4 +212,24 @@ fn old_backups_are_pruned_and_the_newest_is_kept() {
     assert_eq!(Backups::leftovers(backups.folder()), 1);
     create(&room);
     assert_eq!(Backups::leftovers(backups.folder()), 0);
+}
+
+#[test]
+fn a_restore_that_waits_for_a_writer_says_so_once_and_then_has_its_turn() {
+    let room = Room::new();
+    put(&room.open(), "session-1", vec![command("one", "x")]).unwrap();
+    let backups = Backups::in_folder(room.path().with_file_name("backups"));
+    let entry = backups.create(&room.path(), &SystemClock, &mut |_, _| {}).unwrap();
+    put(&room.open(), "session-1", vec![command("two", "x")]).unwrap();
+    let writer = room.raw();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut told = 0;
+    let file = backups.folder().join(entry.name);
+    let mut waiting = || {
+        told += 1;
+        writer.execute_batch("COMMIT").unwrap();
+    };
+    let (content, _) = backups.restore(&file, &room.path(), &SystemClock, &mut waiting).unwrap();
+    assert_eq!((content.events, told), (1, 1));
+    assert_eq!(room.open().counts().unwrap().events_total(), 1);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use session_store::sqlite::checkup::rebuild_index;
+use session_store::sqlite::checkup::{look, rebuild_index, recount_sessions, remake_derived};
 use session_store::{SearchRequest, Store, Upkeep};
 
 use super::room::{Room, command, put};
@@ -71,4 +71,110 @@ fn what_small_commits_left_apart_is_merged_in_small_steps_and_nothing_is_lost_of
     assert_eq!(found(&store, "marker7"), before);
     put(&store, "session-1", vec![command("late", "marker7 latecomer")]).unwrap();
     assert_eq!(found(&store, "marker7").len(), before.len() + 1);
+}
+
+#[test]
+fn a_damaged_index_or_list_of_words_is_told_from_damaged_rows_and_made_anew() {
+    for damage in [
+        "DELETE FROM event_search_data WHERE id = 10",
+        "DELETE FROM event_search_data WHERE id > 10",
+        "DELETE FROM word_letters_data WHERE id > 10",
+        "DELETE FROM word_letters_data; DELETE FROM word_letters_config",
+        "DROP TABLE words",
+        "PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'event_search'",
+    ] {
+        let room = Room::new();
+        let store = room.open();
+        let events = (0..EVENTS).map(|n| command(&format!("c{n}"), &format!("marker{} common", n % 50))).collect();
+        put(&store, "session-1", events).unwrap();
+        while store.learn_words().unwrap() > 0 {}
+        let before = found(&store, "marker7");
+        drop(store);
+        room.raw().execute_batch(damage).unwrap();
+        let wrong = look(&room.path(), false).unwrap();
+        assert!(wrong.derived.is_some() && wrong.damage.is_none(), "{damage}: {wrong:?}");
+
+        assert_eq!(remake_derived(&room.path(), &mut |_, _| {}).unwrap() as usize, EVENTS, "{damage}");
+        let right = look(&room.path(), true).unwrap();
+        assert!(right.derived.is_none() && right.damage.is_none() && right.unindexed == 0, "{damage}: {right:?}");
+        let store = room.open();
+        assert_eq!(found(&store, "marker7"), before, "{damage}");
+        put(&store, "session-1", vec![command("late", "latecomer")]).unwrap();
+        assert_eq!(found(&store, "latecomer").len(), 1, "{damage}");
+        while store.learn_words().unwrap() > 0 {}
+        assert_eq!(found(&store, "latecoemr").len(), 1, "{damage}");
+    }
+}
+
+#[test]
+fn damage_of_the_index_is_remembered_from_what_met_it_until_it_is_made_anew() {
+    for (damage, writing) in [
+        ("DELETE FROM event_search_data WHERE id = 10", true),
+        ("DELETE FROM event_search_data WHERE id > 10", false),
+        ("DROP TABLE event_search", true),
+    ] {
+        let room = Room::new();
+        let store = room.open();
+        let events = (0..EVENTS).map(|n| command(&format!("c{n}"), &format!("marker{} common", n % 50))).collect();
+        put(&store, "session-1", events).unwrap();
+        assert_eq!(store.info().unwrap().damage, None);
+        room.raw().execute_batch(damage).unwrap();
+        assert_eq!(store.info().unwrap().damage, None, "nothing met it yet");
+        if writing {
+            put(&store, "session-1", vec![command("late", "x")]).unwrap_err();
+        }
+        store.search(&SearchRequest::text("marker7"), None).unwrap_err();
+        let found = store.info().unwrap().damage.unwrap();
+        assert_eq!((found.derived, found.writing), (true, writing), "{damage}: {found:?}");
+        remake_derived(&room.path(), &mut |_, _| {}).unwrap();
+        assert_eq!(store.info().unwrap().damage, None, "{damage}");
+        put(&store, "session-1", vec![command("late", "x")]).unwrap();
+    }
+}
+
+#[test]
+fn sessions_that_count_their_events_wrong_are_found_and_set_right() {
+    let room = Room::new();
+    let store = room.open();
+    for session in ["one", "two", "three"] {
+        let events = (0..5).map(|n| command(&format!("{session}-{n}"), "x")).collect();
+        put(&store, session, events).unwrap();
+    }
+    assert_eq!(look(&room.path(), false).unwrap().miscounted_sessions, 0);
+    let raw = room.raw();
+    raw.execute_batch(
+        "UPDATE sessions SET event_count = 99 WHERE session_id = 'one'; DELETE FROM session_events WHERE event_id = 'two-3';",
+    )
+    .unwrap();
+    assert_eq!(look(&room.path(), false).unwrap().miscounted_sessions, 2);
+    assert_eq!(recount_sessions(&room.path()).unwrap(), 2);
+    assert_eq!(look(&room.path(), false).unwrap().miscounted_sessions, 0);
+    let counts = ["one", "two", "three"].map(|id| store.session(id).unwrap().event_count);
+    assert_eq!(counts, [5, 4, 5]);
+    let plan: Vec<String> = raw
+        .prepare("EXPLAIN QUERY PLAN SELECT session_id, count(*) FROM session_events GROUP BY session_id")
+        .unwrap()
+        .query_map([], |row| row.get(3))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert!(plan.iter().all(|line| line.contains("COVERING INDEX")), "{plan:?}");
+}
+
+#[test]
+fn damaged_rows_are_not_taken_for_a_damaged_index() {
+    let room = Room::new();
+    put(&room.open(), "session-1", vec![command("one", "x")]).unwrap();
+    let raw = room.raw();
+    let page: i64 =
+        raw.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'sessions'", [], |row| row.get(0)).unwrap();
+    let size: i64 = raw.query_row("PRAGMA page_size", [], |row| row.get(0)).unwrap();
+    raw.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(raw);
+    let mut bytes = std::fs::read(room.path()).unwrap();
+    let start = usize::try_from((page - 1) * size).unwrap();
+    bytes[start..start + 16].fill(b'Z');
+    std::fs::write(room.path(), bytes).unwrap();
+    let found = look(&room.path(), false).unwrap();
+    assert!(found.damage.is_some() && found.derived.is_none(), "{found:?}");
 }

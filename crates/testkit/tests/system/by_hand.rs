@@ -62,7 +62,7 @@ fn what_cannot_be_opened_or_ended_by_hand_says_why() {
         .expect_one_clear_line(&["release-42", "exists"]);
     assert_eq!(home.events(&id).len(), 1);
     buddy(&home, &["session", "start", "--id", "a b"]).expect_code(2).expect_one_clear_line(&["--id"]);
-    buddy(&home, &["session", "start", "--component", "a b"]).expect_code(2).expect_one_clear_line(&["component_name"]);
+    buddy(&home, &["session", "start", "--component", "a b"]).expect_code(2).expect_one_clear_line(&["--component"]);
     buddy(&home, &["session", "end", "nothing-like-it"]).expect_code(4).expect_one_clear_line(&["nothing-like-it"]);
     buddy(&home, &["session", "end", &id, "--status", "asleep"]).expect_code(2);
 }

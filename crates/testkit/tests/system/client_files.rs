@@ -266,3 +266,37 @@ fn the_guides_line_with_a_secret_works_filled_in_and_says_so_when_the_client_did
         program.run().expect_code(3).expect_one_clear_line(&[told, "SECRET"]);
     }
 }
+
+#[test]
+fn what_somebody_set_in_the_entry_stays_and_every_earlier_file_is_kept() {
+    let home = TestHome::patient();
+    let path = file(&home, ".cursor/mcp.json");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(
+        &path,
+        r#"{"mcpServers":{"session-buddy":{"command":"mine","args":["start","--port","8679"],"env":{"A":"keep"}}}}"#,
+    )
+    .unwrap();
+    for more in [&["--install"][..], &["--install", "--http"], &["--install"]] {
+        configure(&home, "cursor", more).expect_success();
+        let found = entry(&fs::read_to_string(&path).unwrap(), "cursor", "mcpServers");
+        assert_eq!(found["env"]["A"], "keep", "{more:?}: {found}");
+        assert_eq!(found.get("url").is_some(), more.contains(&"--http"), "{found}");
+    }
+    let copies = fs::read_dir(path.parent().unwrap()).unwrap().flatten();
+    let copies: Vec<String> = copies.map(|copy| fs::read_to_string(copy.path()).unwrap()).collect();
+    assert_eq!(copies.len(), 4, "the file and what it was before each change");
+    assert!(copies.iter().any(|copy| copy.contains("\"mine\"") && copy.contains("8679")));
+}
+
+#[test]
+fn what_is_no_regular_file_is_left_alone() {
+    let home = TestHome::patient();
+    let path = file(&home, ".cursor/mcp.json");
+    home.sh("mkdir -p ~/.cursor && mkfifo ~/.cursor/mcp.json").run().expect_success();
+    configure(&home, "cursor", &["--install"]).expect_code(3).expect_one_clear_line(&["regular file"]);
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(file(&home, "nowhere/mcp.json"), &path).unwrap();
+    configure(&home, "cursor", &["--install"]).expect_code(3).expect_one_clear_line(&["link", "does not exist"]);
+    assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+}

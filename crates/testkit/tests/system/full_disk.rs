@@ -174,3 +174,29 @@ fn a_full_disk_at_the_end_of_a_shell_without_server_is_told_with_what_it_cost() 
     assert!(commands(&stored).contains(&"print(\"be\" + \"fore\")"), "{stored:?}");
     server.stop();
 }
+
+#[test]
+fn a_limit_on_the_size_of_files_is_told_like_a_full_disk_and_nothing_is_lost() {
+    let home = TestHome::patient();
+    home.session_buddy(["session", "start", "--id", "limited", "--project", "p"]).run().expect_success();
+    let script = r#"ulimit -f 600
+n=0
+text=$(printf '%03000d' 0)
+while session-buddy add-message --session limited "$text" > out 2> told; do
+    n=$((n + 1))
+    [ $n -lt 400 ] || exit 9
+done
+session-buddy add-message --session limited "$text" > out 2> told
+echo "$n $?"
+cat told
+(ulimit -f 0; mahavishnu shell -c 'print("still" + " runs")') || [ $? = 6 ]"#;
+    let told = home.sh(script).run();
+    let (said, rest) = told.expect_success().stdout.split_once('\n').unwrap();
+    let (stored, code) = said.split_once(' ').unwrap();
+    assert_eq!(code, "6", "{told}");
+    assert!(rest.contains("limit on the size of files") && rest.contains("ulimit -f"), "{told}");
+    assert!(rest.contains("still runs") && told.stderr.contains("too large"), "{told}");
+    let session = home.session_buddy(["get-session", "limited", "--format", "json"]).run().expect_success().json();
+    assert_eq!(session["event_count"].as_u64(), stored.parse::<u64>().ok().map(|stored| stored + 1), "{session}");
+    home.session_buddy(["add-message", "--session", "limited", "after"]).run().expect_success();
+}

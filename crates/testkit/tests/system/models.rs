@@ -184,7 +184,7 @@ fn mode(server: &Server) -> Value {
 #[test]
 fn while_vectors_of_a_second_model_grow_the_first_answers_and_kills_cost_nothing_that_was_made() {
     const EVENTS: usize = 3_000;
-    let limit = Duration::from_secs(120);
+    let limit = Duration::from_secs(300);
     let home = home();
     home.session_buddy(import(&home, 1, 0)).run().expect_success();
     let server = Server::start(&home);

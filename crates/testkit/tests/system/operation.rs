@@ -171,6 +171,9 @@ fn a_backup_is_made_listed_verified_and_restored_and_a_damaged_one_is_refused() 
     assert_eq!((home.sessions(&[]).len(), home.sessions(&["--archived"]).len()), (3, 0));
     home.session_buddy(["backup", "verify", "--all"]).run().expect_success();
     home.sh(&format!("touch -d '40 days ago' ~/.session-buddy/backups/{name}")).run().expect_success();
+    let kept = home.session_buddy(["backup", "prune"]).run();
+    assert!(kept.expect_success().stdout.contains("Deleted 0 backups"), "the only backup is kept: {kept}");
+    home.session_buddy(["backup", "create"]).run().expect_success();
     let pruned = home.session_buddy(["backup", "prune"]).run();
     assert!(pruned.expect_success().stdout.contains("Deleted 1 backup older than 30 days"), "{pruned}");
 }

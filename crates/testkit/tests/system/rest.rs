@@ -249,7 +249,39 @@ fn the_same_idempotency_key_is_the_same_session() {
     };
     assert_eq!(make("one"), make("one"));
     assert_ne!(make("one"), make("two"));
+    for (path, body) in [
+        ("/api/v1/sessions", json!({ "component_name": "other" })),
+        ("/api/v1/sessions/x/end", json!({ "component_name": "curl" })),
+    ] {
+        let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "one")];
+        let refused = http::post(server.port(), path, &headers, body.to_string().as_bytes()).unwrap();
+        assert_eq!((refused.status, &refused.json()["code"]), (422, &json!("idempotency_key_reused")), "{refused:?}");
+        assert_eq!(refused.header("content-type"), Some("application/problem+json"));
+    }
     assert_eq!(get(&server, "/sessions").json()["sessions"].as_array().unwrap().len(), 2);
+    server.stop();
+}
+
+#[test]
+fn fields_that_a_route_does_not_know_are_refused_by_name() {
+    let home = TestHome::new();
+    let server = Server::start(&home);
+    let id = filled(&server, 1);
+    for (path, body) in [
+        ("/sessions".to_owned(), json!({ "component_name": "curl", "componant": "x" })),
+        (format!("/sessions/{id}/end"), json!({ "metadata": {}, "componant": 1 })),
+        (format!("/sessions/{id}/messages"), json!({ "componant": null })),
+        ("/links".to_owned(), json!({ "componant": [] })),
+        ("/archive".to_owned(), json!({ "componant": {} })),
+    ] {
+        let refused = post(&server, &path, &body);
+        assert_eq!((refused.status, &refused.json()["field"]), (400, &json!("componant")), "{path}: {refused:?}");
+        assert!(refused.json()["fields"].as_array().is_some_and(|fields| !fields.is_empty()), "{path}: {refused:?}");
+    }
+    let repository = json!({ "component_name": "curl", "repository": { "id": "r", "name": "shop" } });
+    assert_ne!(post(&server, "/sessions", &repository).json()["detail"], "repository: there is no such field");
+    let ended = post(&server, &format!("/sessions/{id}/end"), &json!({ "metadata": { "reason": "done" } }));
+    assert_eq!(ended.status, 200, "{ended:?}");
     server.stop();
 }
 

@@ -46,7 +46,8 @@ fn a_workflow_is_begun_followed_decided_and_retried_by_rest() {
     let first = post(&server, "/sweeps", &key, &asks).json();
     let again = post(&server, "/sweeps", &key, &asks).json();
     assert_eq!((&first["workflow_id"], &again["existing"]), (&again["workflow_id"], &json!(true)));
-    assert_eq!(problem(&post(&server, "/sweeps", &key, &json!({ "command": ["true"] }))), (409, "conflict".into()));
+    let other = post(&server, "/sweeps", &key, &json!({ "command": ["true"] }));
+    assert_eq!(problem(&other), (422, "idempotency_key_reused".into()));
     let asked = format!("/workflows/{}", first["workflow_id"].as_str().unwrap());
     eventually(Duration::from_secs(30), "it asks", || (get(&server, &asked).json()["stuck"] == true).then_some(()));
     let decided = post(&server, &format!("{asked}/decision"), &[], &json!({ "decision": "approve" }));

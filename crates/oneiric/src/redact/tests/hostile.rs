@@ -28,6 +28,11 @@ fn hostile_text_takes_time_in_proportion_to_its_length() {
         "password='\\",
         "login password ",
         "export token token ",
+        "chpasswd",
+        "echo |chpasswd",
+        "sudo -S <<< ",
+        "password='\n",
+        "token:\n ",
     ] {
         let text = pattern.repeat(300_000 / pattern.len());
         let once = redacted(&text);
@@ -51,6 +56,7 @@ proptest! {
                 Just("[redacted:"), Just("]"), Just("-----BEGIN PRIVATE KEY-----"), Just("-----END"), Just("token"),
                 Just("${"), Just(":-"), Just("}"), Just("abc123def456"), Just("q8Xz4LmT9vKw2RbN6pYc"), Just("ключ"),
                 Just("|\n  "), Just("cookie"), Just("&"), Just(","), Just("eyJhbGciOiJI."), Just("login "), Just("<"),
+                Just("echo "), Just("|"), Just("chpasswd"), Just("sudo -S"), Just("--password-stdin"), Just("<<< "),
             ],
             0..24,
         )

@@ -62,7 +62,7 @@ pub(super) enum Reach {
 const TOKEN_VARIABLE: &str = "SESSION_BUDDY_TOKEN";
 
 /// Arguments by which a client starts the server.
-const ARGUMENTS: [&str; 3] = ["start", "--mode=standard", "--mcp"];
+pub(super) const ARGUMENTS: [&str; 3] = ["start", "--mode=standard", "--mcp"];
 
 impl Client {
     /// Whether its file is TOML.

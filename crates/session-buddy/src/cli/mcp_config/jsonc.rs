@@ -44,10 +44,70 @@ pub(super) fn set(text: &str, path: &[&str], json: &str) -> Result<String, Strin
             None => return insert(text, value, members, &path[depth..], json),
         }
     }
-    let indent = indent_of(text, value.span.start);
     let mut changed = text.to_owned();
-    changed.replace_range(value.span.clone(), &shifted(json, &indent));
+    if parsed(&text[value.span.clone()]) != parsed(json) {
+        let indent = indent_of(text, value.span.start);
+        changed.replace_range(value.span.clone(), &shifted(json, &indent));
+    }
     Ok(changed)
+}
+
+fn parsed(json: &str) -> Option<serde_json::Value> {
+    serde_json::from_str(json).ok()
+}
+
+/// Names of the members of the object at `path`; `None` when nothing or something else is there.
+///
+/// # Errors
+/// As [`set`].
+pub(super) fn members(text: &str, path: &[&str]) -> Result<Option<Vec<String>>, String> {
+    let root = read(text)?;
+    let found = root.as_ref().and_then(|root| at(root, path)).and_then(|value| value.members.as_ref());
+    Ok(found.map(|members| members.iter().map(|member| member.key.clone()).collect()))
+}
+
+/// The value at `path`; `None` when nothing is there, or comments are in it.
+///
+/// # Errors
+/// As [`set`].
+pub(super) fn value(text: &str, path: &[&str]) -> Result<Option<serde_json::Value>, String> {
+    let root = read(text)?;
+    Ok(root.as_ref().and_then(|root| at(root, path)).and_then(|value| parsed(&text[value.span.clone()])))
+}
+
+/// Takes the member at `path` away, and comments between it and the next one.
+///
+/// # Errors
+/// As [`set`].
+pub(super) fn remove(text: &str, path: &[&str]) -> Result<String, String> {
+    let Some((name, outer)) = path.split_last() else { return Ok(text.to_owned()) };
+    let root = read(text)?;
+    let object = root.as_ref().and_then(|root| at(root, outer));
+    let Some(members) = object.and_then(|object| object.members.as_ref()) else { return Ok(text.to_owned()) };
+    let Some(place) = members.iter().rposition(|member| member.key == *name) else { return Ok(text.to_owned()) };
+    let member = &members[place];
+    let range = match (members.get(place + 1), place.checked_sub(1).map(|before| &members[before])) {
+        (Some(next), _) => member.start..next.start,
+        (None, Some(before)) => before.value.span.end..member.value.span.end,
+        (None, None) => {
+            let end = member.value.span.end;
+            member.start..comma(&text[end..]).map_or(end, |at| end + at + 1)
+        }
+    };
+    let mut changed = text.to_owned();
+    changed.replace_range(range, "");
+    Ok(changed)
+}
+
+fn read(text: &str) -> Result<Option<Value>, String> {
+    if text.trim().is_empty() { Ok(None) } else { Reader { text, at: 0 }.document().map(Some) }
+}
+
+/// The last of several equal keys is the one that counts.
+fn at<'v>(root: &'v Value, path: &[&str]) -> Option<&'v Value> {
+    path.iter().try_fold(root, |value, key| {
+        value.members.as_ref()?.iter().rev().find(|member| member.key == **key).map(|member| &member.value)
+    })
 }
 
 /// Puts `path` with `json` behind the last member of `object`.

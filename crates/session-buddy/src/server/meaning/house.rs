@@ -23,6 +23,8 @@ pub(super) struct House {
 #[derive(Default)]
 struct State {
     chosen: Option<(Arc<dyn Embedder>, Duration)>,
+    /// Why there was none at last, and until when that is believed: a peer that does not answer costs time.
+    failed: Option<(Fault, Duration)>,
     /// The model of vectors that are being replaced.
     earlier: Option<Arc<dyn Embedder>>,
     used: Duration,
@@ -52,13 +54,29 @@ impl House {
         {
             return Ok(Arc::clone(embedder));
         }
+        if let Some((fault, until)) = &state.failed
+            && now < *until
+        {
+            return Err(fault.clone());
+        }
+        // A model that another program runs is asked for its digest only, while it is the same.
+        if let (Some(ollama), Some((known, looked))) = (&self.choice.ollama(), &mut state.chosen)
+            && semantic::ollama::look_at(ollama).is_ok_and(|digest| digest == known.identity().digest)
+        {
+            *looked = now;
+            return Ok(Arc::clone(known));
+        }
         let opened = match self.choice.open() {
             Ok(opened) => opened,
             Err(fault) => {
                 state.chosen = None;
+                if self.choice.ollama().is_some() {
+                    state.failed = Some((fault.clone(), self.clock.monotonic() + LOOK_AGAIN));
+                }
                 return Err(fault);
             }
         };
+        state.failed = None;
         let embedder = match state.chosen.take() {
             // The one that may be loaded already.
             Some((known, _)) if known.identity() == opened.identity() => known,

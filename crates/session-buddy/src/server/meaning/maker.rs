@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use oneiric::clock::Clock;
@@ -27,46 +27,15 @@ const AGAIN: Duration = Duration::from_secs(15);
 const COMPARE_EVERY: Duration = Duration::from_secs(1800);
 /// Longest pause for one call of the model while events arrive.
 const YIELD: Duration = Duration::from_millis(250);
-/// The least favourable priority.
-const NICE: i32 = 19;
 
 /// Starts the thread; it ends with the process's life.
 pub(crate) fn start(lifecycle: &Lifecycle, desk: &Arc<Desk>, clock: &Arc<dyn Clock>) {
-    let (ending, ended) = sync_channel::<()>(1);
-    let (done, finished) = tokio::sync::oneshot::channel::<()>();
     let maker = Maker { desk: Arc::clone(desk), clock: Arc::clone(clock) };
-    let thread = std::thread::Builder::new().name("vectors".to_owned()).spawn(move || {
-        let _done = done;
-        step_back();
-        maker.run(&ended);
-    });
-    if let Err(error) = thread {
-        tracing::warn!(%error, "no thread to make vectors");
-        return;
-    }
-    let token = lifecycle.token();
-    lifecycle.spawn(async move {
-        token.cancelled().await;
-        end(ending);
-        let _ = finished.await;
-    });
-}
-
-fn end(ending: SyncSender<()>) {
-    // The receiver sees that the sender is gone.
-    drop(ending);
+    lifecycle.aside("vectors", move |ended| maker.run(ended));
 }
 
 fn in_memory(semantics: &Semantics) -> bool {
     semantics.file.is_none()
-}
-
-/// Gives this thread, and those that it starts, the least favourable priority.
-fn step_back() {
-    // Of nobody in particular means, to Linux, of the calling thread.
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(%error, "the thread that makes vectors keeps its priority");
-    }
 }
 
 struct Maker {

@@ -19,6 +19,7 @@ const COMMON_SHARE: f64 = 0.01;
 const SMALL: f64 = 50_000.0;
 
 /// By term of the query.
+#[derive(Clone)]
 pub(super) struct Frequencies {
     /// About how many events hold it.
     pub(super) events: Vec<f64>,

@@ -88,6 +88,7 @@ impl Search<'_> {
             self.bytes = 0;
             (ranked, read) = self.read(&gathered.seqs, false)?;
         }
+        self.unseen = vec![gathered.bounded || read < gathered.seqs.len(); self.query.terms.len()];
         let complete = ranked.iter().filter(|one| one.scored.complete).count();
         if !gathered.bounded && read == gathered.seqs.len() {
             return Ok((ranked, Candidates::Exact { count: complete as u64 }));
@@ -142,6 +143,7 @@ impl Search<'_> {
         let bytes = self.bytes;
         loop {
             let mut all = Gathered::default();
+            self.unseen = vec![true; self.query.terms.len()];
             let mut taken: HashSet<i64> = known.iter().map(|one| one.seq).collect();
             let wanted = self.scopes.before(wanted);
             for (index, word) in words.iter().enumerate() {
@@ -152,10 +154,14 @@ impl Search<'_> {
                 taken.extend(&gathered.seqs);
                 all.seqs.extend(gathered.seqs);
                 all.bounded |= gathered.bounded;
+                self.unseen[*word] = gathered.bounded;
             }
             // Near rows share pages.
             all.seqs.sort_unstable_by(|a, b| b.cmp(a));
-            let found = self.read(&all.seqs, false)?.0;
+            let (found, read) = self.read(&all.seqs, false)?;
+            if read < all.seqs.len() {
+                self.unseen.fill(true);
+            }
             if !self.thinner_than_expected(&all, found.len()) {
                 return Ok(found);
             }

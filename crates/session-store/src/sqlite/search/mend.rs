@@ -1,8 +1,9 @@
 //! Words that nothing holds, or hardly anything: taken for a part of other words, or for slips of the pen.
 //!
-//! One slip in plain letters is tried on the search index itself; other slips, and parts, are looked up in the list of
-//! words ([`super::vocabulary`]). What is found counts only as far as the index says that events of the search's own
-//! filter hold it, so a word of another project is neither used nor told. Only a query that would find little pays.
+//! Slips and parts are looked up in the list of words ([`super::vocabulary`]); while the list is not complete, one slip in
+//! plain letters is tried on the search index itself. What is found counts only as far as the index says that events of the
+//! search's own filter hold it, so a word of another project is neither used nor told. That a word is lost in a filter, though
+//! others hold it, is known once the search found it nowhere ([`Asked::lost`]). Only a query that would find little pays.
 
 use std::collections::HashSet;
 
@@ -14,10 +15,11 @@ use super::vocabulary::{self, Read};
 use crate::analysis::stem;
 use crate::model::{Pool, SearchFilter};
 use crate::search::dates;
-use crate::search::query::{Also, Query, Term};
+use crate::search::query::{Also, Clause, Query, Term};
 use crate::search::spelling::{MIN_PART_CHARS, distance, forgiven, slips, swaps};
 use crate::search::stop::is_stop;
 use crate::sqlite::failure::Failure;
+use crate::sqlite::words;
 
 /// Words of one query that are mended.
 const MENDED: usize = 3;
@@ -35,73 +37,104 @@ const COUNTED: i64 = 64;
 /// Words with the part that are counted, and of these the ones that are looked for.
 const TRIED: usize = 300;
 const TAKEN: usize = 32;
+/// Events of all up to which it is counted at once how many of them are of the filter: of more it would take long, and only
+/// a search that finds none has to know.
+const LOOKED_AT: f64 = 2_000.0;
 /// Words that a note names.
 const NAMED: usize = 3;
 
-/// What was read differently.
+/// What is to be read.
+pub(super) struct Asked<'a> {
+    pub(super) query: &'a Query,
+    pub(super) filter: &'a SearchFilter,
+    /// The one session that is searched.
+    pub(super) only: Option<&'a str>,
+    pub(super) pool: &'a Pool,
+    /// Terms that no event of the filter holds, as a search has shown.
+    pub(super) lost: &'a [bool],
+}
+
+/// A query as it was read.
 pub(super) struct Mended {
+    pub(super) query: Query,
+    pub(super) frequencies: Frequencies,
+    /// By term: whether events of the filter were taken to hold it as it was written.
+    pub(super) held: Vec<bool>,
     /// For the word at this place of [`Query::terms`]: what it was read as.
     pub(super) notes: Vec<(usize, String)>,
+    /// Whether a part stands in more words than are looked for.
+    pub(super) cut: bool,
     /// Whether words of older events are not known yet.
     pub(super) behind: bool,
 }
 
+impl Mended {
+    /// As it was written.
+    pub(super) fn not(query: &Query, estimated: &Frequencies) -> Self {
+        let (query, frequencies) = (query.clone(), estimated.clone());
+        let held = vec![true; query.terms.len()];
+        Self { query, frequencies, held, notes: Vec::new(), cut: false, behind: false }
+    }
+}
+
 struct Mender<'m> {
     connection: &'m Connection,
-    query: &'m Query,
-    filter: &'m SearchFilter,
-    only: Option<&'m str>,
+    asked: &'m Asked<'m>,
     read: Option<Read>,
     /// Slips that one word is forgiven at most, and whether the first letter may be one of them: in a sentence, a word that
     /// is not held is more often another word than a slip.
     most: usize,
     first: bool,
-    /// The newest event that counts.
-    through: i64,
 }
 
 /// A word that events of the filter hold, and in about how many.
 type Counted = (String, i64);
 
+/// Words with a part.
+#[derive(Default)]
+struct Inside {
+    /// Those that are looked for.
+    words: Vec<Counted>,
+    /// Whether there are more.
+    more: bool,
+}
+
 /// Reads words that nothing holds as words that are held.
-pub(super) fn mend(
-    connection: &Connection,
-    query: &mut Query,
-    (filter, only): (&SearchFilter, Option<&str>),
-    frequencies: &mut Frequencies,
-    pool: &Pool,
-) -> Result<Mended, Failure> {
+pub(super) fn mend(connection: &Connection, asked: &Asked<'_>, estimated: &Frequencies) -> Result<Mended, Failure> {
+    let Asked { query, only, pool, .. } = *asked;
     let few = query.clauses.len() <= FEW_WORDS;
-    let held = |term: usize| frequencies.events[term];
+    let mut mender = Mender { connection, asked, read: None, most: 2, first: few };
+    let events = mender.held(estimated)?;
+    let held = |term: usize| events[term];
     // What a session's day answers is no slip.
     let dates: Vec<usize> = dates::parts(query).into_iter().map(|(term, _)| term).collect();
     let lost = query.clauses.iter().filter(|clause| clause.parts.iter().all(|&part| held(part) == 0.0)).count();
-    let mut changes: Vec<(usize, Term)> = Vec::new();
-    let asked = query.clone();
-    let most = if asked.clauses.len() <= TWO_SLIPS_WORDS || lost * 2 > asked.clauses.len() { 2 } else { 1 };
-    let mut mender =
-        Mender { connection, query: &asked, filter, only, read: None, most, first: few, through: pool.through };
-    let open = |clause: &&crate::search::query::Clause| !clause.phrase;
+    let mut changes: Vec<(usize, New)> = Vec::new();
+    mender.most = if query.clauses.len() <= TWO_SLIPS_WORDS || lost * 2 > query.clauses.len() { 2 } else { 1 };
+    let open = |clause: &&Clause| !clause.phrase;
     let mut left = MENDED;
-    for clause in asked.clauses.iter().filter(open) {
+    for clause in query.clauses.iter().filter(open) {
         if let (Some(whole), true) = (clause.whole, few)
             && held(whole) == 0.0
             && clause.parts.iter().any(|&part| held(part) == 0.0)
             && left > 0
         {
             // A part of an identifier that is cut within a word.
-            let found = mender.inside(&asked.terms[whole].surface)?;
-            if !found.is_empty() {
+            let found = mender.inside(&query.terms[whole].surface)?;
+            if !found.words.is_empty() {
                 left -= 1;
                 changes.push((whole, read_as(found)));
                 continue;
             }
         }
         for &part in &clause.parts {
-            let term = &asked.terms[part];
+            let term = &query.terms[part];
             let single = clause.parts.len() == 1;
-            let rare = held(part) <= HARDLY && pool.events >= MANY && single && few && only.is_none();
-            if term.prefix || dates.contains(&part) || left == 0 || (held(part) > 0.0 && !rare) {
+            // Of all events: within a narrow filter most words are rare.
+            let rare = estimated.events[part] <= HARDLY && pool.events >= MANY && single && few && only.is_none();
+            // Alone, `dec` is more likely a part of `decode` than the twelfth month, which no text names.
+            let date = dates.contains(&part) && (query.clauses.len() > 1 || dates::is_whole(&term.surface));
+            if term.prefix || date || left == 0 || (held(part) > 0.0 && !rare) {
                 continue;
             }
             left -= 1;
@@ -114,31 +147,35 @@ pub(super) fn mend(
         }
     }
     // A word that is held answers by itself.
-    let missing = asked.clauses.iter().flat_map(|clause| &clause.parts).any(|&part| held(part) == 0.0);
+    let missing = query.clauses.iter().flat_map(|clause| &clause.parts).any(|&part| held(part) == 0.0);
     let behind = missing && mender.read.as_ref().is_some_and(|read| !read.all) && only.is_none();
-    let mut notes = Vec::new();
+    let cut = changes.iter().any(|(_, new)| new.more);
+    let held_at_all = events.iter().map(|events| *events > 0.0).collect();
+    let mut mended = Mended { held: held_at_all, cut, behind, ..Mended::not(query, estimated) };
     if !changes.is_empty() {
         let probe = Probe::new(connection, pool)?;
         for (part, new) in changes {
-            notes.push((part, note(&query.terms[part], &new, frequencies.events[part] > 0.0)));
-            frequencies.events[part] = probe.events(connection, &new)?;
-            query.terms[part] = new;
+            mended.notes.push((part, note(&query.terms[part], &new, held(part) > 0.0)));
+            mended.frequencies.events[part] = probe.events(connection, &new.term)?;
+            mended.query.terms[part] = new.term;
         }
     }
-    Ok(Mended { notes, behind })
+    Ok(mended)
 }
 
 /// What is said of it; `held` when the word stands somewhere as it was written, too.
-fn note(written: &Term, new: &Term, held: bool) -> String {
+fn note(written: &Term, New { term: new, more }: &New, held: bool) -> String {
     let mut words: Vec<String> = new.also.iter().map(|one| format!("\"{}\"", one.surface)).collect();
     if new.surface != written.surface || new.prefix {
         words.insert(0, format!("\"{}{}\"", new.surface, if new.prefix { "*" } else { "" }));
     }
-    let more = words.len().saturating_sub(NAMED);
+    let rest = words.len().saturating_sub(NAMED);
     words.truncate(NAMED);
     let words = words.join(", ");
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("\"{}\" {}read as {words}{more}", written.surface, if held { "also " } else { "" })
+    let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    let also = if held { "also " } else { "" };
+    let others = if *more { "; rarer words with it are left out" } else { "" };
+    format!("\"{}\" {also}read as {words}{rest}{others}", written.surface)
 }
 
 fn as_term(word: &str) -> Term {
@@ -146,11 +183,24 @@ fn as_term(word: &str) -> Term {
     Term { term: stem(word, &mut buffer).to_owned(), surface: word.to_owned(), prefix: false, also: Vec::new() }
 }
 
+/// What a word is read as.
+struct New {
+    term: Term,
+    /// Whether it is a part of more words than these.
+    more: bool,
+}
+
+impl From<Term> for New {
+    fn from(term: Term) -> Self {
+        Self { term, more: false }
+    }
+}
+
 /// One term for several words, the first of which names it.
-fn read_as(words: Vec<Counted>) -> Term {
+fn read_as(Inside { words, more }: Inside) -> New {
     let mut words = words.into_iter();
     let first = words.next().map(|(word, _)| as_term(&word)).unwrap_or_else(|| as_term(""));
-    Term { also: words.map(|one| also(one, false)).collect(), ..first }
+    New { term: Term { also: words.map(|one| also(one, false)).collect(), ..first }, more }
 }
 
 fn also((word, _): Counted, half: bool) -> Also {
@@ -159,28 +209,54 @@ fn also((word, _): Counted, half: bool) -> Also {
 }
 
 impl Mender<'_> {
+    /// In about how many events of the filter each term of the query stands. Where and when others wrote a word must not
+    /// matter to a search that is not to find it there.
+    fn held(&mut self, estimated: &Frequencies) -> Result<Vec<f64>, Failure> {
+        let mut events = estimated.events.clone();
+        let narrow = !expression::scopes(self.asked.filter).is_empty();
+        for (number, term) in self.asked.query.terms.iter().enumerate() {
+            if self.asked.lost.get(number) == Some(&true) {
+                events[number] = 0.0;
+            }
+            let looked_at = 0.0 < events[number] && events[number] <= LOOKED_AT;
+            if !looked_at || estimated.common[number] {
+                continue;
+            }
+            if self.asked.only.is_some() {
+                // Of other words, the session's texts are not read for.
+                if words::is_word(&term.surface) && !term.prefix {
+                    let read = &self.read()?.words;
+                    events[number] = read.keys().filter(|word| as_term(word).term == term.term).count() as f64;
+                }
+            } else if narrow {
+                events[number] = self.count(term, HARDLY as i64 + 1)? as f64;
+            }
+        }
+        Ok(events)
+    }
+
     /// What a word that nothing holds may have meant. A guess counts half.
-    fn instead(&mut self, written: &Term, parts: bool) -> Result<Option<Term>, Failure> {
-        let found = if parts { self.inside(&written.surface)? } else { Vec::new() };
-        let all: i64 = found.iter().map(|(_, count)| count).sum();
+    fn instead(&mut self, written: &Term, parts: bool) -> Result<Option<New>, Failure> {
+        let found = if parts { self.inside(&written.surface)? } else { Inside::default() };
+        let all: i64 = found.words.iter().map(|(_, count)| count).sum();
         // Who writes a part of a common word hardly meant another.
         let slip = if all < COUNTED { self.slip(&written.surface)?.filter(|(_, count)| *count > all) } else { None };
-        if !found.is_empty() {
+        if !found.words.is_empty() {
             let mut new = read_as(found);
-            new.also.extend(slip.map(|slip| also(slip, true)));
+            new.term.also.extend(slip.map(|slip| also(slip, true)));
             return Ok(Some(new));
         }
         if let Some(slip) = slip {
-            return Ok(Some(Term { also: vec![also(slip, true)], ..written.clone() }));
+            return Ok(Some(Term { also: vec![also(slip, true)], ..written.clone() }.into()));
         }
         let beginning = Term { prefix: true, ..written.clone() };
-        let begins = parts && self.only.is_none() && written.surface.chars().count() > MIN_PART_CHARS;
-        Ok((begins && self.count(&beginning)? > 0).then_some(beginning))
+        let begins = parts && self.asked.only.is_none() && written.surface.chars().count() > MIN_PART_CHARS;
+        Ok((begins && self.count(&beginning, COUNTED)? > 0).then(|| beginning.into()))
     }
 
     /// A word that hardly anything holds, with what it may be a part of or a slip for.
-    fn beside(&mut self, term: &Term, held: f64) -> Result<Option<Term>, Failure> {
-        let mut found = self.inside(&term.surface)?;
+    fn beside(&mut self, term: &Term, held: f64) -> Result<Option<New>, Failure> {
+        let Inside { words: mut found, more } = self.inside(&term.surface)?;
         if found.is_empty() {
             found.extend(self.slip(&term.surface)?.filter(|(_, count)| *count as f64 >= held * COMMONER as f64));
         }
@@ -191,23 +267,27 @@ impl Mender<'_> {
         let also = found.into_iter().map(|one| also(one, true)).collect();
         let new = Term { also, ..term.clone() };
         // An identifier that holds the word as one of its own parts is found already.
-        Ok((self.count(&new)? > self.count(term)?).then_some(new))
+        Ok((self.count(&new, COUNTED)? > self.count(term, COUNTED)?).then_some(New { term: new, more }))
     }
 
     /// Words that hold `part`, the commonest first; among equals the shortest.
-    fn inside(&mut self, part: &str) -> Result<Vec<Counted>, Failure> {
+    fn inside(&mut self, part: &str) -> Result<Inside, Failure> {
         if part.chars().count() < MIN_PART_CHARS {
-            return Ok(Vec::new());
+            return Ok(Inside::default());
         }
-        let mut words = if self.only.is_none() { vocabulary::containing(self.connection, part)? } else { Vec::new() };
+        let (mut words, mut more) = match self.asked.only {
+            Some(_) => (Vec::new(), false),
+            None => vocabulary::containing(self.connection, part)?,
+        };
         let read = &self.read()?.words;
         words.extend(read.keys().filter(|word| word.len() > part.len() && word.contains(part)).cloned());
         // A prefix stands for all words that only end otherwise.
         words.sort_by(|a, b| a.len().cmp(&b.len()).then(a.cmp(b)));
-        let mut found = self.counted(words.into_iter(), TRIED)?;
+        let (mut found, all) = self.counted(words.into_iter(), TRIED)?;
         found.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.len().cmp(&b.0.len())).then(a.0.cmp(&b.0)));
+        more |= !all || found.len() > TAKEN;
         found.truncate(TAKEN);
-        Ok(found)
+        Ok(Inside { words: found, more })
     }
 
     /// The commonest of the words at the fewest slips from `written`.
@@ -216,9 +296,10 @@ impl Mender<'_> {
         if most == 0 {
             return Ok(None);
         }
-        if self.only.is_none() {
+        if self.asked.only.is_none() {
             let likely = self.likely(written);
-            let single = self.counted(slips(written).into_iter().filter(|word| likely(word)), usize::MAX)?;
+            let single = self.heard(slips(written).into_iter().filter(|word| likely(word)).collect())?;
+            let (single, _) = self.counted(single.into_iter(), usize::MAX)?;
             if let Some(best) = commonest(single) {
                 return Ok(Some(best));
             }
@@ -226,17 +307,21 @@ impl Mender<'_> {
                 return Ok(None);
             }
         }
-        let mut near = if self.only.is_none() { vocabulary::near(self.connection, written, most)? } else { Vec::new() };
+        let mut near =
+            if self.asked.only.is_none() { vocabulary::near(self.connection, written, most)? } else { Vec::new() };
         let read = self.read()?.words.keys();
         near.extend(read.filter_map(|word| Some((word.clone(), distance(written, word, most)?))));
-        for (slips, word) in swaps(written).into_iter().filter_map(|word| Some((distance(written, &word, most)?, word)))
-        {
-            near.push((word, slips));
-        }
+        let swaps = if self.asked.only.is_none() { self.heard(swaps(written))? } else { swaps(written) };
+        near.extend(
+            swaps
+                .into_iter()
+                .filter_map(|word| Some((distance(written, &word, most)?, word)))
+                .map(|(slips, word)| (word, slips)),
+        );
         for slips in 1..=most {
             let likely = self.likely(written);
             let so_far = near.iter().filter(|(word, far)| *far == slips && likely(word)).map(|(word, _)| word.clone());
-            if let Some(best) = commonest(self.counted(so_far, usize::MAX)?) {
+            if let Some(best) = commonest(self.counted(so_far, usize::MAX)?.0) {
                 return Ok(Some(best));
             }
         }
@@ -249,34 +334,74 @@ impl Mender<'_> {
         move |word| !is_stop(word) && (first || word.chars().next() == written.chars().next())
     }
 
-    /// Those of `words`, at most `most`, that events of the filter hold. Words of one stem are counted once.
-    fn counted(&mut self, words: impl Iterator<Item = String>, most: usize) -> Result<Vec<Counted>, Failure> {
+    /// Those of `words`, of which `most` are counted, that events of the filter hold, and whether these were all. Words of
+    /// one stem are counted once.
+    fn counted(&mut self, words: impl Iterator<Item = String>, most: usize) -> Result<(Vec<Counted>, bool), Failure> {
         let mut stems = HashSet::new();
         let mut found = Vec::new();
         for word in words {
             let term = as_term(&word);
-            if stems.len() >= most {
-                break;
-            }
-            if !stems.insert(term.term.clone()) {
+            if stems.contains(&term.term) {
                 continue;
             }
-            let count = match self.only {
+            if stems.len() >= most {
+                return Ok((found, false));
+            }
+            stems.insert(term.term.clone());
+            let count = match self.asked.only {
                 Some(_) => self.read()?.words.get(&word).map_or(0, |count| i64::from(*count)),
-                None => self.count(&term)?,
+                None => self.count(&term, COUNTED)?,
             };
             if count > 0 {
                 found.push((word, count));
             }
         }
-        Ok(found)
+        Ok((found, true))
     }
 
-    /// Events of the filter that hold `term`, as far as they are counted.
-    fn count(&self, term: &Term) -> Result<i64, Failure> {
+    /// Those of `words` that events may hold, in their order: what is neither in the list nor read need not be asked of the
+    /// index. A stem that lost its last `e` is no word: nobody who wrote `coach` meant `cach`, though `cache` is held, nor
+    /// `fil` with `fail`, though `file` is; the list has no words of three letters.
+    fn heard(&mut self, mut words: Vec<String>) -> Result<Vec<String>, Failure> {
+        if !words::complete(self.connection)? || !self.read()?.all {
+            return Ok(words);
+        }
+        let connection = self.connection;
+        let read = self.read()?;
+        let stems = words.iter().map(|word| as_term(word).term).filter(|stem| words::is_word(stem)).collect();
+        let mut having = vocabulary::having(connection, &stems)?;
+        let mut short: HashSet<String> = HashSet::new();
+        for word in words.iter().filter(|word| word.chars().count() == MIN_PART_CHARS) {
+            let with_e = format!("{word}e");
+            if read.words.contains_key(&with_e) || words::knows(connection, &with_e)? {
+                short.insert(word.clone());
+            }
+        }
+        for word in read.words.keys() {
+            let stem = as_term(word).term;
+            if stems.contains(&stem) {
+                let first = having.entry(stem).or_insert_with(|| word.clone());
+                if word < first {
+                    first.clone_from(word);
+                }
+            }
+        }
+        words.retain(|word| {
+            let stem = as_term(word).term;
+            if short.contains(word) {
+                return false;
+            }
+            !stems.contains(&stem)
+                || having.get(&stem).is_some_and(|first| first.strip_prefix(word.as_str()) != Some("e"))
+        });
+        Ok(words)
+    }
+
+    /// Events of the filter that hold `term`, counted up to `most`.
+    fn count(&self, term: &Term, most: i64) -> Result<i64, Failure> {
         let mut probe = self.connection.prepare_cached(expression::NEWEST)?;
-        let matching = expression::any(term, self.query, &expression::scopes(self.filter));
-        let mut rows = probe.query((matching, i64::MIN, self.through, COUNTED))?;
+        let matching = expression::any(term, self.asked.query, &expression::scopes(self.asked.filter));
+        let mut rows = probe.query((matching, i64::MIN, self.asked.pool.through, most))?;
         let mut count = 0;
         while rows.next()?.is_some() {
             count += 1;
@@ -288,7 +413,7 @@ impl Mender<'_> {
     fn read(&mut self) -> Result<&Read, Failure> {
         let read = match self.read.take() {
             Some(read) => read,
-            None => match self.only {
+            None => match self.asked.only {
                 Some(session) => Read::session(self.connection, session)?,
                 None => Read::unlearnt(self.connection)?,
             },

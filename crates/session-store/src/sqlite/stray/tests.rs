@@ -149,7 +149,7 @@ fn a_restore_that_was_killed_after_its_commit_keeps_its_log() {
     let reader = Connection::open(live.path()).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM sessions;").unwrap();
     let safety = live.folder.path().join("safety.db");
-    crate::sqlite::snapshot::replace(&live.path(), &copy, &safety, &mut |_| Ok(())).unwrap();
+    crate::sqlite::snapshot::replace(&live.path(), &copy, &safety, &mut |_| Ok(()), &mut || {}).unwrap();
     assert_eq!(live.killed_with(&before), (false, "ok".to_owned(), then));
 }
 

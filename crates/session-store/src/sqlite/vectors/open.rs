@@ -16,6 +16,9 @@ const VERSION: u32 = 1;
 /// Tells the file from one of something else.
 const APPLICATION: u32 = 0x5b_76_65_63;
 
+/// Page cache for a look at the whole file, in KiB.
+const LOOK_CACHE_KIB: i64 = 256;
+
 const SCHEMA: &str = include_str!("../../../migrations/vectors.sql");
 
 impl SqliteVectors {
@@ -31,6 +34,24 @@ impl SqliteVectors {
             Err(Wrong::Other(failure)) => return Err(failure.tell(&place)),
         };
         Self::replace(path, wrong)
+    }
+
+    /// What is wrong with the file at `path`, when something is; nothing is changed. Reads all of it.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be read, `Config` when it holds something else.
+    pub fn look(path: &Path) -> Result<Option<String>> {
+        let place = Place::File { path: path.to_path_buf(), access: Access::ReadWrite };
+        let looked = (|| {
+            let reader = place.reader()?;
+            // One that holds nothing yet is filled by whoever opens it.
+            Ok(if holds_tables(path, &reader)? { damage(&reader)? } else { None })
+        })();
+        match looked {
+            Ok(wrong) => Ok(wrong),
+            Err(Wrong::File(why)) => Ok(Some(why)),
+            Err(Wrong::Other(failure)) => Err(failure.tell(&place)),
+        }
     }
 
     /// Gives up the file at `path`, of which `wrong` tells why, and makes a new one.
@@ -125,12 +146,19 @@ fn prepare(path: &Path, place: &Place) -> std::result::Result<Connection, Wrong>
         }
     }
     let reader = place.reader()?;
+    if !holds_tables(path, &reader)? {
+        make(&mut writer(place)?)?;
+    }
+    Ok(reader)
+}
+
+/// Whether the file has our tables; `false` when it has none at all.
+fn holds_tables(path: &Path, reader: &Connection) -> std::result::Result<bool, Wrong> {
     let read = |name: &str| patiently(|| reader.pragma_query_value(None, name, |row| row.get::<_, u32>(0)));
     let (version, application) = (read("user_version")?, read("application_id")?);
     let tables: u32 = patiently(|| reader.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)))?;
     if tables == 0 {
-        make(&mut writer(place)?)?;
-        return Ok(reader);
+        return Ok(false);
     }
     if application != APPLICATION {
         let fault = Fault::config(format!("{} is a database of something else", path.display()));
@@ -143,7 +171,15 @@ fn prepare(path: &Path, place: &Place) -> std::result::Result<Connection, Wrong>
     for table in ["generations", "vectors", "texts", "codes", "entries"] {
         reader.query_row(&format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)"), [], |_| Ok(()))?;
     }
-    Ok(reader)
+    Ok(true)
+}
+
+/// Reads every page; what is wrong, when something is.
+pub(super) fn damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    // Each is read once, so none is worth keeping: a server that has done this is to be small.
+    connection.pragma_update(None, "cache_size", -LOOK_CACHE_KIB)?;
+    let said = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))?;
+    Ok((said != "ok").then_some(said))
 }
 
 fn make(connection: &mut Connection) -> rusqlite::Result<()> {

@@ -148,3 +148,65 @@ fn a_damaged_file_is_made_again_and_one_of_something_else_is_left_alone() {
     assert_eq!(refused.kind(), FaultKind::Config);
     assert!(other.exists());
 }
+
+#[test]
+fn a_look_tells_of_a_damaged_file_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vectors.db");
+    let made = SqliteVectors::open(&path).unwrap();
+    let first = made.generation(&model("a")).unwrap();
+    made.append(first.id, &batch(&[1], 0)).unwrap();
+    drop(made);
+    assert_eq!(SqliteVectors::look(&path).unwrap(), None);
+    let sound = std::fs::read(&path).unwrap();
+    let mut torn = sound.clone();
+    torn[100..200].fill(0xa5);
+    for broken in [b"this is no database at all, whatever its name may say ".repeat(60), torn] {
+        std::fs::write(&path, &broken).unwrap();
+        assert!(SqliteVectors::look(&path).unwrap().is_some());
+        assert_eq!(std::fs::read(&path).unwrap(), broken);
+    }
+    std::fs::write(&path, sound).unwrap();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 77).unwrap();
+    assert!(SqliteVectors::look(&path).unwrap().unwrap().contains("version 77"));
+    std::fs::write(&path, b"").unwrap();
+    assert_eq!(SqliteVectors::look(&path).unwrap(), None);
+    assert_eq!(std::fs::read(&path).unwrap(), b"");
+}
+
+#[test]
+fn vectors_of_events_that_are_gone_are_found_and_taken_away() {
+    use std::sync::Arc;
+
+    use oneiric::clock::{ManualClock, Timestamp};
+    use oneiric::event::{Event, EventBatch, EventType};
+    use oneiric::id::{EventId, SessionId};
+
+    use crate::sqlite::{Options, SqliteStore};
+    use crate::{Store, Unknown};
+
+    let now = Timestamp::parse("2026-11-22T12:00:00Z").unwrap();
+    let store = SqliteStore::in_memory(Options::new(Arc::new(ManualClock::at(now)))).unwrap();
+    let event = |number: usize| Event {
+        event_id: EventId::parse(format!("e{number}")).unwrap(),
+        event_type: EventType::known("command"),
+        timestamp: now,
+        sequence: None,
+        data: serde_json::Map::new(),
+    };
+    let events = (0..3).map(event).collect();
+    let session_id = SessionId::parse("s").unwrap();
+    store.ingest(&[EventBatch { session_id, events }], Unknown::Open).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vectors.db");
+    let vectors = SqliteVectors::open(&path).unwrap();
+    let (first, second) = (vectors.generation(&model("a")).unwrap(), vectors.generation(&model("b")).unwrap());
+    vectors.append(first.id, &batch(&[1, 2, 3, 4, 5], 0)).unwrap();
+    vectors.append(second.id, &batch(&[1, 2], 2)).unwrap_err();
+    vectors.append(second.id, &batch(&[1, 2, 3, 4], 0)).unwrap();
+    let orphans = SqliteVectors::orphans(&path, &store).unwrap();
+    assert_eq!(orphans, [(first.id, vec![4, 5]), (second.id, vec![4])].into());
+    vectors.forget_orphans(&orphans).unwrap();
+    assert!(SqliteVectors::orphans(&path, &store).unwrap().is_empty());
+    assert_eq!(entries(&vectors, first.id), [(1, 0), (2, 1), (3, 2)]);
+}

@@ -1,0 +1,182 @@
+//! The accept loop: connections within bounds, so that nobody can hold the server by doing nothing.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioTimer;
+use hyper_util::service::TowerToHyperService;
+use oneiric::fault::{Fault, Result};
+use rustix::process::{Resource, getrlimit};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::heads::{MOST_HEAD_BYTES, MOST_HEADERS};
+use super::listener::Listener;
+use super::room::{Room, Seat, UnderWay};
+use super::stream::Stream;
+
+/// Most connections at once, whatever the system allows.
+const MOST_CONNECTIONS: u64 = 1_024;
+/// Pause after a connection could not be accepted: the cause, such as no file descriptor left, does not pass at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time that the rest of a request's head has when the server ends.
+const LAST_HEAD: Duration = Duration::from_secs(1);
+
+/// Bounds of connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest time until the head of a request is complete, from the moment at which the server waits for it. So a connection
+    /// without requests is closed after it too.
+    pub head: Duration,
+    /// Longest time in which a client takes nothing of its answer.
+    pub stall: Duration,
+    /// Connections at once.
+    pub connections: usize,
+}
+
+impl Limits {
+    /// A minute for both, and at most half of the files that this process may open: the others are for databases, children
+    /// and what requests need.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let connections = usize::try_from((files / 2).clamp(8, MOST_CONNECTIONS)).unwrap_or(8);
+        Self { head: Duration::from_secs(60), stall: Duration::from_secs(60), connections }
+    }
+}
+
+/// Serves until `shutdown`, then lets requests under way finish.
+///
+/// # Errors
+/// [`oneiric::fault::FaultKind::Unavailable`] when the socket cannot be used.
+pub async fn serve(listener: Listener, router: Router, limits: Limits, shutdown: CancellationToken) -> Result<()> {
+    let socket = TcpListener::from_std(listener.socket)
+        .map_err(|error| Fault::unavailable(format!("cannot serve {}: {error}", listener.address)))?;
+    let room = Room::new(limits.connections);
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_headers(MOST_HEADERS)
+        .max_header_size(MOST_HEAD_BYTES);
+    let connections = TaskTracker::new();
+    let mut failing = false;
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = shutdown.cancelled() => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            // The other side went before it was let in.
+            Err(error) if is_of_the_other_side(&error) => continue,
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "connections cannot be accepted for now");
+                }
+                room.let_one_go();
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        failing = false;
+        let seat = tokio::select! {
+            seat = room.seat() => seat,
+            () = shutdown.cancelled() => break,
+        };
+        // Answers are short; waiting to fill a packet would only delay them.
+        let _ = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(router.clone());
+        connections.spawn(connection(http.clone(), stream, peer, seat, service, limits.stall, shutdown.clone()));
+    }
+    drop(socket);
+    connections.close();
+    connections.wait().await;
+    Ok(())
+}
+
+fn is_of_the_other_side(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// A connection to its end.
+async fn connection(
+    http: http1::Builder,
+    stream: TcpStream,
+    peer: SocketAddr,
+    seat: Seat,
+    router: TowerToHyperService<Router>,
+    stall: Duration,
+    shutdown: CancellationToken,
+) {
+    let stream = Stream::new(stream, seat.clone(), stall);
+    let taken = seat.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let under_way = taken.begin();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let answer = router.call(request);
+        async move { answer.await.map(|answer| answer.map(|body| Held { body, _under_way: under_way })) }
+    });
+    let mut connection = pin!(http.serve_connection(stream, service));
+    tokio::select! {
+        ended = connection.as_mut() => return said(ended),
+        () = seat.wanted() => if !seat.is_busy() {
+            return tracing::debug!(%peer, "an idle connection was let go for another");
+        },
+        () = shutdown.cancelled() => {}
+    }
+    // What is under way finishes, and nothing follows it.
+    connection.as_mut().graceful_shutdown();
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => return said(ended),
+            () = tokio::time::sleep(LAST_HEAD) => if !seat.is_busy() && !seat.is_stuck() {
+                return;
+            },
+        }
+    }
+}
+
+fn said(ended: std::result::Result<(), hyper::Error>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// The body of an answer. Its request is under way until it is sent.
+struct Held {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
