@@ -145,6 +145,7 @@ impl Api {
         };
         router
             .route("/api", axum::routing::any(refusing(self.clone(), Problem::no_route)))
+            .route("/api/", axum::routing::any(refusing(self.clone(), Problem::no_route)))
             .route("/api/{*rest}", axum::routing::any(refusing(self.clone(), Problem::no_route)))
             .method_not_allowed_fallback(refusing(self.clone(), Problem::no_method))
     }
@@ -193,8 +194,11 @@ impl Api {
             Verb::Get => Map::new(),
             Verb::Post => read_object(&parts.headers, body).await?,
         };
-        let key = parts.headers.get("idempotency-key").and_then(|key| key.to_str().ok());
-        let fresh = match key.filter(|_| route.fill.is_some() && route.verb == Verb::Post) {
+        let key = match route.fill.is_some() && route.verb == Verb::Post {
+            true => keys::given(&parts.headers)?,
+            false => None,
+        };
+        let fresh = match key {
             Some(key) => self.0.keys.claim((&caller.subject, key), route.verb.as_str(), parts.uri.path(), &body)?,
             None => None,
         };
@@ -221,7 +225,10 @@ impl Api {
         let asker = Asker { subject: &caller.subject, idempotency_key: key, now: self.0.clock.now() };
         route.complete(&mut given, &asker);
         let answer = call(self.0.tools.as_ref(), tool, Arguments::Parsed(given), &caller.subject).await;
-        let mut answer = answer.map_err(Problem::from)?;
+        let mut answer = answer.map_err(|error| match route.verb {
+            Verb::Get => Problem::from(error).of_parameters(&arguments::spread(route, tool)),
+            Verb::Post => error.into(),
+        })?;
         let next = answer.get("next_cursor").and_then(Value::as_str).map(|cursor| arguments::next(&parts.uri, cursor));
         if let (Some(next), Value::Object(map)) = (&next, &mut answer) {
             map.insert("next".into(), next.as_str().into());
@@ -271,8 +278,9 @@ fn find<'a>(tools: &'a dyn ToolSet, bulk: Option<&'a Bulky>, route: &Route) -> O
 async fn read_object(headers: &axum::http::HeaderMap, body: Body) -> Result<Map<String, Value>, Problem> {
     let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
     let essence = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-    let json = essence.as_deref() == Some("application/json");
-    if essence.is_some() && !json {
+    let plain = headers.get(header::CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
+    let json = essence.as_deref() == Some("application/json") && plain;
+    if (essence.is_some() && !json) || !plain {
         discard(body, MAX_BODY_BYTES).await;
         return Err(Problem::not_json());
     }

@@ -130,6 +130,36 @@ async fn a_token_opens_what_its_scopes_allow() {
 }
 
 #[tokio::test]
+async fn a_call_that_cannot_be_judged_is_not_made() {
+    let guarded = site_with(names());
+    let version = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
+    let info = r#""io.modelcontextprotocol/clientInfo":{"name":"c","version":"1"}"#;
+    for meta in [
+        r#""io.modelcontextprotocol/protocolVersion":5"#.to_owned(),
+        format!("{version},{version}"),
+        format!("{version},{info},{info}"),
+    ] {
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"fail","arguments":{{}},"_meta":{{{meta}}}}}}}"#
+        );
+        for revision in ["2025-11-25", "2026-07-28"] {
+            let mut request = raw(&body);
+            let headers = [
+                ("authorization", "Bearer reader"),
+                ("mcp-protocol-version", revision),
+                ("mcp-method", "tools/call"),
+                ("mcp-name", "fail"),
+            ];
+            for (name, value) in headers {
+                request.headers_mut().insert(name, value.parse().unwrap());
+            }
+            let (_, answer) = post(&guarded, request).await;
+            assert_eq!(answer["error"]["code"], -32602, "{meta} in {revision}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_argument_token_stands_in_for_the_header() {
     let guarded = site_with(names());
     let request = |token: &str| stateless(call("echo", json!({ "text": "x", "token": token })), "echo");

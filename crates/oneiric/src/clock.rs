@@ -12,13 +12,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
+/// The last instant that can be shown in every time zone, in microseconds since 1970: 9999-12-30T22:00:00Z.
+const LAST: i64 = 253_402_207_200_000_000;
+
 impl Timestamp {
     /// From microseconds since 1970-01-01T00:00:00Z. Out-of-range values are clamped to years 1 to 9999.
     #[must_use]
     pub fn from_micros(micros: i64) -> Self {
         const MIN: i64 = -62_135_596_800_000_000;
-        const MAX: i64 = 253_402_207_200_000_000;
-        Self(micros.clamp(MIN, MAX))
+        Self(micros.clamp(MIN, LAST))
     }
 
     /// Microseconds since 1970-01-01T00:00:00Z.
@@ -27,10 +29,14 @@ impl Timestamp {
         self.0
     }
 
-    /// Parses RFC 3339 with any offset. `None` when the text is not one or lies outside years 1 to 9999.
+    /// Parses RFC 3339 with any offset. `None` when the text is not one or lies outside years 1 to 9999. The last hours of the
+    /// year 9999, which stand for "no end", are taken for the last instant that every time zone can show.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let parsed: jiff::Timestamp = text.parse().ok()?;
+        let Ok(parsed) = text.parse::<jiff::Timestamp>() else {
+            let late = text.strip_prefix("9999-12-3")?;
+            return format!("9998-12-3{late}").parse::<jiff::Timestamp>().ok().map(|_| Self(LAST));
+        };
         let micros = Self::from_micros(parsed.as_microsecond());
         (micros.0 == parsed.as_microsecond()).then_some(micros)
     }
@@ -95,7 +101,10 @@ impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| {
-            serde::de::Error::custom(format!("'{text}' is not an RFC 3339 time such as 2026-11-22T18:09:36Z"))
+            // What is left of an offset in a query that was not encoded.
+            let blank = text.len().checked_sub(6).is_some_and(|at| text.as_bytes()[at] == b' ');
+            let hint = if blank { "; in a URL + is written %2B" } else { "" };
+            serde::de::Error::custom(format!("'{text}' is not an RFC 3339 time such as 2026-11-22T18:09:36Z{hint}"))
         })
     }
 }

@@ -90,7 +90,7 @@ pub const ROUTES: &[Route] = &[
 
 /// A session that is opened by hand belongs to no process, so it says only who opened it and when.
 fn session_start(given: &mut Map<String, Value>, asker: &Asker<'_>) {
-    let key = asker.idempotency_key.and_then(|key| EventId::parse(key).ok());
+    let key = asker.idempotency_key.map(|key| event_id(asker.subject, key));
     if let Some(key) = &key {
         // The session's id comes from the key alone, so that it is the same whenever the key is sent again.
         let id = SessionId::derived(Timestamp::from_micros(0), key).to_string();
@@ -105,6 +105,12 @@ fn session_start(given: &mut Map<String, Value>, asker: &Asker<'_>) {
     given.entry("hostname").or_insert_with(|| "unknown".into());
     given.entry("environment").or_insert_with(|| json!({ "platform": OS, "cwd": "" }));
     given.entry("session_type").or_insert_with(|| "manual".into());
+}
+
+/// The id that a key stands for: itself, where it can be one and there is one caller. Two callers may use the same key.
+fn event_id(subject: &str, key: &str) -> EventId {
+    let own = if subject.is_empty() { EventId::parse(key).ok() } else { None };
+    own.unwrap_or_else(|| EventId::derived(&[subject, key]))
 }
 
 fn now(given: &mut Map<String, Value>, asker: &Asker<'_>) {

@@ -97,9 +97,10 @@ impl Endpoint {
             }
         };
         let envelope = Envelope::read(&bytes);
-        let call = envelope.as_ref().ok().and_then(Envelope::call);
+        let read = envelope.as_ref().map_or(Ok(None), Envelope::call);
+        let call = read.as_ref().ok().and_then(Option::as_ref);
         let method = envelope.as_ref().ok().and_then(|envelope| envelope.method.as_deref());
-        let admitted = self.auth.is_audited().then(|| self.admit(visit, caller, method, call.as_ref())).transpose();
+        let admitted = self.auth.is_audited().then(|| self.admit(visit, caller, method, call)).transpose();
         let (caller, ending) = match admitted {
             Ok(admitted) => admitted.unwrap_or_default(),
             Err(refused) => return refused.into_response(),
@@ -108,7 +109,7 @@ impl Endpoint {
             Ok(envelope) => envelope,
             Err(error) => return rpc_error(StatusCode::BAD_REQUEST, &error),
         };
-        if let Some(call) = &call {
+        if let Some(call) = call {
             let guest = self.passer(&parts, call, &caller).await;
             let tools = self.tools.as_ref();
             let id = envelope.id.as_ref();
@@ -125,7 +126,7 @@ impl Endpoint {
         if let (Some(id), Some(method)) = (&envelope.id, &envelope.method)
             // The later revision has no such method, whatever its parameters are.
             && !(method == "initialize" && version.is_some_and(|version| version == STATELESS))
-            && let Some(message) = params::fault(method, envelope.params)
+            && let Some(message) = read.err().or_else(|| params::fault(method, envelope.params))
         {
             ending.tell(Some("invalid_params"));
             // Clients of former revisions look for errors in answers that HTTP calls good.

@@ -6,9 +6,11 @@
 use std::borrow::Cow;
 
 use rmcp::model::{ErrorData, JsonRpcError, RequestId};
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+use super::params;
 
 /// A message that is at least JSON-RPC.
 #[derive(Debug)]
@@ -59,12 +61,17 @@ pub(crate) struct ClientInfo {
 struct Raw<'a> {
     #[serde(borrow, default)]
     jsonrpc: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "as_it_is")]
     id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     method: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     params: Option<&'a RawValue>,
+}
+
+/// `null` too is something that was sent.
+fn as_it_is<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -79,28 +86,21 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// The JSON-RPC error to answer with: -32700 for what is no JSON, -32600 for what is no JSON-RPC 2.0 message.
     pub(crate) fn read(text: &'a [u8]) -> Result<Self, Box<JsonRpcError>> {
-        let raw: Raw<'a> = serde_json::from_slice(text).map_err(|error| {
-            let syntax =
-                matches!(error.classify(), serde_json::error::Category::Syntax | serde_json::error::Category::Eof);
-            let batch = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-            refusal(
-                None,
-                match (syntax, batch) {
-                    (true, _) => ErrorData::parse_error(format!("Parse error: {error}"), None),
-                    (false, true) => ErrorData::invalid_request(
-                        "Invalid request: batches are not part of MCP, send one message a request",
-                        None,
-                    ),
-                    (false, false) => ErrorData::invalid_request(format!("Invalid request: {error}"), None),
-                },
-            )
+        let invalid = |why: &str| refusal(None, ErrorData::invalid_request(format!("Invalid request: {why}"), None));
+        let raw: Raw<'a> = message(text).map_err(|error| match error {
+            NoMessage::Batch => invalid("batches are not part of MCP, send one message a request"),
+            NoMessage::Other => invalid("a message is a JSON object"),
+            NoMessage::Json(error) if error.is_data() => invalid(&error.to_string()),
+            NoMessage::Json(error) => refusal(None, ErrorData::parse_error(format!("Parse error: {error}"), None)),
         })?;
-        let id = match raw.id {
+        let id = match raw.id.map(RawValue::get) {
             None => None,
-            Some(id) if id.get() == "null" => None,
-            Some(id) => Some(serde_json::from_str::<RequestId>(id.get()).map_err(|_| {
-                refusal(None, ErrorData::invalid_request("Invalid request: id must be a string or an integer", None))
-            })?),
+            // Errors that answer what could not be read have no id; a request without one could not be answered.
+            Some("null") if raw.method.is_none() => None,
+            Some(id) => Some(
+                serde_json::from_str::<RequestId>(id)
+                    .map_err(|_| invalid("id must be a string, or an integer of at most 63 bits"))?,
+            ),
         };
         if raw.jsonrpc.as_deref() != Some("2.0") {
             return Err(refusal(id, ErrorData::invalid_request("Invalid request: jsonrpc must be \"2.0\"", None)));
@@ -108,12 +108,41 @@ impl<'a> Envelope<'a> {
         Ok(Self { id, method: raw.method, params: raw.params })
     }
 
-    /// Parameters of a `tools/call`; `None` for other methods and for parameters that are not understood.
-    pub(crate) fn call(&self) -> Option<CallParams<'a>> {
-        if self.method.as_deref() != Some("tools/call") {
-            return None;
+    /// Parameters of a `tools/call`; `None` for other methods.
+    ///
+    /// # Errors
+    /// What is wrong with them. Such a call must go no further: it would be judged without being known.
+    pub(crate) fn call(&self) -> Result<Option<CallParams<'a>>, String> {
+        match &self.method {
+            Some(method) if method == "tools/call" => {
+                if let Some(fault) = params::fault(method, self.params) {
+                    return Err(fault);
+                }
+                let params = self.params.map_or("null", RawValue::get);
+                serde_json::from_str(params).map(Some).map_err(|error| format!("{method}: params: {error}"))
+            }
+            _ => Ok(None),
         }
-        serde_json::from_str(self.params?.get()).ok()
+    }
+}
+
+/// Why a text is no message.
+enum NoMessage {
+    Batch,
+    Other,
+    Json(serde_json::Error),
+}
+
+/// A list of the members' values would pass for the members.
+fn message(text: &[u8]) -> Result<Raw<'_>, NoMessage> {
+    let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
+    match first {
+        Some(b'{') => serde_json::from_slice(text).map_err(NoMessage::Json),
+        _ => match serde_json::from_slice::<IgnoredAny>(text) {
+            Err(error) => Err(NoMessage::Json(error)),
+            Ok(_) if first == Some(&b'[') => Err(NoMessage::Batch),
+            Ok(_) => Err(NoMessage::Other),
+        },
     }
 }
 
@@ -163,7 +192,33 @@ mod tests {
     fn a_call_shows_its_tool_and_its_token_without_the_rest() {
         let text = br#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"x","arguments":{"a":[1],"token":"t"}}}"#;
         let envelope = Envelope::read(text).unwrap();
-        let call = envelope.call().unwrap();
+        let call = envelope.call().unwrap().unwrap();
         assert_eq!((call.name.as_ref(), call.token().as_deref()), ("x", Some("t")));
+    }
+
+    #[test]
+    fn a_list_is_no_message_and_no_parameters() {
+        assert_eq!(code(r#"["2.0",1,"tools/call",["x",{}],null]"#), -32600);
+        let text = br#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":["x",{},null,null,null]}"#;
+        assert!(Envelope::read(text).unwrap().call().is_err());
+    }
+
+    #[test]
+    fn a_request_has_an_id_that_is_something() {
+        assert_eq!(code(r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#), -32600);
+        assert!(Envelope::read(br#"{"jsonrpc":"2.0","id":null,"error":{}}"#).unwrap().id.is_none());
+    }
+
+    #[test]
+    fn a_call_that_cannot_be_read_whole_is_none_at_all() {
+        for params in [
+            "{}",
+            r#"{"name":"x","name":"y"}"#,
+            r#"{"name":"x","_meta":{"io.modelcontextprotocol/protocolVersion":5}}"#,
+            r#"{"name":"x","_meta":{"io.modelcontextprotocol/clientInfo":1,"io.modelcontextprotocol/clientInfo":{}}}"#,
+        ] {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{params}}}"#);
+            assert!(Envelope::read(text.as_bytes()).unwrap().call().is_err(), "{params}");
+        }
     }
 }

@@ -31,7 +31,7 @@ use super::seal::Seal;
 use super::sessions::Served;
 use super::tool::{Arguments, Effect, ToolDescription, ToolSet, unknown_tool};
 use super::visit::{Connection, Guest, Pass, Reception, completed};
-use crate::http::Ending;
+use crate::http::{Caller, Ending};
 use lasting::{Call, Unanswered, caller};
 use presence::Presence;
 
@@ -229,6 +229,13 @@ impl ServerHandler for Handler {
             let (message, data) = unknown_tool(self.tools.as_ref(), &request.name);
             return Err(ErrorData::invalid_params(message, Some(data)));
         };
+        // The door has judged this by what it read; the library may have read the message otherwise.
+        if parts(&context).and_then(|parts| parts.extensions.get::<Caller>()).is_some_and(|who| !who.may(tool.scope)) {
+            return Err(ErrorData::invalid_request(
+                format!("the token lacks the scope '{}'", tool.scope.as_str()),
+                None,
+            ));
+        }
         let guest = self.presence.seen(&context).or_else(|| passing(&context));
         if let Some(guest) = &guest {
             guest.called(tool.name);

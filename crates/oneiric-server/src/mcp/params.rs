@@ -1,7 +1,7 @@
 //! What is wrong with the parameters of a request that the protocol library cannot read.
 //!
-//! It takes a method whose parameters it does not understand for one that it does not know, or the message for none at all. Only
-//! what it refuses is looked at here, so that good requests pay nothing.
+//! It takes a method whose parameters it does not understand for one that it does not know, or the message for none at all, and
+//! passes over members of the wrong kind that need not be there.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -20,12 +20,15 @@ use Kind::{Object, Text};
 /// A member's name and kind, and whether it has to be there.
 type Member = (&'static str, Kind, bool);
 
+/// What every list takes. A cursor that is ignored would be answered with the first page for ever.
+const PAGE: &[Member] = &[("cursor", Text, false)];
+
 /// Methods that are served, with what their parameters have to hold.
 const METHODS: &[(&str, &[Member])] = &[
     ("initialize", &[("protocolVersion", Text, true), ("capabilities", Object, true), ("clientInfo", Object, true)]),
     ("ping", &[]),
     ("server/discover", &[]),
-    ("tools/list", &[]),
+    ("tools/list", PAGE),
     (
         "tools/call",
         &[
@@ -35,10 +38,10 @@ const METHODS: &[(&str, &[Member])] = &[
             ("requestState", Text, false),
         ],
     ),
-    ("prompts/list", &[]),
+    ("prompts/list", PAGE),
     ("prompts/get", &[("name", Text, true), ("arguments", Object, false)]),
-    ("resources/list", &[]),
-    ("resources/templates/list", &[]),
+    ("resources/list", PAGE),
+    ("resources/templates/list", PAGE),
     ("resources/read", &[("uri", Text, true)]),
     ("completion/complete", &[("ref", Object, true), ("argument", Object, true), ("context", Object, false)]),
 ];

@@ -108,11 +108,11 @@ fn read(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Box<rmcp::model::Js
         JsonRpcMessage::Request(request) => !matches!(request.request, ClientRequest::CustomRequest(_)),
         _ => envelope.id.is_none() || envelope.method.is_none(),
     });
-    if !understood
-        && let (Some(id), Some(method)) = (&envelope.id, &envelope.method)
-        && let Some(message) = params::refused(method, envelope.params)
-    {
-        return Err(refusal(Some(id.clone()), ErrorData::invalid_params(message, None)));
+    if let (Some(id), Some(method)) = (&envelope.id, &envelope.method) {
+        let fault = if understood { params::fault } else { params::refused };
+        if let Some(message) = fault(method, envelope.params) {
+            return Err(refusal(Some(id.clone()), ErrorData::invalid_params(message, None)));
+        }
     }
     match read {
         Ok(message) => Ok(Some(message)),

@@ -168,13 +168,34 @@ impl Arguments<'_> {
 fn invalid(error: &serde_path_to_error::Error<serde_json::Error>) -> ToolError {
     let path = error.path().to_string();
     let text = error.inner().to_string();
-    let reason = text.split(" at line ").next().unwrap_or(&text);
-    let message = if path == "." { reason.to_owned() } else { format!("{path}: {reason}") };
-    let mut error = ToolError::new("invalid_arguments", message);
-    if path != "." {
-        error = error.with("field", path);
+    let reason = plainly(text.split(" at line ").next().unwrap_or(&text));
+    let message = if path == "." { reason.clone() } else { format!("{path}: {reason}") };
+    let error = ToolError::new("invalid_arguments", message);
+    // What is missing or unknown is said of the object that it belongs to.
+    let begins = ["missing field `", "unknown field `"];
+    let member = begins.iter().find_map(|begin| reason.strip_prefix(begin)?.split('`').next());
+    match (path.as_str(), member) {
+        (".", None) => error,
+        (".", Some(name)) => error.with("field", name),
+        (path, Some(name)) if !path.ends_with(name) => error.with("field", format!("{path}.{name}")),
+        (path, _) => error.with("field", path),
     }
-    error
+}
+
+/// What is wrong with a value, without the names of types of this program.
+fn plainly(reason: &str) -> String {
+    if reason == "invalid number" {
+        return "it has to be a whole number that is not out of range".to_owned();
+    }
+    let Some((found, expected)) = reason.rsplit_once(", expected ") else { return reason.to_owned() };
+    let expected = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" | "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "string or map" | "str" => "a string",
+        text if text.starts_with("struct ") || text == "a map" => "an object",
+        _ => return reason.to_owned(),
+    };
+    format!("{found}, expected {expected}")
 }
 
 /// A failure that the caller should read: it reaches the client as a tool result with `isError`.
@@ -305,7 +326,7 @@ mod tests {
         for arguments in [Arguments::Raw(&raw), Arguments::Parsed(map)] {
             let error = arguments.parse::<Batch>().unwrap_err();
             assert_eq!(error.code(), "invalid_arguments");
-            assert_eq!(error.message(), "events[1].count: invalid type: string \"two\", expected u8");
+            assert_eq!(error.message(), "events[1].count: invalid type: string \"two\", expected a whole number");
             assert_eq!(error.to_value()["field"], "events[1].count");
         }
     }
@@ -314,5 +335,23 @@ mod tests {
     fn a_missing_argument_is_named() {
         let error = Arguments::Parsed(Map::new()).parse::<Batch>().unwrap_err();
         assert_eq!(error.message(), "missing field `events`");
+        assert_eq!(error.to_value()["field"], "events");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_value_is_said_in_plain_words() {
+        for (events, message) in [
+            (json!("x"), "events: invalid type: string \"x\", expected a sequence"),
+            (json!(["x"]), "events[0]: invalid type: string \"x\", expected an object"),
+            (json!([{}]), "events[0]: missing field `count`"),
+        ] {
+            let map = Map::from_iter([("events".to_owned(), events)]);
+            assert_eq!(Arguments::Parsed(map).parse::<Batch>().unwrap_err().message(), message);
+        }
+        assert_eq!(
+            plainly("invalid value: integer `-1`, expected u8"),
+            "invalid value: integer `-1`, expected a whole number"
+        );
+        assert!(plainly("invalid number").contains("whole number"));
     }
 }

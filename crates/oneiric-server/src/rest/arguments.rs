@@ -38,6 +38,11 @@ pub(super) fn parameters<'a>(route: &Route, tool: &'a ToolDescription) -> Vec<Pa
     all
 }
 
+/// Arguments whose members stand in the query each by itself.
+pub(super) fn spread<'a>(route: &Route, tool: &'a ToolDescription) -> Vec<&'a str> {
+    parameters(route, tool).iter().filter_map(|parameter| parameter.within).collect()
+}
+
 /// All arguments.
 ///
 /// # Errors
@@ -57,8 +62,10 @@ pub(super) fn gather<'a>(
         return Err(Problem::parameter(name, "the route says it already"));
     }
     if let Some(name) = given.keys().find(|name| !route.open && !takes(route, tool, name)) {
-        let names: Vec<&String> =
-            properties(tool).map(|(name, _)| name).filter(|name| takes(route, tool, name)).collect();
+        let names: Vec<&String> = properties(tool)
+            .map(|(name, _)| name)
+            .filter(|name| takes(route, tool, name) && !route.says(name))
+            .collect();
         return Err(Problem::parameter(name, "there is no such field").with("fields", json!(names)));
     }
     query(route, tool, uri, &mut given)?;

@@ -77,7 +77,7 @@ fn operation(route: &Route, tool: &ToolDescription) -> Value {
                 "in": "query",
                 "required": parameter.within.is_none() && required(parameter.name),
                 "explode": false,
-                "schema": with_default(route, parameter.name, parameter.schema),
+                "schema": present(with_default(route, parameter.name, parameter.schema)),
             })
         })),
         Verb::Post if route.lines.is_some() => {
@@ -89,11 +89,13 @@ fn operation(route: &Route, tool: &ToolDescription) -> Value {
                 .map(|(name, schema)| (name.clone(), with_default(route, name, schema)))
                 .collect();
             let needed: Vec<&String> = members.keys().filter(|name| required(name)).collect();
+            let mut schema = json!({ "type": "object", "required": needed, "properties": members });
+            if !route.open && route.unlisted.is_empty() {
+                schema["additionalProperties"] = false.into();
+            }
             operation["requestBody"] = json!({
                 "required": !needed.is_empty(),
-                "content": { "application/json": {
-                    "schema": { "type": "object", "required": needed, "properties": members }
-                } },
+                "content": { "application/json": { "schema": schema } },
             });
             if route.fill.is_some() {
                 places.push(json!({
@@ -129,13 +131,21 @@ fn with_default(route: &Route, name: &str, schema: &Value) -> Value {
     schema
 }
 
-/// A path parameter is never left out, so it is neither null nor has it a default.
+/// A path parameter is never left out, so it has no default.
 fn plain(schema: &Value) -> Value {
     let mut schema = schema.clone();
     if let Some(map) = schema.as_object_mut() {
         map.remove("default");
-        if map.get("type").is_some_and(Value::is_array) {
-            map.insert("type".into(), "string".into());
+    }
+    present(schema)
+}
+
+/// What stands in a path or a query is text, which is never null.
+fn present(mut schema: Value) -> Value {
+    if let Some(kinds) = schema.get_mut("type").and_then(Value::as_array_mut) {
+        kinds.retain(|kind| kind != "null");
+        if let [kind] = kinds.as_slice() {
+            schema["type"] = kind.clone();
         }
     }
     schema

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -14,7 +14,27 @@ use crate::mcp::WAIT;
 /// Keys that are remembered, newest first.
 const MOST: usize = 10_000;
 
+/// Longest key in bytes.
+const MAX_KEY_BYTES: usize = 200;
+
 type Hash = [u8; 32];
+
+/// The `Idempotency-Key` of a request, if it has one.
+///
+/// # Errors
+/// 400 when it cannot be used. To go on without it would do twice what is asked for once.
+pub(super) fn given(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    let wrong = |why: &str| Err(Problem::parameter("Idempotency-Key", why));
+    match first.to_str() {
+        _ if values.next().is_some() => wrong("it is given twice"),
+        Ok(key) if key.trim().is_empty() => wrong("it is empty"),
+        Ok(key) if key.len() > MAX_KEY_BYTES => wrong(&format!("it is longer than {MAX_KEY_BYTES} bytes")),
+        Ok(key) => Ok(Some(key)),
+        Err(_) => wrong("it has to be made of visible ASCII characters"),
+    }
+}
 
 /// Keys of this process. What they made is known by the tools, which outlives it.
 #[derive(Default)]
@@ -103,6 +123,22 @@ mod tests {
 
     fn claim<'a>(keys: &'a Keys, key: &str, path: &str, body: &Value) -> Result<Option<Fresh<'a>>, Problem> {
         keys.claim(("ada", key), "POST", path, body.as_object().unwrap())
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_used_is_refused() {
+        let said = |keys: &[&[u8]]| {
+            let mut headers = HeaderMap::new();
+            for key in keys {
+                headers.append("idempotency-key", axum::http::HeaderValue::from_bytes(key).unwrap());
+            }
+            given(&headers).map(|key| key.map(str::to_owned))
+        };
+        assert_eq!(said(&[]).unwrap(), None);
+        assert_eq!(said(&[b"\"order 17\""]).unwrap().as_deref(), Some("\"order 17\""));
+        for wrong in [&[b"".as_slice()][..], &[b" "], &["clé".as_bytes()], &[&[b'x'; 201]], &[b"a", b"b"]] {
+            assert!(said(wrong).is_err_and(|problem| problem.code() == "invalid_arguments"), "{wrong:?}");
+        }
     }
 
     #[test]

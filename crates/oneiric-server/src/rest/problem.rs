@@ -74,6 +74,18 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "invalid_arguments", format!("{name}: {why}")).with("field", name)
     }
 
+    /// What a tool says of a member of an argument, when the argument's members are parameters of their own.
+    pub(super) fn of_parameters(mut self, arguments: &[&str]) -> Self {
+        for argument in arguments {
+            let member = |text: &str| text.strip_prefix(argument)?.strip_prefix('.').map(str::to_owned);
+            if let Some(field) = self.more.get("field").and_then(Value::as_str).and_then(member) {
+                self.more.insert("field".into(), field.into());
+                self.detail = member(&self.detail).unwrap_or(self.detail);
+            }
+        }
+        self
+    }
+
     /// The answer.
     #[must_use]
     pub fn into_response(self) -> Response<Body> {

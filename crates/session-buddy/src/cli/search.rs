@@ -61,7 +61,12 @@ pub(super) struct SearchArgs {
 /// Runs `search`.
 pub(super) fn run(args: &SearchArgs, context: &Context) -> Result<ExitCode> {
     let now = context.now();
-    let (since, until) = options::times(args.since.as_deref(), args.until.as_deref(), now)?;
+    let mut times = options::times(args.since.as_deref(), args.until.as_deref(), now)?;
+    if args.cursor.is_some() {
+        // It holds the times of its question; `24h` means another one by now.
+        times = (None, None);
+    }
+    let (since, until) = times;
     let question = Search {
         query: args.query.join(" "),
         search_type: args.search_type,

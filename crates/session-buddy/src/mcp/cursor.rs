@@ -46,11 +46,6 @@ impl Question {
     /// # Errors
     /// Code `invalid_arguments`: it is no cursor, or one of another question.
     pub(crate) fn place<T: DeserializeOwned>(&self, cursor: &str, offset: usize) -> Result<T, ToolError> {
-        let wrong = |why: &str| {
-            ToolError::new("invalid_arguments", format!("cursor: {why}"))
-                .with("field", "cursor")
-                .with("hint", "leave it out to begin again, or send next_cursor of the same question as it came")
-        };
         if offset != 0 {
             return Err(wrong("it does not go together with offset"));
         }
@@ -58,7 +53,7 @@ impl Question {
         let place = Some(place).filter(|place| place.len() <= MAX_CHARS).and_then(unhex);
         let place = place.ok_or_else(|| wrong("it is no cursor"))?;
         if u32::from_str_radix(checksum, 16) != Ok(self.checksum(&place)) {
-            return Err(wrong("it belongs to another question"));
+            return Err(of_another_question());
         }
         serde_json::from_slice(&place).map_err(|_| wrong("it is no cursor"))
     }
@@ -68,6 +63,17 @@ impl Question {
         let step = |sum: u32, byte: &u8| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
         self.0.iter().chain(place).fold(0x811c_9dc5, step)
     }
+}
+
+/// The refusal of a cursor that came with another question than its own.
+pub(crate) fn of_another_question() -> ToolError {
+    wrong("it belongs to another question")
+}
+
+fn wrong(why: &str) -> ToolError {
+    ToolError::new("invalid_arguments", format!("cursor: {why}"))
+        .with("field", "cursor")
+        .with("hint", "leave it out to begin again, or send next_cursor of the same question as it came")
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use session_store::{Granularity, Pool, SearchAnswer, SearchFilter, SearchHit, SearchMode, SearchRequest, Store};
 
-use super::cursor::Question;
+use super::cursor::{self, Question};
 use super::times;
 use crate::desk::to_value;
 use crate::server::meaning::Semantics;
@@ -143,6 +143,10 @@ impl Search {
         let place = self.cursor.as_deref().map(|cursor| question.place::<Place>(cursor, 0)).transpose()?;
         let times = (self.filters.since, self.filters.until);
         let (since, until) = place.as_ref().map_or(times, |(.., since, until)| (*since, *until));
+        // Left out they are what they were; others would be another question.
+        if times.0.is_some_and(|given| Some(given) != since) || times.1.is_some_and(|given| Some(given) != until) {
+            return Err(cursor::of_another_question());
+        }
         let wanted = if semantics.wanted() { SearchMode::Hybrid } else { SearchMode::Text };
         let asked = self.search_type.map_or(wanted, SearchType::mode);
         let filter = SearchFilter {

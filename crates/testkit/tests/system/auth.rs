@@ -223,6 +223,51 @@ fn scopes_decide_by_every_door_and_changing_acts_are_written_down() {
 }
 
 #[test]
+fn a_call_whose_parameters_cannot_be_read_is_not_made_with_lesser_scopes() {
+    let home = guarded();
+    let server = Server::start(&home);
+    let reader = format!("Bearer {}", good(&[Scope::Read]));
+    for revision in Revision::ALL {
+        for odd in [
+            json!({ "io.modelcontextprotocol/protocolVersion": 5 }),
+            json!({ "io.modelcontextprotocol/clientInfo": {}, "io.modelcontextprotocol/clientinfo": {} }),
+        ] {
+            let mut call = mcp::tool_call(revision, 1, "create_backup", json!({}));
+            for (name, value) in odd.as_object().unwrap() {
+                call["params"]["_meta"][name] = value.clone();
+            }
+            // One of the names becomes the same as the other only here: a map cannot hold one twice.
+            let body = call.to_string().replace("clientinfo", "clientInfo");
+            let owned = mcp::headers(revision, &call);
+            let mut headers: Vec<(&str, &str)> =
+                owned.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            headers.push(("Authorization", &reader));
+            let answer = http::post(server.port(), "/mcp", &headers, body.as_bytes()).unwrap();
+            assert_eq!(answer.json()["error"]["code"], -32602, "{body}: {answer:?}");
+        }
+    }
+    assert!(!home.session_buddy_home().join("backups").exists(), "a backup was made for somebody who may only read");
+    server.stop();
+}
+
+#[test]
+fn callers_that_use_the_same_idempotency_key_get_a_session_each() {
+    let home = guarded();
+    let server = Server::start(&home);
+    let make = |subject: &str| {
+        let claims = Claims::new(subject, "mahavishnu", "session-buddy", &[Scope::Write]);
+        let bearer = format!("Bearer {}", mint(&Secret::new(SECRET), &claims, now(), HOUR).unwrap());
+        let headers =
+            [("Content-Type", "application/json"), ("Authorization", &bearer), ("Idempotency-Key", "deploy-1")];
+        let body = json!({ "component_name": subject }).to_string();
+        http::post(server.port(), "/api/v1/sessions", &headers, body.as_bytes()).unwrap().json()["session_id"].clone()
+    };
+    assert_eq!(make("ada"), make("ada"));
+    assert_ne!(make("ada"), make("grace"));
+    server.stop();
+}
+
+#[test]
 fn generated_tokens_open_what_they_say() {
     let home = guarded();
     let server = Server::start(&home);

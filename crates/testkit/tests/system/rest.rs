@@ -247,8 +247,18 @@ fn the_same_idempotency_key_is_the_same_session() {
         let body = json!({ "component_name": "curl" }).to_string();
         http::post(server.port(), "/api/v1/sessions", &headers, body.as_bytes()).unwrap().json()["session_id"].clone()
     };
-    assert_eq!(make("one"), make("one"));
-    assert_ne!(make("one"), make("two"));
+    for key in ["one", "\"quoted\"", "order 17"] {
+        assert!(make(key).is_string(), "{key}");
+        assert_eq!(make(key), make(key), "{key}");
+    }
+    assert_ne!(make("one"), make("order 17"));
+    let long = "x".repeat(201);
+    for key in ["", long.as_str(), "cl\u{e9}"] {
+        let headers = [("Content-Type", "application/json"), ("Idempotency-Key", key)];
+        let refused =
+            http::post(server.port(), "/api/v1/sessions", &headers, b"{\"component_name\":\"curl\"}").unwrap();
+        assert_eq!((refused.status, &refused.json()["field"]), (400, &json!("Idempotency-Key")), "{refused:?}");
+    }
     for (path, body) in [
         ("/api/v1/sessions", json!({ "component_name": "other" })),
         ("/api/v1/sessions/x/end", json!({ "component_name": "curl" })),
@@ -258,7 +268,32 @@ fn the_same_idempotency_key_is_the_same_session() {
         assert_eq!((refused.status, &refused.json()["code"]), (422, &json!("idempotency_key_reused")), "{refused:?}");
         assert_eq!(refused.header("content-type"), Some("application/problem+json"));
     }
-    assert_eq!(get(&server, "/sessions").json()["sessions"].as_array().unwrap().len(), 2);
+    assert_eq!(get(&server, "/sessions").json()["sessions"].as_array().unwrap().len(), 3);
+    server.stop();
+}
+
+#[test]
+fn a_search_goes_on_with_the_times_of_its_question() {
+    let home = TestHome::new();
+    let server = Server::start(&home);
+    let id = filled_empty(&server);
+    for number in 0..5 {
+        let message = json!({ "text": format!("walrus {number}") });
+        assert_eq!(post(&server, &format!("/sessions/{id}/messages"), &message).status, 200);
+    }
+    let since = "2026-01-01T00:00:00Z";
+    let first = get(&server, &format!("/search?query=walrus&limit=2&search_type=text&since={since}")).json();
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let page = |more: &str| get(&server, &format!("/search?query=walrus&search_type=text&cursor={cursor}{more}"));
+    for more in ["", "&since=2026-01-01T00:00:00Z", "&since=2026-01-01T01:00:00%2B01:00"] {
+        assert_eq!(page(more).json()["hits"].as_array().map(Vec::len), Some(3), "{more}");
+    }
+    for more in ["&since=9998-01-01T00:00:00Z", "&until=9999-12-31T23:59:59Z"] {
+        assert_eq!((page(more).status, &page(more).json()["field"]), (400, &json!("cursor")), "{more}");
+    }
+    let unencoded = get(&server, "/search?query=walrus&since=2026-01-01T00:00:00+01:00");
+    assert_eq!((unencoded.status, &unencoded.json()["field"]), (400, &json!("since")));
+    assert!(unencoded.json()["detail"].as_str().is_some_and(|detail| detail.ends_with("%2B")), "{unencoded:?}");
     server.stop();
 }
 
