@@ -28,7 +28,7 @@ pub use auth::{Auth, Caller, Refused, TokenJudge, Visit, address};
 pub use ending::Ending;
 pub use gate::Gate;
 pub use listener::{BindRequest, Holder, Listener, bind, holder};
-pub use serve::{Limits, serve};
+pub use serve::{ConnectionId, Limits, serve};
 pub use sockets::{caller, folder_of};
 
 use crate::health::HealthSource;

@@ -18,7 +18,7 @@ use tokenizers::Tokenizer;
 
 use crate::chunk;
 use crate::embedder::{Embedder, ModelIdentity};
-use crate::models::Manifest;
+use crate::models::{MIN_WINDOW, Manifest};
 use encoder::{Encoder, Workspace};
 use product::Weights;
 
@@ -112,6 +112,14 @@ impl Loaded {
                 folder.join(crate::models::WEIGHTS).display(),
                 encoder.shape.width,
                 manifest.dimensions
+            ))
+            .hint("get it again: session-buddy models pull"));
+        }
+        if encoder.shape.positions < MIN_WINDOW {
+            return Err(Fault::unavailable(format!(
+                "{} sees {} word pieces at once, which is too few for a text",
+                folder.join(crate::models::WEIGHTS).display(),
+                encoder.shape.positions
             ))
             .hint("get it again: session-buddy models pull"));
         }

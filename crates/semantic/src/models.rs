@@ -11,6 +11,7 @@ mod stock;
 pub use import::import;
 pub use intake::Progress;
 pub use known::{KNOWN, Known, by_name};
+pub(crate) use manifest::MIN_WINDOW;
 pub use manifest::{Manifest, find};
 pub use pull::pull;
 pub use stock::{Entry, list, verify};

@@ -31,6 +31,13 @@ pub enum SessionStatus {
 }
 
 impl SessionStatus {
+    /// Whether a session of this status with so many events holds more than its beginning and its end. A client's session
+    /// often does not.
+    #[must_use]
+    pub const fn holds_work(self, event_count: u64) -> bool {
+        event_count > if matches!(self, Self::Ended | Self::Failed) { 2 } else { 1 }
+    }
+
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Active, Self::Ended, Self::Failed, Self::Stale];
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -111,6 +112,17 @@ fn is_of_the_other_side(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
+/// Names a connection for as long as this process lives; addresses come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId(u64);
+
+impl ConnectionId {
+    fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// A connection to its end.
 async fn connection(
     http: http1::Builder,
@@ -122,10 +134,11 @@ async fn connection(
     shutdown: CancellationToken,
 ) {
     let stream = Stream::new(stream, seat.clone(), stall);
-    let taken = seat.clone();
+    let (taken, id) = (seat.clone(), ConnectionId::next());
     let service = service_fn(move |mut request: Request<Incoming>| {
         let under_way = taken.begin();
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(id);
         let answer = router.call(request);
         async move { answer.await.map(|answer| answer.map(|body| Held { body, _under_way: under_way })) }
     });

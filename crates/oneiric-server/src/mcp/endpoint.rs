@@ -21,7 +21,7 @@ use super::sessions::{Doors, Served, Services};
 use super::tool::ToolSet;
 use super::visit::{Guest, Pass, Passer, Reception, short};
 use crate::http::body::{ReadBody, discard, read_body};
-use crate::http::{Auth, Caller, Ending, Refused, Visit, address};
+use crate::http::{Auth, Caller, ConnectionId, Ending, Refused, Visit, address};
 
 /// Largest request body in bytes.
 pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
@@ -169,6 +169,7 @@ impl Endpoint {
             revision: revision.to_owned(),
             subject: caller.subject.clone(),
             peer: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0),
+            connection: parts.extensions.get::<ConnectionId>().copied(),
         };
         reception.passes(passer).await
     }

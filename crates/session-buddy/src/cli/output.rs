@@ -134,10 +134,12 @@ pub(super) fn cell(text: &str) -> Cell {
     Cell::new(plain(text))
 }
 
-/// Text without control characters.
+/// Text without control characters, and without those that turn the direction of what follows them.
 #[must_use]
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
+    let turns =
+        |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if (c.is_control() && c != '\n') || turns(c) { ' ' } else { c }).collect()
 }
 
 /// Lines of comma-separated values (RFC 4180, with line feeds).

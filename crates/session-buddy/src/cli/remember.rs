@@ -56,6 +56,10 @@ fn text_of(words: &[String]) -> Result<String> {
     std::io::stdin().lock().take(most).read_to_end(&mut bytes).map_err(|error| {
         Fault::unavailable(format!("cannot read standard input: {}", oneiric::paths::plain(&error)))
     })?;
+    if bytes.len() > MAX_TEXT_BYTES {
+        // Before its letters are looked at: what is read ends wherever that is, which may be inside of one.
+        return Err(Fault::user(format!("the message has more than {MAX_TEXT_BYTES} bytes")).hint("store it in parts"));
+    }
     let text = String::from_utf8(bytes).map_err(|_| Fault::user("the message is not UTF-8"))?;
     Ok(text.trim_end_matches('\n').to_owned())
 }

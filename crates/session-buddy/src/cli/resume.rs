@@ -52,23 +52,34 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<ExitCode> {
     output::emit(&output::plain(&brief.brief))
 }
 
-/// The newest session of the worktree that this is, else of its repository.
+/// Newest sessions among which one with something in it is looked for.
+const LOOKED_AT: usize = 50;
+
+/// The newest session of the worktree that this is, else of its repository. One in which nothing happened is nothing to go on
+/// from, so it is the last choice.
 fn newest_here(context: &Context) -> Result<String> {
     let hint = "name a session: 'session-buddy list-sessions' shows them";
     let Some(place) = repository::probe(&context.surroundings.cwd, PROBE_LIMIT) else {
         return Err(Fault::user("this directory is in no git repository, so its session is not known").hint(hint));
     };
-    for worktree in [true, false] {
-        let mut question = ListSessions::all(1, 0);
-        if worktree {
-            question.worktree = Some(place.worktree.clone());
-        } else {
-            question.repository = Some(place.common_dir.clone());
-        }
+    let here = ListSessions { worktree: Some(place.worktree), ..ListSessions::all(LOOKED_AT, 0) };
+    let there = ListSessions { repository: Some(place.common_dir), ..ListSessions::all(LOOKED_AT, 0) };
+    let archived = ListSessions { archived: true, limit: 1, ..there.clone() };
+    let mut empty = None;
+    for question in [here, there] {
         let found: SessionList = read(context.ask(question)?)?;
-        if let Some(session) = found.sessions.into_iter().next() {
-            return Ok(session.session_id);
+        if let Some(session) = found.sessions.iter().find(|session| session.status.holds_work(session.event_count)) {
+            return Ok(session.session_id.clone());
         }
+        empty = empty.or_else(|| found.sessions.into_iter().next());
     }
-    Err(Fault::not_found("this repository has no sessions yet").hint(hint))
+    if let Some(session) = empty {
+        return Ok(session.session_id);
+    }
+    let old: SessionList = read(context.ask(archived)?)?;
+    Err(match old.sessions.is_empty() {
+        true => Fault::not_found("this repository has no sessions yet").hint(hint),
+        false => Fault::not_found("all sessions of this repository are in the archive")
+            .hint("name one: 'session-buddy list-sessions --archived' shows them"),
+    })
 }

@@ -37,7 +37,7 @@ static TEMPLATES: [TemplateDescription; 2] = [
     TemplateDescription {
         uri_template: "session://{id}/events",
         name: "session events",
-        description: "The events of a session in order.",
+        description: "The newest 1,000 events of a session, in order.",
         mime_type: JSON,
     },
 ];
@@ -113,10 +113,17 @@ impl Library for Sessions {
             let value = match address.ok_or_else(unknown_address)? {
                 Address::Session(id) => to_value(&store.session(&id)?)?,
                 Address::Events(id) => {
-                    let session = store.resolve(&id)?.to_string();
-                    let filter = EventFilter { session: Some(session.clone()), ..EventFilter::default() };
-                    let events = store.events(&filter, Page::first(EVENTS))?;
-                    serde_json::json!({ "session_id": session, "events": to_value(&events)? })
+                    let session = store.session(&id)?;
+                    let all = usize::try_from(session.event_count).unwrap_or(usize::MAX);
+                    let omitted = all.saturating_sub(EVENTS);
+                    let filter = EventFilter { session: Some(session.session_id.clone()), ..EventFilter::default() };
+                    let events = store.events(&filter, Page { limit: EVENTS, offset: omitted })?;
+                    serde_json::json!({
+                        "session_id": session.session_id,
+                        "event_count": session.event_count,
+                        "omitted": omitted,
+                        "events": to_value(&events)?,
+                    })
                 }
             };
             Ok(Document { mime_type: JSON, text: serde_json::to_string_pretty(&value).unwrap_or_default() })
@@ -124,7 +131,9 @@ impl Library for Sessions {
     }
 
     fn suggest<'a>(&'a self, of: Typing<'a>, argument: &'a str, typed: &'a str) -> Reading<'a, Suggestions> {
+        let known = |name: &str| prompts::DESCRIBED.iter().any(|prompt| prompt.name == name);
         let wanted = match (of, argument) {
+            (Typing::Prompt(name), _) if !known(name) => return Box::pin(async { Ok(Suggestions::default()) }),
             (Typing::Prompt(_), "session") | (Typing::Template(_), "id") => Wanted::Ids,
             (Typing::Prompt(_), "project") => Wanted::Projects,
             _ => return Box::pin(async { Ok(Suggestions::default()) }),

@@ -32,6 +32,9 @@ pub(super) static DESCRIBED: [PromptDescription; 3] = [
     },
 ];
 
+/// Newest sessions among which one with something in it is looked for.
+const LOOKED_AT: usize = 50;
+
 /// Size of the record in a prompt.
 const TOKENS: usize = 4_000;
 
@@ -65,21 +68,28 @@ pub(super) fn write(store: &dyn Store, name: &str, arguments: &Map<String, Value
 fn chosen(store: &dyn Store, arguments: &Map<String, Value>) -> Result<Session, ToolError> {
     let given = |name: &str| arguments.get(name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
     if let Some(id) = given("session") {
-        return Ok(store.session(id)?);
+        let session = store.session(id)?;
+        if let Some(project) = given("project").filter(|project| session.project.as_deref() != Some(project)) {
+            let message = format!("session {} is not of the project '{project}'", session.session_id);
+            return Err(ToolError::new("invalid_arguments", message).with("field", "project"));
+        }
+        return Ok(session);
     }
     let filter = SessionFilter { project: given("project").map(str::to_owned), ..SessionFilter::default() };
     // A client's own session has nothing to go on from: it began a moment ago.
-    let newest = store.sessions(&filter, Page::first(20))?;
-    let told = newest.iter().position(|session| session.event_count > 1).unwrap_or(0);
-    newest.into_iter().nth(told).ok_or_else(|| {
-        ToolError::new(
-            "not_found",
-            match given("project") {
-                Some(project) => format!("no session of the project '{project}' is recorded"),
-                None => "no session is recorded yet".to_owned(),
-            },
-        )
-    })
+    let newest = store.sessions(&filter, Page::first(LOOKED_AT))?;
+    let told = newest.iter().position(|session| session.status.holds_work(session.event_count)).unwrap_or(0);
+    if let Some(session) = newest.into_iter().nth(told) {
+        return Ok(session);
+    }
+    let archived = store.sessions(&SessionFilter { archived: true, ..filter }, Page::first(1))?;
+    let message = match (given("project"), archived.is_empty()) {
+        (Some(project), true) => format!("no session of the project '{project}' is recorded"),
+        (Some(project), false) => format!("all sessions of the project '{project}' are in the archive; name one"),
+        (None, true) => "no session is recorded yet".to_owned(),
+        (None, false) => "all sessions are in the archive; name one".to_owned(),
+    };
+    Err(ToolError::new("not_found", message))
 }
 
 /// The text between fences that it does not hold itself.

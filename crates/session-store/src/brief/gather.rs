@@ -61,8 +61,8 @@ pub(super) struct Gathered {
     pub(super) git: Option<Said<RepositoryIdentity>>,
     /// Whether there were more events than were looked at.
     pub(super) latest: Option<String>,
-    /// Commands whose latest run is known already.
-    judged: HashSet<String>,
+    /// Commands whose latest run is known already, with their directories.
+    judged: HashSet<(String, Option<String>)>,
     tested: HashSet<String>,
 }
 
@@ -102,8 +102,10 @@ impl Gathered {
         } else {
             "completed"
         });
-        let latest = self.judged.insert(command.trim().to_owned());
-        if latest && matches!(outcome, "failed" | "unknown") && self.failures.len() < FAILURES {
+        // A run that was interrupted says nothing of whether it works by now.
+        let judges = matches!(outcome, "completed" | "failed" | "unknown");
+        let latest = judges && self.judged.insert(run_of(event, command));
+        if latest && outcome != "completed" && self.failures.len() < FAILURES {
             self.failures.push(ran(event, command, outcome, exit_code));
         }
         if self.commands.len() < COMMANDS {
@@ -114,7 +116,7 @@ impl Gathered {
     /// An error that names a command is mended when that command worked later.
     fn error(&mut self, event: &EventRow) {
         let command = text(&event.data, "command").unwrap_or_default();
-        let mended = !command.is_empty() && !self.judged.insert(command.trim().to_owned());
+        let mended = !command.is_empty() && !self.judged.insert(run_of(event, command));
         if !mended && self.failures.len() < FAILURES {
             let mut failure = ran(event, command, "error", None);
             if failure.error.is_none() {
@@ -157,6 +159,11 @@ impl Gathered {
 
 fn said<T>(event: &EventRow, what: T) -> Said<T> {
     Said { at: event.timestamp, event_id: event.event_id.clone(), what }
+}
+
+/// What a later run of the same has in common with this one.
+fn run_of(event: &EventRow, command: &str) -> (String, Option<String>) {
+    (command.trim().to_owned(), text(&event.data, "cwd").map(str::to_owned))
 }
 
 fn ran(event: &EventRow, command: &str, outcome: &str, exit_code: Option<i64>) -> Command {

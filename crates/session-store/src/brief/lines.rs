@@ -2,6 +2,7 @@
 
 use oneiric::clock::{Timestamp, clock_time};
 use oneiric::count::counted;
+use oneiric::id::MAX_ID_BYTES;
 use oneiric::repository::RepositoryIdentity;
 
 use super::gather::{Command, Gathered};
@@ -12,6 +13,8 @@ use crate::model::{Session, SessionStatus};
 const MAX_CHARS: usize = 240;
 /// Longest excerpt of what a command printed.
 const OUTPUT_CHARS: usize = 160;
+/// Longest word that says how something went.
+const WORD_CHARS: usize = 40;
 /// Commands that weigh more than the rest, messages likewise.
 const FIRST_COMMANDS: usize = 5;
 const FIRST_MESSAGES: usize = 3;
@@ -67,8 +70,8 @@ pub(super) fn of(
     }
     for test in &found.tests {
         let weight = if matches!(test.what.result.as_str(), "failed" | "error") { 1 } else { 3 };
-        let mut text = format!("- {} {}", short(&test.what.file, MAX_CHARS), test.what.result);
-        if let Some(coverage) = test.what.coverage {
+        let mut text = format!("- {} {}", short(&test.what.file, MAX_CHARS), short(&test.what.result, WORD_CHARS));
+        if let Some(coverage) = test.what.coverage.filter(|percent| (0.0..=100.0).contains(percent)) {
             text.push_str(&format!(", {coverage}% covered"));
         }
         if let Some(message) = &test.what.message {
@@ -80,7 +83,7 @@ pub(super) fn of(
         page.add("Open files", 2, &format!("- {}", short(file.0, MAX_CHARS)), file.1);
     }
     for (link, other) in linked {
-        let mut text = format!("- {} {}", link.relation, link.session_id);
+        let mut text = format!("- {} {}", link.relation, short(&link.session_id, MAX_ID_BYTES));
         if let Some(other) = other {
             let project = other.project.as_deref().unwrap_or(&other.component);
             text.push_str(&format!(" ({}, {}, {})", short(project, 60), other.status, day(other.start_time)));
@@ -123,6 +126,8 @@ fn head(page: &mut Page, session: &Session, found: &Gathered, now: Option<&Repos
     };
     if let Some((git, when, event_id)) = then {
         page.add(HEAD, 0, &format!("Git {when}: {}", state(git)), event_id);
+        // Another working tree of the repository is in another state, whatever happened.
+        let now = now.filter(|now| git.worktree.is_empty() || now.worktree == git.worktree);
         if let Some(now) = now {
             let same = (&now.branch, &now.commit, now.dirty) == (&git.branch, &git.commit, git.dirty);
             let text = if same { "Git now: the same".to_owned() } else { format!("Git now: {}", state(now)) };
@@ -134,13 +139,13 @@ fn head(page: &mut Page, session: &Session, found: &Gathered, now: Option<&Repos
 fn state(git: &RepositoryIdentity) -> String {
     let branch =
         git.branch.as_deref().map_or_else(|| "no branch".to_owned(), |name| format!("branch {}", short(name, 80)));
-    let commit = git.commit.as_deref().map_or_else(|| "no commit".to_owned(), |hash| hash.chars().take(12).collect());
+    let commit = git.commit.as_deref().map_or("no commit", |hash| &hash[..hash.floor_char_boundary(12)]);
     let dirty = match git.dirty {
         Some(true) => ", uncommitted changes",
         Some(false) => ", clean",
         None => "",
     };
-    format!("{branch} at {commit}{dirty}")
+    format!("{branch} at {}{dirty}", short(commit, WORD_CHARS))
 }
 
 /// A command and how it went.
@@ -153,7 +158,7 @@ fn told(command: &Command) -> String {
         ("completed", _) => {}
         ("failed", Some(code)) => text.push_str(&format!(" failed with {code}")),
         ("unknown", _) => text.push_str(" was running when its shell died"),
-        (outcome, _) => text.push_str(&format!(" {}", short(outcome, 40))),
+        (outcome, _) => text.push_str(&format!(" {}", short(outcome, WORD_CHARS))),
     }
     if let Some(millis) = command.duration_ms.filter(|millis| *millis >= 1_000.0 && *millis < 1e12) {
         text.push_str(&format!(" after {}", clock_time(std::time::Duration::from_millis(millis as u64))));

@@ -1,6 +1,9 @@
 //! Messages, test results, checkpoints, links and briefs, over the real programs, with a server and without.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use testkit::mcp::{Revision, StdioClient};
 use testkit::{Finished, Server, TestHome, git};
 
 use crate::sample::{id, types};
@@ -91,7 +94,17 @@ fn what_a_shell_did_can_be_gone_on_from_with_every_line_cited() {
         let cited = line.rsplit_once('[').and_then(|(_, id)| id.strip_suffix(']')).unwrap();
         assert!(events.iter().any(|event| event["event_id"] == cited), "{line}");
     }
+    // A client that only came and went is nothing to go on from.
+    let mut client = StdioClient::start(&home.session_buddy(["start", "--mode=standard", "--mcp"]).cwd(&tree));
+    client.handshake();
+    client.tool(Revision::V2025_11_25, "health_check", json!({}));
+    client.process.close_stdin();
+    client.process.wait(Duration::from_secs(20));
+    let again = home.session_buddy(["resume"]).cwd(&tree).run();
+    assert_eq!(again.expect_success().stdout.lines().next(), brief.stdout.lines().next());
     home.session_buddy(["resume"]).run().expect_code(2).expect_one_clear_line(&["no git repository"]);
+    let long = home.session_buddy(["add-message", "--session", "x", "-"]).stdin("é".repeat(200_000)).run();
+    long.expect_code(2).expect_one_clear_line(&["more than"]);
     buddy(&home, &["resume", "nobody"]).expect_code(4).expect_one_clear_line(&["nobody"]);
 }
 

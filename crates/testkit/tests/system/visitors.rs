@@ -81,9 +81,23 @@ fn impatient() -> TestHome {
 
 /// Calls a tool as a program that works in `folder` and ends with its answer.
 fn passing(home: &TestHome, server: &Server, folder: &str, client: &str, tool: &str, arguments: Value) -> Value {
+    passing_with(home, server, folder, client, tool, arguments, &[])
+}
+
+/// The same with more options of `curl`.
+fn passing_with(
+    home: &TestHome,
+    server: &Server,
+    folder: &str,
+    client: &str,
+    tool: &str,
+    arguments: Value,
+    more: &[&str],
+) -> Value {
     let mut call = mcp::tool_call(Revision::V2026_07_28, 1, tool, arguments);
     call["params"]["_meta"]["io.modelcontextprotocol/clientInfo"] = json!({ "name": client, "version": "3" });
     let mut args = vec!["-sS".to_owned(), "--data-binary".into(), "@-".into()];
+    args.extend(more.iter().map(|option| (*option).to_owned()));
     for (name, value) in mcp::headers(Revision::V2026_07_28, &call) {
         args.extend(["-H".to_owned(), format!("{name}: {value}")]);
     }
@@ -128,6 +142,27 @@ fn a_client_without_a_connection_has_a_session_for_as_long_as_it_calls() {
         json!({ "add_message": 1, "checkpoint": 1, "get_session": 1, "track_events": 1 }),
         "{end}"
     );
+}
+
+#[test]
+fn an_address_that_comes_again_is_no_client_that_comes_again() {
+    let home = TestHome::new();
+    let server = Server::start(&home);
+    let _ = git::repository(&home, "shop");
+    let _ = git::repository(&home, "mill");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    // The server closes, so that the address is free at once.
+    let options = ["--local-port", port.as_str(), "-H", "Connection: close"];
+    let said = |folder: &str| {
+        let told = passing_with(&home, &server, folder, "agent", "add_message", json!({ "text": folder }), &options);
+        told["structuredContent"]["session_id"].as_str().unwrap_or_else(|| panic!("{told}")).to_owned()
+    };
+    let (shop, mill) = (said("shop"), said("mill"));
+    assert_ne!(shop, mill);
+    for (id, project) in [(shop, "shop"), (mill, "mill")] {
+        assert!(home.events(&id).iter().any(|event| event["data"]["message"] == project), "{project}");
+    }
+    server.stop();
 }
 
 #[test]

@@ -37,6 +37,15 @@ pub(super) async fn prompt(
     if let Some(missing) = prompt.arguments.iter().find(|known| known.required && !arguments.contains_key(known.name)) {
         return Err(ErrorData::invalid_params(format!("missing argument '{}'", missing.name), None));
     }
+    for (name, value) in &arguments {
+        let names: Vec<&str> = prompt.arguments.iter().map(|argument| argument.name).collect();
+        let refused = match (names.contains(&name.as_str()), value.is_string()) {
+            (true, true) => continue,
+            (true, false) => format!("argument '{name}' has to be a string"),
+            (false, _) => format!("the prompt has no argument '{}'", shown(name)),
+        };
+        return Err(ErrorData::invalid_params(refused, Some(json!({ "arguments": names }))));
+    }
     let text = library.prompt(prompt.name, arguments).await.map_err(|error| refusal(&error))?;
     let messages = vec![PromptMessage::new_text(Role::User, text)];
     Ok(GetPromptResult::new(messages).with_description(prompt.description).into())

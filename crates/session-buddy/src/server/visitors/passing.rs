@@ -12,7 +12,7 @@ use std::time::Duration;
 use oneiric::clock::Timestamp;
 use oneiric::process::{Liveness, ProcessIdentity};
 use oneiric_client::CLIENT_NAME;
-use oneiric_server::http::{caller, folder_of};
+use oneiric_server::http::{ConnectionId, caller, folder_of};
 use oneiric_server::mcp::{Arrival, Connection, Passer};
 
 use super::visit::Visit;
@@ -22,6 +22,8 @@ use super::{Visitors, locked};
 const MOST_STAYS: usize = 1_000;
 /// Connections whose callers are remembered.
 const MOST_CONNECTIONS: usize = 4_096;
+/// Processes of one client that are remembered.
+const MOST_PROCESSES: usize = 16;
 /// A caller whose process is gone may be a script that calls again in a moment, by another process.
 const GONE_LIMIT: Duration = Duration::from_secs(10);
 /// How often stays are looked at while there are any.
@@ -34,7 +36,8 @@ pub(super) struct Passing(Mutex<State>);
 #[derive(Default)]
 struct State {
     stays: HashMap<Key, Stay>,
-    connections: HashMap<SocketAddr, Key>,
+    /// Who called by which connection before. A connection belongs to one process, an address to one after the other.
+    connections: HashMap<ConnectionId, Key>,
     watched: bool,
 }
 
@@ -51,7 +54,8 @@ struct Key {
 struct Stay {
     visit: Arc<Visit>,
     last: (Timestamp, Duration),
-    process: Option<ProcessIdentity>,
+    /// Processes that called; `None` once one called that is not known.
+    processes: Option<Vec<ProcessIdentity>>,
 }
 
 impl Key {
@@ -67,8 +71,30 @@ impl Stay {
         if silent >= idle {
             return Some("idle");
         }
-        let gone = || self.process.as_ref().is_some_and(|process| process.liveness(true) == Liveness::Gone);
+        let gone = || {
+            let known = self.processes.as_ref();
+            known.is_some_and(|all| all.iter().all(|process| process.liveness(true) == Liveness::Gone))
+        };
         (silent >= GONE_LIMIT.min(idle) && gone()).then_some("client gone")
+    }
+
+    /// Another call came, by `process`.
+    fn called_by(&mut self, process: Option<ProcessIdentity>) {
+        match (&mut self.processes, process) {
+            (Some(all), Some(process)) if !all.contains(&process) => {
+                if all.len() >= MOST_PROCESSES {
+                    all.retain(|process| process.liveness(true) != Liveness::Gone);
+                }
+                // More than that at once: time alone tells when they are gone.
+                if all.len() >= MOST_PROCESSES {
+                    self.processes = None;
+                } else {
+                    all.push(process);
+                }
+            }
+            (Some(_), Some(_)) | (None, _) => {}
+            (processes, None) => *processes = None,
+        }
     }
 }
 
@@ -86,10 +112,10 @@ pub(super) async fn visit_of(visitors: &Arc<Visitors>, passer: Passer) -> Option
     }
     let clock = visitors.desk.clock();
     let now = (clock.now(), clock.monotonic());
-    if let Some(peer) = passer.peer {
+    if let Some(connection) = passer.connection {
         let mut state = locked(&visitors.passing.0);
         let State { stays, connections, .. } = &mut *state;
-        let stay = connections.get(&peer).filter(|key| key.is_of(&passer)).and_then(|key| stays.get_mut(key));
+        let stay = connections.get(&connection).filter(|key| key.is_of(&passer)).and_then(|key| stays.get_mut(key));
         if let Some(stay) = stay {
             stay.last = now;
             return Some(Arc::clone(&stay.visit));
@@ -111,11 +137,11 @@ pub(super) async fn visit_of(visitors: &Arc<Visitors>, passer: Passer) -> Option
     if !state.stays.contains_key(&key) && state.stays.len() >= MOST_STAYS {
         return None;
     }
-    if let Some(peer) = passer.peer {
+    if let Some(connection) = passer.connection {
         if state.connections.len() >= MOST_CONNECTIONS {
             state.connections.clear();
         }
-        state.connections.insert(peer, key.clone());
+        state.connections.insert(connection, key.clone());
     }
     let stay = state.stays.entry(key).or_insert_with(|| {
         let arrival = Arrival {
@@ -129,10 +155,10 @@ pub(super) async fn visit_of(visitors: &Arc<Visitors>, passer: Passer) -> Option
         if let Some(folder) = folder {
             visit.look_at(move || vec![folder]);
         }
-        Stay { visit, last: now, process: None }
+        Stay { visit, last: now, processes: Some(Vec::new()) }
     });
     stay.last = now;
-    stay.process = process;
+    stay.called_by(process);
     let visit = Arc::clone(&stay.visit);
     if !std::mem::replace(&mut state.watched, true) {
         watch(visitors);
