@@ -41,7 +41,7 @@ const STRUCTURES: &[(&str, Trigger)] = &[
 const NAMES: &[&str] = &[
     "pass",
     "pwd",
-    "_pw",
+    "pw",
     "secret",
     "token",
     "key",
@@ -51,6 +51,7 @@ const NAMES: &[&str] = &[
     "cookie",
     "_auth",
     "sig",
+    "_pat",
     "masterauth",
 ];
 
@@ -98,7 +99,6 @@ pub(super) fn find(text: &str) -> Vec<Span> {
 }
 
 /// Up to where each kind of rule has already looked, so that no part of a text is looked at again and again.
-#[derive(Default)]
 struct Until {
     mark: usize,
     name: usize,
@@ -107,6 +107,12 @@ struct Until {
     commands: [usize; command::RULES.len()],
     /// The next `-----END`: unknown, or known to be absent from here on.
     closing: Option<Option<usize>>,
+}
+
+impl Default for Until {
+    fn default() -> Self {
+        Self { mark: 0, name: 0, token: 0, key: 0, commands: [0; command::RULES.len()], closing: None }
+    }
 }
 
 struct Scan<'t> {
@@ -187,8 +193,7 @@ impl Scan<'_> {
             start += 1;
         }
         self.until.name = end;
-        let name = std::str::from_utf8(&self.text[start..end]).ok()?;
-        let span = assign::value(self.text, start, end, names::classify(name)?)?;
+        let span = assign::named(self.text, start, end)?;
         self.until.name = span.end;
         Some(span)
     }

@@ -1,7 +1,7 @@
 //! Secrets that a command line writes to another program's standard input: `echo … | docker login --password-stdin`,
 //! `sudo -S … <<< …`.
 
-use super::{MARK, Span, structure};
+use super::{MARK, Span, judge, structure};
 
 /// What says that a program reads a secret from its standard input, and what of that is secret: all of it, or what follows
 /// a character.
@@ -35,11 +35,8 @@ pub(super) fn secret(text: &[u8], at: usize, end: usize, behind: Option<u8>) -> 
         start += skipped;
         secret = &secret[skipped..];
     }
-    (!secret.is_empty() && !structure::is_reference(secret) && !secret.starts_with(MARK.as_bytes())).then_some(Span {
-        start,
-        end: start + secret.len(),
-        kind: "password",
-    })
+    (!secret.is_empty() && !judge::is_reference(secret, false) && !secret.starts_with(MARK.as_bytes()))
+        .then_some(Span { start, end: start + secret.len(), kind: "password" })
 }
 
 /// What `echo` or `printf` writes into the pipe that `line` ends behind.
