@@ -9,12 +9,14 @@
 mod assign;
 mod command;
 mod entropy;
+mod header;
 mod judge;
 mod names;
 mod pairs;
 mod prefix;
 mod prose;
 mod scan;
+mod statement;
 mod stdin;
 mod structure;
 

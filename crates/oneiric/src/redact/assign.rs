@@ -3,13 +3,10 @@
 
 use super::judge::Quoted;
 use super::names::{self, Class};
-use super::{MARK, Span, command, judge, pairs, prose, structure};
+use super::{MARK, Span, command, header, judge, pairs, prose, statement, structure};
 
 /// Values are followed at most this far.
 const MAX_VALUE: usize = 8 * 1024;
-/// Header lines are followed at most this far.
-const MAX_HEADER: usize = 4 * 1024;
-
 /// White space before the value of an element, at most.
 const MAX_INSET: usize = 64;
 
@@ -82,9 +79,9 @@ pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Clas
     if !quoted_name && closes(text, name_start, at) {
         return None;
     }
-    let in_header = join == Join::Colon || (class == Class::Authorization && has_scheme(text, at));
+    let in_header = join == Join::Colon || (class == Class::Authorization && header::has_scheme(text, at));
     if matches!(class, Class::Authorization | Class::Cookie) && in_header {
-        return header(text, at, before, class);
+        return header::credentials(text, at, before, class);
     }
     if matches!(text.get(at), Some(b'|' | b'>')) && join == Join::Colon {
         return block(text, at, class);
@@ -167,7 +164,7 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-fn is_quote(byte: u8) -> bool {
+pub(super) fn is_quote(byte: u8) -> bool {
     matches!(byte, b'"' | b'\'' | b'`')
 }
 
@@ -204,7 +201,7 @@ fn joined(text: &[u8], name_start: usize, at: usize, blanks: usize, class: Class
     }
     let name = &text[name_start..at];
     // `pulumi config set --secret NAME VALUE`
-    if name == b"--secret" && configures(line_before(text, name_start)) {
+    if name == b"--secret" && statement::configures(line_before(text, name_start)) {
         return None;
     }
     let flag = name.starts_with(b"-");
@@ -212,7 +209,7 @@ fn joined(text: &[u8], name_start: usize, at: usize, blanks: usize, class: Class
     // SQL says `PASSWORD 'x'` and `IDENTIFIED BY 'x'`; redis `requirepass x`; netrc `login x password y`.
     let quoted = class == Class::Password && matches!(next, b'"' | b'\'');
     let statement = quoted || name.eq_ignore_ascii_case(b"requirepass") || name.eq_ignore_ascii_case(b"masterauth");
-    (flag || statement || line_sets(text, name_start, password)).then_some((Join::Blank, after))
+    (flag || statement || statement::sets(text, name_start, password)).then_some((Join::Blank, after))
 }
 
 /// Whether a name is that of an element of XML, behind `<` and the prefix of a namespace.
@@ -224,53 +221,6 @@ fn begins_element(text: &[u8], name_start: usize) -> bool {
     };
     let word = prefix.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
     word > 0 && prefix[..prefix.len() - word].ends_with(b"<")
-}
-
-/// Whether the words before a name on its line are those of a statement that sets it to the next word.
-fn line_sets(text: &[u8], name_start: usize, password: bool) -> bool {
-    let line = line_before(text, name_start);
-    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let setter = [&b"ENV"[..], b"ARG", b"set", b"setx", b"setenv", b"export"];
-    let sets = words.next().is_some_and(|word| setter.contains(&word)) && words.all(|word| word.starts_with(b"-"));
-    sets || configures(line)
-        || (password
-            && (line.trim_ascii_start().starts_with(b"machine ")
-                || structure::find(line, b"login ").is_some()
-                || (line.trim_ascii().is_empty() && login_above(text, name_start - line.len(), name_start))))
-}
-
-/// Whether a program's setting follows `line`: `aws configure set`, `git config --global`, `npm config set //host/:`.
-fn configures(line: &[u8]) -> bool {
-    const CONFIGURES: [(&[u8], &[u8]); 8] = [
-        (b"config", b"set"),
-        (b"configure", b"set"),
-        (b"user-secrets", b"set"),
-        (b"npm", b"set"),
-        (b"yarn", b"set"),
-        (b"git", b"config"),
-        (b"poetry", b"config"),
-        (b"composer", b"config"),
-    ];
-    let whole = line.iter().rposition(u8::is_ascii_whitespace).map_or(&line[..0], |blank| &line[..blank]);
-    let words = whole.rsplit(u8::is_ascii_whitespace).filter(|word| !word.is_empty() && !word.starts_with(b"-"));
-    let mut words = words.take(2);
-    let (last, before) = (words.next(), words.next());
-    CONFIGURES.iter().any(|(program, verb)| before == Some(program) && last == Some(verb))
-}
-
-/// Whether the line that ends before `at` names who logs in, and nothing else, and the name at `name_start` and one word
-/// stand below: in `.netrc`, and in tables.
-fn login_above(text: &[u8], at: usize, name_start: usize) -> bool {
-    let line =
-        text[name_start..text.len().min(name_start + 256)].split(|byte| *byte == b'\n').next().unwrap_or_default();
-    if line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).take(3).count() != 2 {
-        return false;
-    }
-    let Some(end) = at.checked_sub(1).filter(|end| text[*end] == b'\n') else { return false };
-    let mut words = line_before(text, end).split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let first = words.next().unwrap_or_default();
-    let (who, second) = (words.next().is_some(), words.next().is_some());
-    (first == b"machine" && who) || (who && !second && [&b"login"[..], b"username", b"user"].contains(&first))
 }
 
 pub(super) fn line_before(text: &[u8], at: usize) -> &[u8] {
@@ -453,72 +403,6 @@ fn names_follow(rest: &[u8]) -> bool {
         .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
         .count();
     name > 0 && matches!(rest.get(name), Some(b'=' | b':'))
-}
-
-/// The credentials of an HTTP header: what follows the scheme, to the end of quotes or line.
-fn header(text: &[u8], at: usize, before: Option<u8>, class: Class) -> Option<Span> {
-    let slashes = count(text, at, |byte| byte == b'\\');
-    let opening = text.get(at + slashes).copied().filter(|byte| is_quote(*byte));
-    let (start, quote) = match opening {
-        Some(quote) => (at + slashes + 1, Some(quote)),
-        None => (at, before.filter(|byte| is_quote(*byte))),
-    };
-    let rest = text.get(start..text.len().min(start + MAX_HEADER))?;
-    let ends = |byte: &u8| Some(*byte) == quote || matches!(byte, b'\n' | b'\r');
-    let mut end = rest.iter().position(ends).unwrap_or(rest.len());
-    end -= rest[..end].iter().rev().take_while(|byte| matches!(byte, b'\\' | b' ' | b',')).count();
-    let line = &rest[..end];
-    if class == Class::Cookie {
-        let real = line.contains(&b'=') && line.len() >= 6 && !line.starts_with(MARK.as_bytes());
-        return real.then_some(Span { start, end: start + end, kind: class.kind() });
-    }
-    let scheme = line.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'-').count();
-    let is_scheme = scheme > 0 && line.get(scheme) == Some(&b' ');
-    let from = if is_scheme { scheme + 1 } else { 0 };
-    // A header that is only talked about: `Authorization: required for all requests`.
-    let secret = line.get(from..).unwrap_or_default().trim_ascii_start();
-    let prose = is_scheme && !is_known_scheme(&line[..scheme]);
-    let word = secret.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    let talk = word.len() < secret.len() && word.iter().all(u8::is_ascii_lowercase);
-    if (prose && !line.iter().any(u8::is_ascii_digit)) || talk {
-        return None;
-    }
-    let start = start + end - secret.len();
-    let only_scheme = !is_scheme && is_known_scheme(secret);
-    (!secret.is_empty()
-        && !only_scheme
-        && !stands_for(secret)
-        && !judge::is_masked(secret)
-        && !structure::is_reference(secret)
-        && !secret.starts_with(MARK.as_bytes()))
-    .then_some(Span { start, end: start + secret.len(), kind: class.kind() })
-}
-
-/// Whether the credentials of a header begin with what stands in their place: `<token>`, `{secret}`.
-fn stands_for(secret: &[u8]) -> bool {
-    let name = secret
-        .iter()
-        .skip(1)
-        .take(40)
-        .take_while(|byte| byte.is_ascii_alphanumeric() || b"_-. ".contains(byte))
-        .count();
-    let close = secret.get(name + 1);
-    name > 0
-        && matches!((secret[0], close), (b'<', Some(b'>')) | (b'{', Some(b'}')))
-        && !secret[1..=name].iter().any(u8::is_ascii_digit)
-}
-
-fn is_known_scheme(word: &[u8]) -> bool {
-    let known = [&b"bearer"[..], b"basic", b"token", b"digest", b"apikey", b"negotiate", b"aws4-hmac-sha256", b"key"];
-    known.iter().any(|scheme| word.eq_ignore_ascii_case(scheme))
-}
-
-/// Whether what stands at `at`, in quotes or not, begins with an authentication scheme.
-fn has_scheme(text: &[u8], at: usize) -> bool {
-    let rest = text.get(at..).unwrap_or_default();
-    let rest = &rest[rest.iter().take(4).take_while(|byte| is_quote(**byte) || **byte == b'\\').count()..];
-    let word = rest.iter().take(20).take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'-').count();
-    rest.get(word) == Some(&b' ') && is_known_scheme(&rest[..word])
 }
 
 /// A YAML block below `name: |`.

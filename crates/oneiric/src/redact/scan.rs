@@ -75,7 +75,7 @@ fn prefilter() -> Option<&'static Prefilter> {
             NAMES.iter().for_each(|name| add(name, Trigger::Name));
             prefix::RULES.iter().enumerate().for_each(|(index, rule)| add(rule.prefix, Trigger::Prefix(index)));
             command::RULES.iter().enumerate().for_each(|(index, rule)| add(rule.program, Trigger::Command(index)));
-            stdin::READERS.iter().enumerate().for_each(|(index, (words, _))| add(words, Trigger::Stdin(index)));
+            stdin::READERS.iter().enumerate().for_each(|(index, reader)| add(reader.words, Trigger::Stdin(index)));
             let automaton = AhoCorasickBuilder::new()
                 .ascii_case_insensitive(true)
                 .kind(Some(AhoCorasickKind::ContiguousNFA))
@@ -154,12 +154,7 @@ impl Scan<'_> {
                 }
                 None
             }
-            Trigger::Stdin(index) => {
-                let (words, behind) = stdin::READERS[index];
-                // `sudo -s` is something else.
-                let same = &text[start..end] == words.as_bytes();
-                if same { stdin::secret(text, start, end, behind) } else { None }
-            }
+            Trigger::Stdin(index) => stdin::secret(text, start, end, &stdin::READERS[index]),
             Trigger::Url => structure::url_password(text, start),
             Trigger::KeyBegin => self.key_begin(start),
             Trigger::KeyEnd => {

@@ -110,6 +110,22 @@ const FORMS: &[(&str, &str)] = &[
         "$password = ConvertTo-SecureString 'x1' -AsPlainText -Force",
         "$password = ConvertTo-SecureString '[redacted:password]' -AsPlainText -Force",
     ),
+    // By where they go.
+    (
+        "docker login -u a --password-stdin <<EOF\nVk15pass!\nEOF\nls",
+        "docker login -u a --password-stdin <<EOF\n[redacted:password]\nEOF\nls",
+    ),
+    ("sudo chpasswd <<'EOF'\nada:x1\nEOF", "sudo chpasswd <<'EOF'\nada:[redacted:password]\nEOF"),
+    ("echo x1 | sudo -kS ls", "echo [redacted:password] | sudo -kS ls"),
+    ("echo x1 | sudo -p '' -S ls", "echo [redacted:password] | sudo -p '' -S ls"),
+    ("echo x1 | sudo -u root -S ls", "echo [redacted:password] | sudo -u root -S ls"),
+    ("echo -e 'x1\\nx1' | sudo passwd ada", "echo -e '[redacted:password]' | sudo passwd ada"),
+    ("printf x1 | docker secret create p -", "printf [redacted:password] | docker secret create p -"),
+    ("echo x1 | gh secret set NAME", "echo [redacted:password] | gh secret set NAME"),
+    (
+        "echo -n x1 | gcloud secrets versions add a --data-file=-",
+        "echo -n [redacted:password] | gcloud secrets versions add a --data-file=-",
+    ),
     // Names.
     ("PW=Vk09pass! ./deploy.sh", "PW=[redacted:password] ./deploy.sh"),
     ("db.pw=Vk09pass!", "db.pw=[redacted:password]"),
@@ -203,6 +219,12 @@ const HARMLESS_FORMS: &[&str] = &[
     "cargo login is needed here",
     "htpasswd -B .htpasswd ada",
     "openssl passwd -6 -stdin",
+    // Programs that read no secret.
+    "echo x1 | sudo tee /etc/x",
+    "echo x1 | sudo -u root tee -S",
+    "cat <<EOF\npassword for all\nEOF",
+    "echo x1 | grep -v x /etc/passwd -c",
+    "docker secret create p ./file",
     // Constants about secrets.
     "PASSWORD_MIN_LENGTH=12",
     "TOKEN_PLUS = 'plus'",
