@@ -8,6 +8,7 @@
 
 mod assign;
 mod command;
+mod dsn;
 mod entropy;
 mod header;
 mod judge;

@@ -25,6 +25,8 @@ pub(super) enum Join {
     Fallback,
     /// `<name>value</name>`.
     Element,
+    /// `%22name%22%3A%22value%22`.
+    Encoded,
 }
 
 /// A value where it stands.
@@ -87,8 +89,12 @@ pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Clas
         return block(text, at, class);
     }
     let whole_line = begins_line(text, name_start, join);
-    let found = extent(text, at, join, whole_line)?;
-    judged_span(text, &found, join, class, &text[name_start..name_end], quoted_name)
+    let name = &text[name_start..name_end];
+    let found = match phrase(text, at, name, whole_line && join == Join::Colon) {
+        Some(found) => found,
+        None => extent(text, at, join, whole_line)?,
+    };
+    judged_span(text, &found, join, class, name, quoted_name)
 }
 
 /// The value at `at`, of a name that stands elsewhere, when it is a secret.
@@ -120,7 +126,7 @@ fn judged_span(text: &[u8], found: &Found, join: Join, class: Class, name: &[u8]
         (true, true) => Quoted::Verbatim,
     };
     // `API key: …` is prose too.
-    let likely = !name.contains(&b' ') || prose::is_shaped(secret);
+    let likely = class != Class::MaybeKey || !name.contains(&b' ') || prose::is_shaped(secret);
     (!reference && likely && judge::is_secret(class, secret, quoted, join, quoted_name)).then_some(Span {
         start: found.start,
         end: found.end,
@@ -184,6 +190,7 @@ fn joined(text: &[u8], name_start: usize, at: usize, blanks: usize, class: Class
         [b':', ..] => return Some((Join::Colon, after + 1)),
         // The colon of Chinese and Japanese.
         [0xef, 0xbc, 0x9a, ..] => return Some((Join::Colon, after + 3)),
+        [b'%', b'2', b'2', b'%', b'3', b'A' | b'a', b'%', b'2', b'2', ..] => return Some((Join::Encoded, after + 9)),
         [b'%', b'3', b'D' | b'd', ..] => return Some((Join::Tight, after + 3)),
         [b'>', ..] if blanks == 0 && begins_element(text, name_start) => return Some((Join::Element, after + 1)),
         // `<password encrypted="false">…`
@@ -294,6 +301,12 @@ pub(super) fn extent(text: &[u8], at: usize, join: Join, whole_line: bool) -> Op
             let end = start + value[..end].trim_ascii_end().len();
             return closed.then_some(Found { start, end, quoted: true });
         }
+        Join::Encoded => {
+            let ends =
+                |at: usize| rest[at..].starts_with(b"%22") || rest[at].is_ascii_whitespace() || is_quote(rest[at]);
+            let end = (0..rest.len()).find(|at| ends(*at)).unwrap_or(rest.len());
+            return Some(Found { start: at, end: at + end, quoted: true });
+        }
         Join::Fallback => {
             let end = rest.iter().position(|byte| matches!(byte, b'}' | b'\n')).unwrap_or(rest.len());
             return Some(Found { start: at, end: at + end, quoted: true });
@@ -331,7 +344,13 @@ fn in_quotes(text: &[u8], open: usize, quote: u8, slashes: usize) -> Found {
                 let literal = |next: &u8| run % 2 == 1 && slashes == 0 && *next != b'\n';
                 at += run + usize::from(text.get(at + run).is_some_and(literal));
             }
-            byte if byte == quote && (!triple || text[at..].starts_with(&[quote; 3])) => break,
+            byte if byte == quote && (!triple || text[at..].starts_with(&[quote; 3])) => {
+                let inside = if slashes == 0 && !triple && at > start { quote_inside(&text[at..limit]) } else { 0 };
+                if inside == 0 {
+                    break;
+                }
+                at += inside;
+            }
             b'\n' | b'\r' if !triple => {
                 at = later_line(&text[at..limit], quote).map_or(at, |length| at + length);
                 break;
@@ -340,6 +359,15 @@ fn in_quotes(text: &[u8], open: usize, quote: u8, slashes: usize) -> Found {
         }
     }
     Found { start, end: at.min(text.len()), quoted: true }
+}
+
+/// The length of what stands for a single quote between single quotes: `'\''` in shells, `''` in YAML and SQL.
+fn quote_inside(rest: &[u8]) -> usize {
+    match rest {
+        [b'\'', b'\\', b'\'', b'\'', ..] => 4,
+        [b'\'', b'\'', next, ..] if next.is_ascii_alphanumeric() => 2,
+        _ => 0,
+    }
 }
 
 /// How far quotes reach that do not end on their line, when they end on one of the next ones and nothing goes on behind
@@ -351,6 +379,17 @@ fn later_line(rest: &[u8], quote: u8) -> Option<usize> {
     let ends =
         matches!(rest.get(close + 1), None | Some(b'\n' | b'\r' | b';' | b',' | b')' | b'&' | b'|' | b'}' | b']'));
     (lines <= MOST && ends).then_some(close)
+}
+
+/// The words of a passphrase, up to a remark.
+fn phrase(text: &[u8], at: usize, name: &[u8], whole_line: bool) -> Option<Found> {
+    let is_phrase = name.len() >= 6 && name[name.len() - 6..].eq_ignore_ascii_case(b"phrase");
+    let line = text[at..text.len().min(at + MAX_VALUE)].split(|byte| matches!(byte, b'\n' | b'\r')).next()?;
+    if !whole_line || !is_phrase || line.first().is_none_or(|byte| !byte.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let end = structure::find(line, b" #").unwrap_or(line.len());
+    Some(Found { start: at, end: at + line[..end].trim_ascii_end().len(), quoted: false })
 }
 
 /// The length of a value without quotes that is alone on the line of its name, as in YAML; it may hold anything but blanks.

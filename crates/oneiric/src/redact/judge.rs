@@ -260,7 +260,7 @@ pub(super) fn is_secret(class: Class, value: &[u8], quoted: Quoted, join: Join, 
     match class {
         Class::Password => true,
         Class::MaybePassword => {
-            if is_place(value) || (all_digits && !quoted) {
+            if is_place(value) || (all_digits && !quoted && !(join == Join::Tight && length >= 6)) {
                 return false;
             }
             match join {

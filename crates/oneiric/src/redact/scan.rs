@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
-use super::{MARK, Span, assign, command, entropy, names, prefix, stdin, structure};
+use super::{MARK, Span, assign, command, dsn, entropy, names, prefix, statement, stdin, structure};
 
 /// What a match of the prefilter calls for.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,10 @@ enum Trigger {
     Basic,
     Webhook,
     IdentifiedBy,
+    IdentifiedWith,
+    Protocol,
+    Oracle,
+    PgPass,
 }
 
 const STRUCTURES: &[(&str, Trigger)] = &[
@@ -35,6 +39,11 @@ const STRUCTURES: &[(&str, Trigger)] = &[
     ("hooks.slack.com/services/", Trigger::Webhook),
     ("/api/webhooks/", Trigger::Webhook),
     ("identified by ", Trigger::IdentifiedBy),
+    ("identified with ", Trigger::IdentifiedWith),
+    ("@tcp(", Trigger::Protocol),
+    ("@unix(", Trigger::Protocol),
+    ("oracle:thin:", Trigger::Oracle),
+    (":5432:", Trigger::PgPass),
 ];
 
 /// Parts of names; which names they make is decided by [`names`].
@@ -164,6 +173,10 @@ impl Scan<'_> {
             Trigger::Bearer => structure::bearer(text, start),
             Trigger::Basic => structure::basic(text, start),
             Trigger::Webhook => structure::webhook(text, end),
+            Trigger::IdentifiedWith => statement::identified_with(text, end),
+            Trigger::Protocol => dsn::before_protocol(text, start),
+            Trigger::Oracle => dsn::oracle(text, end),
+            Trigger::PgPass => dsn::pgpass(text, start, end),
             Trigger::IdentifiedBy => assign::value(text, start, end - 1, names::Class::Password),
         };
         if let Some(span) = found {

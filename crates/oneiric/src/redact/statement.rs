@@ -1,7 +1,8 @@
 //! Statements that set the name that stands in them to the next word: `ENV NAME value`, `aws configure set name value`,
 //! `machine host login name password value`.
 
-use super::{assign, structure};
+use super::names::Class;
+use super::{Span, assign, structure};
 
 /// Whether the words before a name on its line are those of a statement that sets it to the next word.
 pub(super) fn sets(text: &[u8], name_start: usize, password: bool) -> bool {
@@ -48,4 +49,13 @@ fn login_above(text: &[u8], at: usize, name_start: usize) -> bool {
     let first = words.next().unwrap_or_default();
     let (who, second) = (words.next().is_some(), words.next().is_some());
     (first == b"machine" && who) || (who && !second && [&b"login"[..], b"username", b"user"].contains(&first))
+}
+
+/// The password of `IDENTIFIED WITH plugin BY 'password'`, of which the plugin begins at `at`.
+pub(super) fn identified_with(text: &[u8], at: usize) -> Option<Span> {
+    let rest = &text[at..text.len().min(at + 64)];
+    let plugin = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"_'\"`".contains(byte)).count();
+    let by = rest.get(plugin..plugin + 4)?;
+    let by_end = at + plugin + 3;
+    if by.eq_ignore_ascii_case(b" by ") { assign::value(text, at + plugin + 1, by_end, Class::Password) } else { None }
 }

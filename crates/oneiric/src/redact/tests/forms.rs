@@ -146,7 +146,21 @@ const FORMS: &[(&str, &str)] = &[
     ("  password: Win&te;r|2)024!", "  password: [redacted:password]"),
     ("  password: {Winter2024!", "  password: [redacted:password]"),
     ("tool --password=Win(ter)2024!", "tool --password=[redacted:password]"),
+    ("password: 'it''s Winter2024!'", "password: '[redacted:password]'"),
+    ("DB_PASSWORD='it'\\''s Winter2024!' ls", "DB_PASSWORD='[redacted:password]' ls"),
+    ("passphrase: correct horse battery staple # x", "passphrase: [redacted:password] # x"),
+    ("DB_PWD=12345678", "DB_PWD=[redacted:password]"),
+    ("%7B%22password%22%3A%22Winter%22%7D", "%7B%22password%22%3A%22[redacted:password]%22%7D"),
+    // Addresses of databases.
+    ("dsn := \"ada:Vk20pass!@tcp(127.0.0.1:3306)/x\"", "dsn := \"ada:[redacted:password]@tcp(127.0.0.1:3306)/x\""),
+    ("jdbc:oracle:thin:ada/x1@//h:1521/x", "jdbc:oracle:thin:ada/[redacted:password]@//h:1521/x"),
+    ("localhost:5432:x:ada:x1", "localhost:5432:x:ada:[redacted:password]"),
     // SQL and XML.
+    (
+        "ALTER USER a IDENTIFIED WITH mysql_native_password BY 'correcthorse';",
+        "ALTER USER a IDENTIFIED WITH mysql_native_password BY '[redacted:password]';",
+    ),
+    ("ALTER USER a IDENTIFIED BY 'correcthorse'", "ALTER USER a IDENTIFIED BY '[redacted:password]'"),
     ("CREATE LOGIN a WITH PASSWORD=N'x1'", "CREATE LOGIN a WITH PASSWORD=N'[redacted:password]'"),
     ("<password encrypted=\"false\">x1</password>", "<password encrypted=\"false\">[redacted:password]</password>"),
     ("<ns:password>x1</ns:password>", "<ns:password>[redacted:password]</ns:password>"),
@@ -225,6 +239,12 @@ const HARMLESS_FORMS: &[&str] = &[
     "cat <<EOF\npassword for all\nEOF",
     "echo x1 | grep -v x /etc/passwd -c",
     "docker secret create p ./file",
+    // Addresses without a password.
+    "jdbc:oracle:thin:@//h:1521/x",
+    "docker run -p 127.0.0.1:5432:5432 postgres",
+    "ada@tcp(127.0.0.1:3306)/x",
+    "password: ''",
+    "x = {'password': '', 'user': 'ada'}",
     // Constants about secrets.
     "PASSWORD_MIN_LENGTH=12",
     "TOKEN_PLUS = 'plus'",
