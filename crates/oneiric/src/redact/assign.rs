@@ -400,7 +400,7 @@ fn line_value(rest: &[u8]) -> Option<usize> {
         return None;
     }
     // What may close a list, a call or a text around.
-    let kept = line.iter().rposition(|byte| !b",;.)]}\"'`\\".contains(byte))?;
+    let kept = line.iter().rposition(|byte| !b",;:.)]}\"'`\\".contains(byte))?;
     Some(kept + 1)
 }
 

@@ -152,8 +152,12 @@ pub(super) fn is_code(class: Class, value: &[u8], name: &[u8], join: Join) -> bo
     }
     let plain = value.strip_suffix(b",").unwrap_or(value);
     let stem = plain.split(|byte| matches!(byte, b'<' | b'[' | b'(' | b'|')).next().unwrap_or_default();
-    let is_type = join == Join::Colon && TYPES.iter().any(|kind| stem.eq_ignore_ascii_case(kind));
+    // `password = password[1:]`
     let own_name = name.rsplit(|byte| *byte == b'.').next().unwrap_or(name);
+    if first == own_name && matches!(rest.first(), Some(b'.' | b'[')) {
+        return true;
+    }
+    let is_type = join == Join::Colon && TYPES.iter().any(|kind| stem.eq_ignore_ascii_case(kind));
     if is_type || plain == name || plain == own_name {
         return true;
     }
@@ -182,12 +186,14 @@ fn is_identifier(class: Class, value: &[u8]) -> bool {
     }
     let told = || {
         let parts = std::str::from_utf8(value).unwrap_or_default().split('.');
-        let parts = parts.filter(|part| {
-            part.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'_') || part.len() < value.len()
-        });
-        parts.take(8).any(|part| names::classify(part).is_some())
+        // A word alone is a password, however it ends.
+        let named = |part: &&str| part.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        let mut parts =
+            parts.filter(|part| class != Class::Password || named(part) || part.len() < value.len()).take(8);
+        parts.any(|part| names::classify(part).is_some())
     };
     let letters = value.iter().all(|byte| !byte.is_ascii_digit());
+    let constant = value.contains(&b'_') && !value.iter().any(u8::is_ascii_lowercase);
     if class == Class::Password {
         // `hashedPassword`, `other.password`
         return letters && told();
@@ -197,7 +203,7 @@ fn is_identifier(class: Class, value: &[u8]) -> bool {
     let kind = value[0].is_ascii_uppercase() && value[value.len() - 1].is_ascii_lowercase();
     let counted = value[0].is_ascii_uppercase() && value.len() <= 8 && value.ends_with(b"2");
     let primitive = value.starts_with(b"__u") || value == b"write" || value == b"read";
-    (letters && (value.contains(&b'.') || told() || kind || (token && value.len() <= 4)))
+    (letters && (value.contains(&b'.') || told() || kind || constant || (token && value.len() <= 4)))
         || (token && (counted || primitive || (value.contains(&b'.') && told())))
 }
 

@@ -98,7 +98,14 @@ fn element(text: &[u8], name_start: usize, name_end: usize, at: usize, class: Cl
     let likely = if flag {
         !secret.starts_with(b"-")
     } else {
-        !told && ((constant && first()) || prose::is_shaped(secret) || (credentials && first()))
+        // Elsewhere in a list stand names as well: `"password", "scram-sha-256"`.
+        let plain = !secret.iter().any(|byte| matches!(byte, b'_' | b'-' | b'.'));
+        !told
+            && if first() {
+                constant || credentials || prose::is_shaped(secret)
+            } else {
+                plain && prose::is_shaped(secret)
+            }
     };
     (likely && judge::is_secret(class, secret, Quoted::Yes, Join::Spaced, true)).then_some(Span {
         start: found.start,
@@ -113,7 +120,7 @@ fn fallback(text: &[u8], name_start: usize, name_end: usize, at: usize, class: C
     let rest = text.get(at..)?;
     let at = at + [&b"|| "[..], b"?? ", b"or "].iter().find(|operator| rest.starts_with(operator))?.len();
     let at = at + assign::blanks(text, at);
-    let quoted = matches!(text.get(at), Some(b'"' | b'\'' | b'`'));
+    let quoted = matches!(text.get(at), Some(b'"' | b'\''));
     let span = assign::judged(text, at, Join::Spaced, class, &text[name_start..name_end]).filter(|_| quoted)?;
     (!text[span.start..span.end].iter().any(u8::is_ascii_whitespace)).then_some(span)
 }

@@ -53,6 +53,9 @@ pub(super) fn value(text: &[u8], name_start: usize, at: usize, class: Class) -> 
         (1, MIN_SHAPED)
     } else if blanks == 0 {
         return None;
+    } else if class == Class::MaybePassword {
+        // To pass something is no password.
+        (if rest.starts_with(b"is ") { 3 } else { return None }, MIN_SHAPED)
     } else if let Some(joint) = joint(rest) {
         (joint, MIN_SHAPED)
     } else if let Some(purpose) = purpose(rest) {
@@ -124,8 +127,11 @@ pub(super) fn is_shaped(word: &[u8]) -> bool {
         || judge::is_masked(core)
         || judge::is_reference(core, false)
         || core.starts_with(MARK.as_bytes())
-        || core.iter().any(|byte| matches!(byte, b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'/' | b'<' | b'>' | b'='))
+        || core
+            .iter()
+            .any(|byte| matches!(byte, b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'/' | b'<' | b'>' | b'=' | b' '))
         || structure::find(core, b"::").is_some()
+        || core[0] == b'&'
     {
         return false;
     }
