@@ -142,11 +142,14 @@ fn closes(text: &[u8], name_start: usize, at: usize) -> bool {
     }
     let line = line_before(text, name_start);
     let in_word = |at: usize| line.get(at).is_some_and(u8::is_ascii_alphanumeric);
-    let opens = |at: &usize| {
-        let apostrophe = *at > 0 && in_word(*at - 1) && in_word(*at + 1);
-        line[*at] == quote && !apostrophe && (*at == 0 || line[*at - 1] != b'\\')
-    };
-    (0..line.len()).filter(opens).count() % 2 == 1
+    let mut open = false;
+    for (at, byte) in line.iter().enumerate() {
+        if *byte == quote {
+            let apostrophe = at > 0 && in_word(at - 1) && in_word(at + 1);
+            open ^= !apostrophe && (at == 0 || line[at - 1] != b'\\');
+        }
+    }
+    open
 }
 
 pub(super) fn count(text: &[u8], from: usize, allowed: impl Fn(u8) -> bool) -> usize {
@@ -238,10 +241,10 @@ pub(super) fn line_before(text: &[u8], at: usize) -> &[u8] {
 /// Whether an assignment stands alone at the beginning of its line, as in `.env` and YAML files: then its value may hold
 /// anything.
 fn begins_line(text: &[u8], name_start: usize, join: Join) -> bool {
-    let before = line_before(text, name_start).trim_ascii();
+    let before = || line_before(text, name_start).trim_ascii();
     match join {
-        Join::Tight => before.is_empty() || before == b"export",
-        Join::Colon => before.is_empty() || before == b"-",
+        Join::Tight => matches!(before(), b"" | b"export"),
+        Join::Colon => matches!(before(), b"" | b"-"),
         _ => false,
     }
 }
@@ -250,8 +253,8 @@ fn begins_line(text: &[u8], name_start: usize, join: Join) -> bool {
 /// Python that somebody wrapped.
 fn next_line(text: &[u8], name_start: usize, at: usize, join: Join) -> Option<usize> {
     let rest = text.get(at..text.len().min(at + MAX_VALUE))?;
-    let end = rest.iter().position(|byte| *byte == b'\n')?;
-    if !rest[..end].trim_ascii().is_empty() {
+    let end = rest.iter().position(|byte| !byte.is_ascii_whitespace() || *byte == b'\n')?;
+    if rest[end] != b'\n' {
         return None;
     }
     let line = rest[end + 1..].split(|byte| *byte == b'\n').next()?;

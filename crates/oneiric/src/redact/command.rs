@@ -131,18 +131,25 @@ impl Rule {
     /// Adds the secrets of the command whose program's name begins at `at`; says where the command ends.
     pub(super) fn find(&self, text: &[u8], at: usize, spans: &mut Vec<Span>) -> usize {
         let behind_program = at + self.program.len();
-        let rest = text[behind_program..].iter().take(64).take_while(|byte| !byte.is_ascii_whitespace()).count();
+        let in_name = |byte: &&u8| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\'');
+        let rest = text[behind_program..].iter().take(64).take_while(in_name).count();
         let name_end = behind_program + rest;
         let ending = &text[behind_program..name_end];
         let ending = ending.strip_suffix(b".exe").unwrap_or(ending);
-        if !starts_word(text, at)
-            || !matches!(text.get(name_end), Some(b' ' | b'\t'))
-            || !self.ends.iter().any(|end| end.as_bytes() == ending)
-        {
+        if !starts_word(text, at) || !self.ends.iter().any(|end| end.as_bytes() == ending) {
             return at;
         }
-        let end = command_end(text, name_end);
-        let mut words = Words { text, at: name_end, end };
+        let (list, end) = match text.get(name_end) {
+            Some(b' ' | b'\t') => (false, command_end(text, name_end)),
+            // `["curl", "-u", …]`
+            Some(quote @ (b'"' | b'\''))
+                if text.get(name_end + 1) == Some(&b',') && text[..at].ends_with(&[*quote]) =>
+            {
+                (true, list_end(text, name_end + 1))
+            }
+            _ => return at,
+        };
+        let mut words = Words { text, at: name_end + usize::from(list), end, list };
         match self.form {
             Form::First => spans.extend(self.first(text, &mut words)),
             Form::Last => spans.extend(self.last(text, &mut words)),
@@ -179,7 +186,8 @@ impl Rule {
     }
 
     fn first(&self, text: &[u8], words: &mut Words<'_>) -> Option<Span> {
-        let (start, stop) = std::iter::from_fn(|| words.next()).find(|(start, _)| text[*start] != b'-')?;
+        let (start, stop) =
+            std::iter::from_fn(|| words.next()).find(|(start, stop)| !text[*start..*stop].starts_with(b"-"))?;
         self.secret(text, start, stop)
     }
 
@@ -191,7 +199,7 @@ impl Rule {
             if matches!(word, [b'<' | b'>' | b'#' | b')' | b'`', ..] | [b'1' | b'2', b'>', ..]) {
                 break;
             }
-            let option = matches!(word[0], b'-' | b'/');
+            let option = matches!(word.first(), Some(b'-' | b'/'));
             given |= self.options.iter().any(|wanted| {
                 let wanted = wanted.as_bytes();
                 // `-nbB` holds `-b`.
@@ -270,6 +278,21 @@ fn command_end(text: &[u8], from: usize) -> usize {
     at.min(limit)
 }
 
+/// Where a list ends: at its bracket outside of quotes.
+fn list_end(text: &[u8], from: usize) -> usize {
+    let mut quote = None;
+    let limit = text.len().min(from + MAX_COMMAND);
+    for (at, byte) in text.iter().enumerate().take(limit).skip(from) {
+        match (quote, *byte) {
+            (None, b']' | b')' | b'}') => return at,
+            (None, byte @ (b'"' | b'\'')) => quote = Some(byte),
+            (Some(open), byte) if open == byte => quote = None,
+            _ => {}
+        }
+    }
+    limit
+}
+
 /// The length of what continues a line at `at`: a backslash, or behind a blank the `` ` `` of PowerShell or the `^` of
 /// Windows, with the line break. None is 0.
 pub(super) fn continued(text: &[u8], at: usize) -> usize {
@@ -283,17 +306,20 @@ pub(super) fn continued(text: &[u8], at: usize) -> usize {
     }
 }
 
-/// Words of a command; quotes keep blanks together and stay part of the word.
+/// Words of a command; quotes keep blanks together and stay part of the word. In a list commas stand between them, and
+/// quotes around each are no part of it.
 struct Words<'t> {
     text: &'t [u8],
     at: usize,
     end: usize,
+    list: bool,
 }
 
 impl Words<'_> {
     fn next(&mut self) -> Option<(usize, usize)> {
         while self.at < self.end {
-            let blank = usize::from(self.text[self.at].is_ascii_whitespace());
+            let byte = self.text[self.at];
+            let blank = usize::from(byte.is_ascii_whitespace() || (self.list && byte == b','));
             match blank.max(continued(self.text, self.at)) {
                 0 => break,
                 length => self.at += length,
@@ -303,7 +329,7 @@ impl Words<'_> {
         let mut quote = None;
         while self.at < self.end {
             match (quote, self.text[self.at]) {
-                (None, byte) if byte.is_ascii_whitespace() => break,
+                (None, byte) if byte.is_ascii_whitespace() || (self.list && byte == b',') => break,
                 (_, b'\\') => self.at += 1,
                 (None, byte @ (b'"' | b'\'')) => quote = Some(byte),
                 (Some(open), byte) if open == byte => quote = None,
@@ -312,6 +338,7 @@ impl Words<'_> {
             self.at += 1;
         }
         self.at = self.at.min(self.end);
-        (start < self.at).then_some((start, self.at))
+        let word = if self.list && start < self.at { unquoted(self.text, start, self.at) } else { (start, self.at) };
+        (start < self.at).then_some(word)
     }
 }

@@ -57,12 +57,12 @@ pub(super) fn secret(text: &[u8], at: usize, end: usize, reader: &Reader) -> Opt
     {
         return None;
     }
+    if reader.reads == Reads::Piped && !is_behind_pipe(&text[at.saturating_sub(32)..at]) {
+        return None;
+    }
     let before = text.get(at.saturating_sub(MAX_LINE)..at)?;
     let line = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
     let begin = at - line.len();
-    if reader.reads == Reads::Piped && !is_behind_pipe(line) {
-        return None;
-    }
     let found = piped(line).map(|(from, to)| (begin + from, begin + to));
     let (start, end) = found.or_else(|| here(text, end))?;
     let mut secret = &text[start..end];
@@ -102,7 +102,7 @@ fn asks_standard_input(text: &[u8], at: usize) -> bool {
 fn is_behind_pipe(line: &[u8]) -> bool {
     let Some(pipe) = line.iter().rposition(|byte| *byte == b'|') else { return false };
     let between = line[pipe + 1..].trim_ascii();
-    between.is_empty() || between == b"sudo" || between.ends_with(b"/bin/")
+    !line[pipe..].contains(&b'\n') && (between.is_empty() || between == b"sudo" || between.ends_with(b"/bin/"))
 }
 
 /// What `echo` or `printf` writes into the pipe that `line` ends behind.

@@ -77,6 +77,13 @@ const FORMS: &[(&str, &str)] = &[
     ("<add key=\"ApiKey\" value=\"abc123\"/>", "<add key=\"ApiKey\" value=\"[redacted:api-key]\"/>"),
     ("<property name=\"password\" value=\"x1\"/>", "<property name=\"password\" value=\"[redacted:password]\"/>"),
     ("<property name=\"db.password\">x1</property>", "<property name=\"db.password\">[redacted:password]</property>"),
+    // Programs in lists.
+    ("run(['curl', '-su', 'ada:Vk14pass!', 'x'])", "run(['curl', '-su', 'ada:[redacted:password]', 'x'])"),
+    ("[\"mysql\",\"-uroot\",\"-pVk14pass!\"]", "[\"mysql\",\"-uroot\",\"-p[redacted:password]\"]"),
+    (
+        "{\"argv\": [\"sshpass\", \"-p\", \"\", \"-p\", \"x1\"]}",
+        "{\"argv\": [\"sshpass\", \"-p\", \"\", \"-p\", \"[redacted:password]\"]}",
+    ),
     // `.netrc`, and tables.
     ("machine h\n  login ada\n  password correcthorse\n", "machine h\n  login ada\n  password [redacted:password]\n"),
     ("username\tada\npassword\tcorrecthorse", "username\tada\npassword\t[redacted:password]"),
