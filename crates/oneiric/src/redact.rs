@@ -8,6 +8,7 @@
 
 mod assign;
 mod command;
+mod effort;
 mod entropy;
 mod judge;
 mod names;
@@ -17,6 +18,7 @@ mod stdin;
 mod structure;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
@@ -86,7 +88,9 @@ impl Redactor {
         // `{"name": "DB_PASSWORD", "value": "…"}` gives a name and its value side by side.
         let named = ["name", "key"].iter().find_map(|field| names::classify_any(map.get(*field)?.as_str()?));
         for (key, value) in map.iter_mut() {
-            let class = names::classify_any(key).or(named.filter(|_| key == "value"));
+            // The kind of a secret that was taken out of a key says nothing of the value.
+            let own = names::classify_any(key).filter(|_| !key.contains(MARK));
+            let class = own.or(named.filter(|_| key == "value"));
             count += match class {
                 Some(class) => self.whole(class, value),
                 None => self.value(value),
@@ -123,12 +127,21 @@ impl Redactor {
     fn keys(&self, map: &mut Map<String, Value>) -> usize {
         let mut count = 0;
         let dirty: Vec<String> = map.keys().filter(|key| !scan::find(key).is_empty()).cloned().collect();
+        // How often each clean name was given already: many keys may differ in their secrets alone.
+        let mut given: HashMap<String, usize> = HashMap::new();
         for key in dirty {
             let (clean, found) = self.counted(&key);
             count += found;
-            let mut name = clean.into_owned();
+            let clean = clean.into_owned();
+            let times = given.entry(clean.clone()).or_default();
+            let mut name = clean;
+            let length = name.len();
             while map.contains_key(&name) {
+                effort::spend(name.len());
+                *times += 1;
+                name.truncate(length);
                 name.push('\'');
+                name.push_str(&times.to_string());
             }
             if let Some(value) = map.remove(&key) {
                 map.insert(name, value);

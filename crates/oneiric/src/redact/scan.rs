@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
-use super::{MARK, Span, assign, command, entropy, names, prefix, stdin, structure};
+use super::{MARK, Span, assign, command, effort, entropy, names, prefix, stdin, structure};
 
 /// What a match of the prefilter calls for.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +103,7 @@ struct Until {
     mark: usize,
     name: usize,
     token: usize,
+    jwt: usize,
     key: usize,
     commands: [usize; command::RULES.len()],
     /// The next `-----END`: unknown, or known to be absent from here on.
@@ -140,7 +141,13 @@ impl Scan<'_> {
                 let rule = &prefix::RULES[index];
                 rule.end(text, start).map(|end| Span { start, end, kind: rule.kind })
             }
-            Trigger::Jwt if start >= self.until.token => structure::jwt(text, start),
+            Trigger::Jwt if start >= self.until.token.max(self.until.jwt) => match structure::jwt(text, start) {
+                Ok(span) => Some(span),
+                Err(until) => {
+                    self.until.jwt = until;
+                    None
+                }
+            },
             Trigger::Prefix(_) | Trigger::Jwt => None,
             Trigger::Command(index) => {
                 if start >= self.until.commands[index] {
@@ -188,9 +195,26 @@ impl Scan<'_> {
         }
         self.until.name = end;
         let name = std::str::from_utf8(&self.text[start..end]).ok()?;
-        let span = assign::value(self.text, start, end, names::classify(name)?)?;
+        let class = names::classify(name)?;
+        let span = self.given(end, |text| assign::value(text, start, end, class))?;
         self.until.name = span.end;
         Some(span)
+    }
+
+    /// What is given to the name that ends at `end`. What comes soon after the name decides whether that is a secret: a
+    /// long text that is none would else be followed again from every name in it.
+    fn given(&self, end: usize, value: impl Fn(&[u8]) -> Option<Span>) -> Option<Span> {
+        const SOON: usize = 512;
+        let left = self.text.len() - end;
+        effort::spend(left.min(SOON));
+        // An element ends at its closing tag and nowhere before, so none is followed from inside another.
+        if left <= SOON || self.text[end] == b'>' {
+            return value(self.text);
+        }
+        let first = value(&self.text[..end + SOON])?;
+        let all = value(self.text);
+        effort::spend(all.map_or(assign::MAX_VALUE, |span| span.end - end));
+        Some(all.unwrap_or(first))
     }
 
     fn key_begin(&mut self, start: usize) -> Option<Span> {
@@ -214,8 +238,13 @@ impl Scan<'_> {
 
     fn random(&mut self) {
         let Self { text, spans, public, .. } = self;
+        // Both come in order, so that each block is passed once.
+        let mut blocks = public.iter().peekable();
         entropy::scan(text, |start, end| {
-            if !public.iter().any(|(from, to)| *from <= start && end <= *to) {
+            while blocks.next_if(|(_, to)| *to < end).is_some() {
+                effort::spend(1);
+            }
+            if blocks.peek().is_none_or(|(from, _)| start < *from) {
                 let start = telegram_bot(text, start, end).unwrap_or(start);
                 spans.push(Span { start, end, kind: "high-entropy" });
             }

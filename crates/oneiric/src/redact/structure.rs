@@ -1,6 +1,6 @@
 //! Secrets that stand at a fixed place of a known form: URLs, key blocks, HTTP authorization.
 
-use super::Span;
+use super::{Span, effort};
 
 /// The password of a URL: `scheme://user:password@host`. `at` is where `://` stands.
 pub(super) fn url_password(text: &[u8], at: usize) -> Option<Span> {
@@ -94,24 +94,33 @@ pub(super) fn webhook(text: &[u8], from: usize) -> Option<Span> {
     (length >= 16).then_some(Span { start: from, end: from + length, kind: "webhook" })
 }
 
-/// Three base64url parts of which the first is a JSON object: a JSON Web Token, cut off or not.
-pub(super) fn jwt(text: &[u8], at: usize) -> Option<Span> {
-    if text.get(at..at + 3)? != b"eyJ" || super::prefix::follows_word(text, at) {
-        return None;
+/// Three base64url parts of which the first is a JSON object: a JSON Web Token, cut off or not. When it is none, up to
+/// where nothing that begins there is one either.
+pub(super) fn jwt(text: &[u8], at: usize) -> Result<Span, usize> {
+    if !text[at..].starts_with(b"eyJ") || super::prefix::follows_word(text, at) {
+        return Err(at);
     }
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'=');
-    let part = |from: usize| text.get(from..).map_or(0, |rest| rest.iter().take_while(|byte| allowed(byte)).count());
+    let part = |from: usize| {
+        let length = text.get(from..).map_or(0, |rest| rest.iter().take_while(|byte| allowed(byte)).count());
+        effort::spend(length);
+        length
+    };
     let header = part(at);
     let dot = at + header;
+    // What begins later in the same run is shorter, and followed by the same.
     if header < 10 || text.get(dot) != Some(&b'.') {
-        return None;
+        return Err(dot);
     }
     let payload = part(dot + 1);
+    if payload < 8 {
+        return Err(dot);
+    }
     let mut end = dot + 1 + payload;
-    if payload >= 8 && text.get(end) == Some(&b'.') {
+    if text.get(end) == Some(&b'.') {
         end += 1 + part(end + 1);
     }
-    (payload >= 8).then_some(Span { start: at, end, kind: "jwt" })
+    Ok(Span { start: at, end, kind: "jwt" })
 }
 
 /// Whether a value only says where the secret is: `$NAME`, `${NAME}`, `$(command)`, `%NAME%`, `{{ name }}`, `<name>`.
