@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
-use super::{MARK, Span, assign, command, effort, entropy, names, prefix, stdin, structure};
+use super::{MARK, Span, assign, block, command, effort, entropy, names, prefix, stdin, structure};
 
 /// What a match of the prefilter calls for.
 #[derive(Clone, Copy, Debug)]
@@ -106,8 +106,6 @@ struct Until {
     jwt: usize,
     key: usize,
     commands: [usize; command::RULES.len()],
-    /// The next `-----END`: unknown, or known to be absent from here on.
-    closing: Option<Option<usize>>,
 }
 
 struct Scan<'t> {
@@ -165,7 +163,7 @@ impl Scan<'_> {
             Trigger::KeyBegin => self.key_begin(start),
             Trigger::KeyEnd => {
                 let closed = start < self.until.key;
-                if closed { None } else { structure::key_block_end(text, start) }
+                if closed { None } else { block::ending(text, start) }
             }
             Trigger::Bearer => structure::bearer(text, start),
             Trigger::Basic => structure::basic(text, start),
@@ -221,19 +219,13 @@ impl Scan<'_> {
         if start < self.until.key {
             return None;
         }
-        let known = match self.until.closing {
-            Some(None) => None,
-            Some(Some(at)) if at >= start => Some(at),
-            _ => structure::find(&self.text[start..], b"-----END").map(|offset| start + offset),
-        };
-        self.until.closing = Some(known);
-        let (span, private) = structure::key_block(self.text, start, known);
-        self.until.key = span.end;
-        if private {
-            return Some(span);
+        let block = block::beginning(self.text, start);
+        self.until.key = block.end;
+        if !block.private {
+            self.public.push((block.start, block.end));
+            return None;
         }
-        self.public.push((span.start, span.end));
-        None
+        block.filled.then_some(Span { start, end: block.end, kind: "private-key" })
     }
 
     fn random(&mut self) {

@@ -25,44 +25,6 @@ pub(super) fn url_password(text: &[u8], at: usize) -> Option<Span> {
     })
 }
 
-/// A key block that begins at `at`, and whether it is a private one. `closing` is where the next `-----END` stands; a
-/// block without one goes as far as its letters.
-pub(super) fn key_block(text: &[u8], at: usize, closing: Option<usize>) -> (Span, bool) {
-    let head = &text[at..text.len().min(at + 80)];
-    let private = find(head, b"PRIVATE").is_some();
-    let end = match closing {
-        Some(closing) => end_of_closing(text, closing),
-        None => {
-            let inside = |byte: &u8| {
-                byte.is_ascii_alphanumeric()
-                    || byte.is_ascii_whitespace()
-                    || matches!(byte, b'+' | b'/' | b'=' | b'\\' | b':' | b',' | b'-' | b'.')
-            };
-            at + text[at..].iter().take_while(|byte| inside(byte)).count()
-        }
-    };
-    (Span { start: at, end, kind: "private-key" }, private)
-}
-
-/// Where `-----END RSA PRIVATE KEY-----` ends, which begins at `at`.
-fn end_of_closing(text: &[u8], at: usize) -> usize {
-    let label = (at + "-----END".len()).min(text.len());
-    let rest = &text[label..text.len().min(label + 64)];
-    find(rest, b"-----").map_or(text.len().min(label + 32), |dashes| label + dashes + 5)
-}
-
-/// The part of a private key block before its end at `at`, when its beginning was cut off.
-pub(super) fn key_block_end(text: &[u8], at: usize) -> Option<Span> {
-    let head = &text[at..text.len().min(at + 64)];
-    find(head, b"PRIVATE")?;
-    let inside = |byte: &u8| {
-        byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || matches!(byte, b'+' | b'/' | b'=' | b'\\')
-    };
-    let length = text[..at].iter().rev().take(64 * 1024).take_while(|byte| inside(byte)).count();
-    let end = end_of_closing(text, at);
-    Some(Span { start: at - length, end, kind: "private-key" })
-}
-
 /// What follows the word `Bearer` at `at`.
 pub(super) fn bearer(text: &[u8], at: usize) -> Option<Span> {
     let (start, end) = credentials(text, at + "bearer".len())?;

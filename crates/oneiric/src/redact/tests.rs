@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 
+mod block;
 mod hostile;
 
 /// Examples are written with `~` inside their prefixes, so that no scanner takes this file for a leak.

@@ -63,7 +63,7 @@ fn hostile_text_takes_time_in_proportion_to_its_length() {
 
 #[test]
 fn public_keys_are_passed_once_however_many_random_words_follow() {
-    let text = "-----BEGIN!-----END----- ".repeat(2000) + &"q8Xz4LmT9vKw2RbN6pYc ".repeat(2000);
+    let text = "-----BEGIN A-----\n-----END A-----\n".repeat(2000) + &"q8Xz4LmT9vKw2RbN6pYc ".repeat(2000);
     effort::spent();
     let once = redacted(&text);
     assert_eq!(once.matches("[redacted:high-entropy]").count(), 2000);
