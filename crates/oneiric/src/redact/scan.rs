@@ -97,6 +97,20 @@ pub(super) fn find(text: &str) -> Vec<Span> {
     scan.finish(text)
 }
 
+/// The secrets in `text` that the rules of programs find.
+pub(super) fn commands(text: &str) -> Vec<Span> {
+    let mut scan = Scan { text: text.as_bytes(), spans: Vec::new(), public: Vec::new(), until: Until::default() };
+    if let Some(prefilter) = prefilter() {
+        for found in prefilter.automaton.find_overlapping_iter(text) {
+            let trigger = prefilter.triggers[found.pattern().as_usize()];
+            if matches!(trigger, Trigger::Command(_)) {
+                scan.look(trigger, found.start(), found.end());
+            }
+        }
+    }
+    scan.finish(text)
+}
+
 /// Up to where each kind of rule has already looked, so that no part of a text is looked at again and again.
 #[derive(Default)]
 struct Until {

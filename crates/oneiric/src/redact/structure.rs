@@ -40,6 +40,12 @@ pub(super) fn basic(text: &[u8], at: usize) -> Option<Span> {
     decoded.contains(&b':').then_some(Span { start, end, kind: "basic-auth" })
 }
 
+/// Whether a whole text is the base64 of `user:password`.
+pub(super) fn is_basic(text: &[u8]) -> bool {
+    let readable = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+    text.len() >= 8 && base64(text).is_some_and(|plain| plain.contains(&b':') && plain.iter().all(readable))
+}
+
 fn credentials(text: &[u8], from: usize) -> Option<(usize, usize)> {
     let blanks = text.get(from..)?.iter().take(8).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     let start = from + blanks;
