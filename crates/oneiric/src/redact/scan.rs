@@ -21,6 +21,8 @@ enum Trigger {
     Bearer,
     Basic,
     Webhook,
+    Bot,
+    Auth,
     IdentifiedBy,
 }
 
@@ -33,7 +35,15 @@ const STRUCTURES: &[(&str, Trigger)] = &[
     ("bearer ", Trigger::Bearer),
     ("basic ", Trigger::Basic),
     ("hooks.slack.com/services/", Trigger::Webhook),
+    ("hooks.slack.com/workflows/", Trigger::Webhook),
+    ("hooks.slack.com/triggers/", Trigger::Webhook),
     ("/api/webhooks/", Trigger::Webhook),
+    ("office.com/webhook/", Trigger::Webhook),
+    ("office.com/webhookb2/", Trigger::Webhook),
+    ("/IncomingWebhook/", Trigger::Webhook),
+    ("/bot", Trigger::Bot),
+    ("\"auth\"", Trigger::Auth),
+    ("\"auth\\\"", Trigger::Auth),
     ("identified by ", Trigger::IdentifiedBy),
 ];
 
@@ -87,13 +97,18 @@ fn prefilter() -> Option<&'static Prefilter> {
 
 /// The secrets in `text`: in order, apart from each other, at the bounds of characters.
 pub(super) fn find(text: &str) -> Vec<Span> {
+    find_in(text, false)
+}
+
+/// [`find`]; `decoded` says that `text` was written as base64, and that what it holds in base64 is not looked at.
+fn find_in(text: &str, decoded: bool) -> Vec<Span> {
     let mut scan = Scan { text: text.as_bytes(), spans: Vec::new(), public: Vec::new(), until: Until::default() };
     if let Some(prefilter) = prefilter() {
         for found in prefilter.automaton.find_overlapping_iter(text) {
             scan.look(prefilter.triggers[found.pattern().as_usize()], found.start(), found.end());
         }
     }
-    scan.random();
+    scan.random(decoded);
     scan.finish(text)
 }
 
@@ -182,6 +197,8 @@ impl Scan<'_> {
             Trigger::Bearer => structure::bearer(text, start),
             Trigger::Basic => structure::basic(text, start),
             Trigger::Webhook => structure::webhook(text, end),
+            Trigger::Bot => structure::bot(text, end),
+            Trigger::Auth => structure::docker_auth(text, end),
             Trigger::IdentifiedBy => assign::value(text, start, end - 1, names::Class::Password),
         };
         if let Some(span) = found {
@@ -242,11 +259,12 @@ impl Scan<'_> {
         block.filled.then_some(Span { start, end: block.end, kind: "private-key" })
     }
 
-    fn random(&mut self) {
+    fn random(&mut self, decoded: bool) {
         let Self { text, spans, public, .. } = self;
         // Both come in order, so that each block is passed once.
         let mut blocks = public.iter().peekable();
-        entropy::scan(text, |start, end| {
+        let secret = |plain: &str| !decoded && !find_in(plain, true).is_empty();
+        entropy::scan(text, secret, |start, end| {
             while blocks.next_if(|(_, to)| *to < end).is_some() {
                 effort::spend(1);
             }

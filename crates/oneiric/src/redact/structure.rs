@@ -57,9 +57,32 @@ fn credentials(text: &[u8], from: usize) -> Option<(usize, usize)> {
 
 /// The secret part of an address that posts into a chat: `https://hooks.slack.com/services/T0/B0/…`.
 pub(super) fn webhook(text: &[u8], from: usize) -> Option<Span> {
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/');
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/' | b'@');
     let length = text[from..].iter().take(512).take_while(|byte| allowed(byte)).count();
     (length >= 16).then_some(Span { start: from, end: from + length, kind: "webhook" })
+}
+
+/// The number and the secret of a Telegram bot in an address: `https://api.telegram.org/bot123456789:AA…/sendMessage`.
+pub(super) fn bot(text: &[u8], from: usize) -> Option<Span> {
+    let digits = text[from..].iter().take(12).take_while(|byte| byte.is_ascii_digit()).count();
+    let secret = text.get(from + digits..)?.strip_prefix(b":")?;
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let length = secret.iter().take(64).take_while(|byte| allowed(byte)).count();
+    (digits >= 6 && length >= 20).then_some(Span { start: from, end: from + digits + 1 + length, kind: "bot-token" })
+}
+
+/// What Docker keeps a login as, `"auth": "<base64 of user:password>"`; the name ends at `from`.
+pub(super) fn docker_auth(text: &[u8], from: usize) -> Option<Span> {
+    const MAX: usize = 2048;
+    let rest = &text[from..text.len().min(from + MAX)];
+    let skip = |rest: &[u8], allowed: &[u8]| rest.iter().take_while(|byte| allowed.contains(byte)).count();
+    let colon = skip(rest, b" \t");
+    let value = rest.get(colon..)?.strip_prefix(b":")?;
+    let blanks = skip(value, b" \t\n\r\\");
+    let value = value.get(blanks..)?.strip_prefix(b"\"")?;
+    let length = value.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte)).count();
+    let start = from + colon + 1 + blanks + 1;
+    is_basic(&value[..length]).then_some(Span { start, end: start + length, kind: "basic-auth" })
 }
 
 /// Three base64url parts of which the first is a JSON object: a JSON Web Token, cut off or not. When it is none, up to

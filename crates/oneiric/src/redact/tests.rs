@@ -6,6 +6,7 @@ use super::*;
 
 mod block;
 mod data;
+mod encoded;
 mod hostile;
 
 /// Examples are written with `~` inside their prefixes, so that no scanner takes this file for a leak.
