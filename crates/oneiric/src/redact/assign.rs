@@ -6,7 +6,7 @@ use super::names::{self, Class};
 use super::{MARK, Span, command, header, judge, pairs, prose, statement, structure};
 
 /// Values are followed at most this far.
-const MAX_VALUE: usize = 8 * 1024;
+pub(super) const MAX_VALUE: usize = 8 * 1024;
 /// White space before the value of an element, at most.
 const MAX_INSET: usize = 64;
 
@@ -417,13 +417,18 @@ fn unquoted(line: &[u8], join: Join, whole_line: bool) -> usize {
             return whole.len();
         }
     }
-    let mut at = 0;
+    let (mut at, mut opened) = (0, false);
     while at < line.len() {
         match line[at] {
             b'\\' if line.get(at + 1).is_none_or(|next| matches!(next, b'n' | b't' | b'r' | b'\n' | b'\r')) => break,
-            b'\\' => at += 1,
+            // A bracket behind a backslash opens all the same.
+            b'\\' => {
+                at += 1;
+                opened |= matches!(line[at], b'(' | b'[' | b'{');
+            }
             b' ' | b'\t' | b'\n' | b'\r' | b'&' | b';' | b'|' | b'"' | b'\'' | b'`' | b'<' | b'>' => break,
-            b')' | b']' | b'}' if !line[..at].iter().any(|byte| matches!(byte, b'(' | b'[' | b'{')) => break,
+            b'(' | b'[' | b'{' => opened = true,
+            b')' | b']' | b'}' if !opened => break,
             b',' if line.get(at + 1).is_none_or(|next| is_blank(*next)) || names_follow(&line[at + 1..]) => break,
             _ => {}
         }

@@ -1,9 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::*;
 
+mod block;
+mod data;
+mod encoded;
 mod forms;
 mod hostile;
 
