@@ -125,9 +125,11 @@ pub(crate) fn submit_as(world: &World, new: &NewWorkflow, title: &str) -> Result
 /// # Errors
 /// User.
 pub(crate) fn refuse_secrets(world: &World, plan: &Plan) -> Result<()> {
-    let plan = serde_json::to_string(plan).map_err(|error| Fault::internal(error.to_string()))?;
-    // The plan must be kept as it is, or it could not be run again; so it must not hold what may not be kept.
-    if world.redactor().counted(&plan).1 > 0 {
+    let mut plan = serde_json::to_value(plan).map_err(|error| Fault::internal(error.to_string()))?;
+    // The plan must be kept as it is, or it could not be run again; so it must not hold what may not be kept: neither in
+    // the text that is kept nor in its parts, of which the words of a command are read as one.
+    let redactor = world.redactor();
+    if redactor.counted(&plan.to_string()).1 > 0 || redactor.value(&mut plan) > 0 {
         return Err(Fault::user("the command holds what looks like a secret, and would be kept with it").hint(
             "put it into a variable of the environment and let the command read it: sh -c 'deploy --token \"$TOKEN\"'",
         ));

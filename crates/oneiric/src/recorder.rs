@@ -143,20 +143,22 @@ impl Recorder {
     #[must_use]
     pub fn start(
         config: RecorderConfig,
-        mut start: SessionStart,
+        start: SessionStart,
         sink: Arc<dyn EventSink>,
         clock: Arc<dyn Clock>,
         redactor: Arc<Redactor>,
     ) -> Self {
         let now = clock.now();
         let session = SessionId::generate(now);
-        redactor.map(&mut start.metadata);
+        // Names of folders and branches may hold secrets as well as what was typed.
+        let mut data = object(&start);
+        redactor.map(&mut data);
         let header = Event {
             event_id: EventId::generate(now),
             event_type: EventType::known(EventType::SESSION_START),
             timestamp: now,
             sequence: Some(0),
-            data: object(&start),
+            data,
         };
         let state = State::open(&config, &session, header, clock.monotonic());
         let started = clock.monotonic();

@@ -7,20 +7,24 @@
 //! Rules lean towards taking out too much: a lost word of output is a nuisance, a kept password is a breach.
 
 mod assign;
+mod block;
 mod command;
+mod data;
+mod dsn;
+mod effort;
 mod entropy;
+mod header;
 mod judge;
 mod names;
+mod pairs;
 mod prefix;
+mod prose;
 mod scan;
+mod statement;
 mod stdin;
 mod structure;
 
 use std::borrow::Cow;
-
-use serde_json::{Map, Value};
-
-use self::names::Class;
 
 /// Finds secrets and takes them out. Costs nothing to make or to copy: the rules are built once a process.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,74 +71,6 @@ impl Redactor {
             text = Cow::Owned(replace(&text, &spans));
         }
         (text, count)
-    }
-
-    /// Redacts every text in `value`: by what it holds, and by the key that it stands under. Says how many secrets were
-    /// taken out.
-    pub fn value(&self, value: &mut Value) -> usize {
-        match value {
-            Value::String(text) => self.string(text),
-            Value::Array(items) => items.iter_mut().map(|item| self.value(item)).sum(),
-            Value::Object(map) => self.map(map),
-            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        }
-    }
-
-    /// [`Redactor::value`] for the fields of an object.
-    pub fn map(&self, map: &mut Map<String, Value>) -> usize {
-        let mut count = 0;
-        // `{"name": "DB_PASSWORD", "value": "…"}` gives a name and its value side by side.
-        let named = ["name", "key"].iter().find_map(|field| names::classify_any(map.get(*field)?.as_str()?));
-        for (key, value) in map.iter_mut() {
-            let class = names::classify_any(key).or(named.filter(|_| key == "value"));
-            count += match class {
-                Some(class) => self.whole(class, value),
-                None => self.value(value),
-            };
-        }
-        count + self.keys(map)
-    }
-
-    fn string(&self, text: &mut String) -> usize {
-        let (clean, count) = self.counted(text);
-        if let Cow::Owned(clean) = clean {
-            *text = clean;
-        }
-        count
-    }
-
-    /// A value under a name that says it is secret.
-    fn whole(&self, class: Class, value: &mut Value) -> usize {
-        match value {
-            Value::String(text) if judge::is_literal(class, text) => {
-                *text = mark(class.kind());
-                1
-            }
-            Value::Number(_) if class == Class::Password => {
-                *value = Value::String(mark(class.kind()));
-                1
-            }
-            Value::Array(items) => items.iter_mut().map(|item| self.whole(class, item)).sum(),
-            other => self.value(other),
-        }
-    }
-
-    /// Keys that hold secrets themselves.
-    fn keys(&self, map: &mut Map<String, Value>) -> usize {
-        let mut count = 0;
-        let dirty: Vec<String> = map.keys().filter(|key| !scan::find(key).is_empty()).cloned().collect();
-        for key in dirty {
-            let (clean, found) = self.counted(&key);
-            count += found;
-            let mut name = clean.into_owned();
-            while map.contains_key(&name) {
-                name.push('\'');
-            }
-            if let Some(value) = map.remove(&key) {
-                map.insert(name, value);
-            }
-        }
-        count
     }
 }
 

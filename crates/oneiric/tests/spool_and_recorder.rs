@@ -136,6 +136,28 @@ fn a_short_session_is_delivered_in_one_call_and_leaves_no_file() {
 }
 
 #[test]
+fn no_secret_of_a_session_start_reaches_the_spool() {
+    let dir = tempfile::tempdir().unwrap();
+    let keeper = Keeper::new(Mood::Keeps);
+    let token = ["gh", "p_16C7e42F292c6912E7710c838347Ae178B4a"].concat();
+    let mut start = start();
+    start.environment.cwd = format!("/home/ada/d-{token}");
+    start.project = Some(format!("d-{token}"));
+    start.metadata.insert("argv".into(), serde_json::json!(["curl", "-u", "ada:Av03pass"]));
+    let sink: Arc<dyn EventSink> = Arc::clone(&keeper) as Arc<dyn EventSink>;
+    let redactor = Arc::new(Redactor::standard());
+    let recorder = Recorder::start(config(dir.path()), start, sink, Arc::new(SystemClock), redactor);
+    let files: Vec<_> =
+        std::fs::read_dir(dir.path().join("spool")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let spooled: String =
+        files.iter().filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    assert!(spooled.contains("/home/ada/d-[redacted:github-token]"), "{spooled}");
+    assert!(!spooled.contains(&token) && !spooled.contains("Av03pass"), "{spooled}");
+    assert!(spooled.contains("\"component_name\":\"tester\"") && spooled.contains("\"hostname\":\"host\""));
+    let _ = recorder.close("exit", "ended", 0);
+}
+
+#[test]
 fn a_session_that_nobody_took_is_delivered_by_the_next_one_who_comes() {
     let dir = tempfile::tempdir().unwrap();
     let keeper = Keeper::new(Mood::Down);

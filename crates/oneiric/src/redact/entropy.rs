@@ -60,8 +60,9 @@ const IN_TOKEN: [bool; 256] = {
     table
 };
 
-/// Calls `found` with start and end of every random token.
-pub(super) fn scan(text: &[u8], mut found: impl FnMut(usize, usize)) {
+/// Calls `found` with start and end of every random token. What is the base64 of readable text is random when `secret` says
+/// so of that.
+pub(super) fn scan(text: &[u8], secret: impl Fn(&str) -> bool, mut found: impl FnMut(usize, usize)) {
     let mut start = 0;
     while start < text.len() {
         // Tokens are long: look where one would end, and go on from the last byte that cannot be inside.
@@ -76,7 +77,10 @@ pub(super) fn scan(text: &[u8], mut found: impl FnMut(usize, usize)) {
         }
         let token = &text[start..end];
         let padding = text[end..].iter().take(2).take_while(|byte| **byte == b'=').count();
-        if is_random(token, padding > 0) && !is_public(text, start, token) && !is_encoded_text(token) {
+        if is_random(token, padding > 0)
+            && !is_public(text, start, token)
+            && encoded_text(token).is_none_or(|plain| secret(&plain))
+        {
             found(start, end + padding);
         }
         start = end;
@@ -238,9 +242,9 @@ fn is_in_url_path(before: &[u8]) -> bool {
     place.contains(&b'.') && !place.iter().any(|byte| matches!(byte, b'?' | b'#' | b'='))
 }
 
-/// Whether a token is the base64 of readable text, which is no secret by itself.
-fn is_encoded_text(token: &[u8]) -> bool {
-    let Some(bytes) = super::structure::base64(token) else { return false };
+/// The readable text that a token is the base64 of. It is no secret by itself, but may hold one.
+fn encoded_text(token: &[u8]) -> Option<String> {
+    let bytes = super::structure::base64(token).filter(|bytes| !bytes.is_empty())?;
     let readable = |byte: &u8| (32..127).contains(byte) || matches!(byte, b'\n' | b'\r' | b'\t');
-    !bytes.is_empty() && bytes.iter().all(readable)
+    bytes.iter().all(readable).then(|| String::from_utf8(bytes).ok())?
 }

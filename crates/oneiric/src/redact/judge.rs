@@ -2,13 +2,52 @@
 
 use super::assign::Join;
 use super::names::{self, Class};
-use super::{MARK, entropy, structure};
+use super::{MARK, entropy, prose, structure};
 
 /// Whether a text under a secret key is the secret itself: not empty, not a mask, not where to find it.
 pub(super) fn is_literal(class: Class, text: &str) -> bool {
     let value = text.as_bytes();
     let place = class != Class::Password && is_place(value);
-    !(is_masked(value) || structure::is_reference(value) || place || (text.starts_with(MARK) && text.ends_with(']')))
+    let kind = match class {
+        Class::MaybeKey => is_key(value),
+        Class::MaybeSecret => prose::is_shaped(value),
+        _ => true,
+    };
+    kind && !(is_masked(value) || is_reference(value, true) || place || (text.starts_with(MARK) && text.ends_with(']')))
+}
+
+/// Whether a value only says where the secret is. In data and between single quotes nothing is replaced, so that there
+/// a name with digits behind `$` is a secret that happens to begin with it.
+pub(super) fn is_reference(value: &[u8], verbatim: bool) -> bool {
+    match value {
+        [b'$', rest @ ..] if !rest.is_empty() && rest.len() <= 2 && rest.iter().all(u8::is_ascii_digit) => true,
+        // `$request->password`, `$data[…]`
+        [b'$', first, rest @ ..] if first.is_ascii_alphabetic() && !structure::is_reference(value) => {
+            let name = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+            matches!(&rest[name..], [b'-', b'>', ..] | [b'-'] | [b'[' | b':' | b'.', ..])
+        }
+        [b'$', rest @ ..] if verbatim && has_digit_and_small(rest) => false,
+        [b'%' | b'<', rest @ .., b'%' | b'>']
+            if verbatim && prose::is_shaped(rest) && !rest.iter().any(|byte| b"-_ ".contains(byte)) =>
+        {
+            false
+        }
+        _ => structure::is_reference(value),
+    }
+}
+
+fn has_digit_and_small(name: &[u8]) -> bool {
+    let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    name.iter().all(word) && name.iter().any(u8::is_ascii_digit) && name.iter().any(u8::is_ascii_lowercase)
+}
+
+/// Whether a value without quotes behind a colon is the first word of a sentence: `wrong password: try again`.
+pub(super) fn is_talk(rest: &[u8], class: Class, value: &[u8], join: Join) -> bool {
+    let words = join == Join::Colon && value.iter().all(u8::is_ascii_lowercase) && rest.first() == Some(&b' ');
+    let line = rest[..rest.len().min(80)].split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_start();
+    let next = line.iter().take_while(|byte| byte.is_ascii_lowercase()).count();
+    let goes_on = next > 0 && matches!(line.get(next), None | Some(b' ' | b'.' | b',' | b'!' | b'?'));
+    words && goes_on && class != Class::Authorization && !line.iter().any(|byte| matches!(byte, b':' | b'='))
 }
 
 /// Whether a value without quotes is a piece of a program: a call, a field, a type, the name itself.
@@ -75,6 +114,30 @@ pub(super) fn is_code(class: Class, value: &[u8], name: &[u8], join: Join) -> bo
         b"required",
         b"self",
     ];
+    const KEYWORDS: &[&[u8]] = &[
+        b"match",
+        b"if",
+        b"impl",
+        b"await",
+        b"new",
+        b"fn",
+        b"async",
+        b"function",
+        b"return",
+        b"unsafe",
+        b"move",
+        b"dyn",
+        b"lambda",
+        b"not",
+        b"yield",
+        b"typeof",
+        b"case",
+        b"when",
+        b"mut",
+        b"ref",
+        b"const",
+        b"static",
+    ];
     let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     let first = &value[..value.iter().take_while(|byte| word(byte)).count()];
     let rest = &value[first.len()..];
@@ -88,23 +151,84 @@ pub(super) fn is_code(class: Class, value: &[u8], name: &[u8], join: Join) -> bo
         }
     }
     let plain = value.strip_suffix(b",").unwrap_or(value);
-    let stem = plain.split(|byte| matches!(byte, b'<' | b'[' | b'(')).next().unwrap_or_default();
-    let is_type = join == Join::Colon && TYPES.iter().any(|kind| stem.eq_ignore_ascii_case(kind));
+    let stem = plain.split(|byte| matches!(byte, b'<' | b'[' | b'(' | b'|')).next().unwrap_or_default();
+    // `password = password[1:]`
     let own_name = name.rsplit(|byte| *byte == b'.').next().unwrap_or(name);
+    if first == own_name && matches!(rest.first(), Some(b'.' | b'[')) {
+        return true;
+    }
+    let is_type = join == Join::Colon && TYPES.iter().any(|kind| stem.eq_ignore_ascii_case(kind));
     if is_type || plain == name || plain == own_name {
         return true;
     }
     // `token: CancellationToken`, `token = Name.Builtin`, `secret = {…}`
     let loose = matches!(join, Join::Spaced | Join::Colon);
-    let letters = plain.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.'));
-    let named =
-        || plain.contains(&b'.') || std::str::from_utf8(plain).is_ok_and(|plain| names::classify(plain).is_some());
+    if !loose {
+        return false;
+    }
     let opens = matches!(plain.first(), Some(b'{' | b'[' | b'('));
-    loose && (opens || (class != Class::Password && letters && named()))
+    // A password that begins with a bracket: nothing closes it.
+    let open_secret = class == Class::Password && opens && prose::is_shaped(&plain[1..]);
+    let keyword = KEYWORDS.contains(&plain);
+    let cmdlet = join == Join::Spaced && is_cmdlet(plain);
+    (opens && !open_secret) || keyword || cmdlet || is_identifier(class, plain)
+}
+
+/// Whether a value is what programs call things: a field, a type, another secret.
+fn is_identifier(class: Class, value: &[u8]) -> bool {
+    let value = match value {
+        [b'*' | b'&', rest @ ..] if class != Class::Password => rest,
+        _ => value,
+    };
+    let word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
+    if !value.iter().all(word) || value.first().is_none_or(u8::is_ascii_digit) {
+        return false;
+    }
+    let told = || {
+        let parts = std::str::from_utf8(value).unwrap_or_default().split('.');
+        // A word alone is a password, however it ends.
+        let named = |part: &&str| part.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        let mut parts =
+            parts.filter(|part| class != Class::Password || named(part) || part.len() < value.len()).take(8);
+        parts.any(|part| names::classify(part).is_some())
+    };
+    let letters = value.iter().all(|byte| !byte.is_ascii_digit());
+    let constant = value.contains(&b'_') && !value.iter().any(u8::is_ascii_lowercase);
+    if class == Class::Password {
+        // `hashedPassword`, `other.password`
+        return letters && told();
+    }
+    let token = matches!(class, Class::Token | Class::MaybeToken);
+    // `semi_token: Semi`, `colon2_token: node.colon2_token`, `token: u64`
+    let kind = value[0].is_ascii_uppercase() && value[value.len() - 1].is_ascii_lowercase();
+    let counted = value[0].is_ascii_uppercase() && value.len() <= 8 && value.ends_with(b"2");
+    let primitive = value.starts_with(b"__u") || value == b"write" || value == b"read";
+    (letters && (value.contains(&b'.') || told() || kind || constant || (token && value.len() <= 4)))
+        || (token && (counted || primitive || (value.contains(&b'.') && told())))
+}
+
+/// `ConvertTo-SecureString`, `Read-Host`: what PowerShell calls, not what it is given.
+fn is_cmdlet(value: &[u8]) -> bool {
+    let mut parts = value.split(|byte| *byte == b'-');
+    let named = |part: Option<&[u8]>| {
+        part.is_some_and(|part| {
+            part.len() > 2 && part[0].is_ascii_uppercase() && part.iter().all(u8::is_ascii_alphabetic)
+        })
+    };
+    named(parts.next()) && named(parts.next()) && parts.next().is_none()
+}
+
+/// What stands around a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quoted {
+    No,
+    Yes,
+    /// By quotes in which nothing is replaced.
+    Verbatim,
 }
 
 /// Whether a value is a secret of its class, and not a word, a number or a hint that stands in its place.
-pub(super) fn is_secret(class: Class, value: &[u8], quoted: bool, join: Join, quoted_name: bool) -> bool {
+pub(super) fn is_secret(class: Class, value: &[u8], quoted: Quoted, join: Join, quoted_name: bool) -> bool {
     const WORDS: &[&[u8]] = &[
         b"true",
         b"false",
@@ -118,12 +242,16 @@ pub(super) fn is_secret(class: Class, value: &[u8], quoted: bool, join: Join, qu
         b"off",
         b"required",
         b"optional",
+        b"inherit",
     ];
+    // What requests of browsers say about credentials.
+    const MODES: &[&[u8]] = &[b"include", b"same-origin", b"omit"];
+    let (verbatim, quoted) = (quoted == Quoted::Verbatim, quoted != Quoted::No);
     let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
     let letters = value.iter().any(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii());
     let all_digits = digits == value.len();
     if is_masked(value)
-        || structure::is_reference(value)
+        || is_reference(value, verbatim)
         || value.starts_with(MARK.as_bytes())
         || WORDS.iter().any(|word| value.strip_suffix(b",").unwrap_or(value).eq_ignore_ascii_case(word))
         || (digits == 0 && !letters)
@@ -138,7 +266,7 @@ pub(super) fn is_secret(class: Class, value: &[u8], quoted: bool, join: Join, qu
     match class {
         Class::Password => true,
         Class::MaybePassword => {
-            if is_place(value) || (all_digits && !quoted) {
+            if is_place(value) || (all_digits && !quoted && !(join == Join::Tight && length >= 6)) {
                 return false;
             }
             match join {
@@ -147,16 +275,37 @@ pub(super) fn is_secret(class: Class, value: &[u8], quoted: bool, join: Join, qu
             }
         }
         Class::Cookie => length >= 8 && value.contains(&b'='),
+        Class::Credential if MODES.iter().any(|mode| value.eq_ignore_ascii_case(mode)) => false,
         Class::Secret | Class::Credential => length >= 4 && (quoted || !all_digits || length >= 8),
-        Class::Key | Class::Token | Class::MaybeToken if !is_compact(value) => false,
+        Class::Key | Class::MaybeKey | Class::Token | Class::MaybeToken | Class::Signature if !is_compact(value) => {
+            false
+        }
+        // A number in a program.
+        Class::Key | Class::Token if all_digits && !quoted && join == Join::Spaced => false,
         Class::Key | Class::Token => length >= 4 && !(all_digits && length < 6),
+        Class::MaybeKey => is_key(value),
+        Class::MaybeSecret => prose::is_shaped(value),
         Class::MaybeToken if join == Join::Blank => length >= 3,
         Class::MaybeToken => {
-            let shaped = (length >= 8 && mixed) || length >= 16;
-            shaped || (length >= 6 && !all_digits && (quoted_name || join == Join::Tight))
+            let close = quoted_name || join == Join::Tight;
+            (mixed && length >= if close { 6 } else { 8 }) || (length >= 16 && !is_phrase(value))
         }
+        Class::Signature => length >= 16 && mixed,
         Class::Authorization => length >= 8 && mixed,
     }
+}
+
+/// Whether a value looks like a key rather than a name: `theme-preference`, `user_settings`.
+fn is_key(value: &[u8]) -> bool {
+    let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let letters = value.iter().any(u8::is_ascii_alphabetic);
+    (letters && digits > 1 && value.len() >= 8) || value.ends_with(b"=") || (value.len() >= 16 && !is_phrase(value))
+}
+
+/// Whether a value is letters that are joined to words.
+fn is_phrase(value: &[u8]) -> bool {
+    let joint = |byte: &u8| matches!(byte, b'-' | b'_' | b'.' | b':' | b'/');
+    value.iter().any(joint) && value.iter().all(|byte| byte.is_ascii_alphabetic() || joint(byte))
 }
 
 /// Tokens and keys hold no blanks and no brackets; what does is a text or a pattern.

@@ -8,9 +8,15 @@ pub(super) enum Class {
     MaybePassword,
     Secret,
     Key,
+    /// `STORAGE_KEY`, `app_key`: also what a program looks things up by, so the value must look like a key.
+    MaybeKey,
     Token,
     /// `token` alone: also what a parser makes, so the value must look like a secret.
     MaybeToken,
+    /// `sig`, `signature`: of a URL, or of a function.
+    Signature,
+    /// `PASSWORD_DB`, `TOKEN_GITHUB`: also constants about secrets, so the value must look made up.
+    MaybeSecret,
     Credential,
     Authorization,
     Cookie,
@@ -21,9 +27,9 @@ impl Class {
     pub(super) const fn kind(self) -> &'static str {
         match self {
             Self::Password | Self::MaybePassword => "password",
-            Self::Secret => "secret",
-            Self::Key => "api-key",
-            Self::Token | Self::MaybeToken => "token",
+            Self::Secret | Self::MaybeSecret => "secret",
+            Self::Key | Self::MaybeKey => "api-key",
+            Self::Token | Self::MaybeToken | Self::Signature => "token",
             Self::Credential => "credential",
             Self::Authorization => "authorization",
             Self::Cookie => "cookie",
@@ -73,12 +79,91 @@ const SECRET_KEYS: &[&str] = &[
     "access",
     "secret",
     "private",
-    "account",
     "signing",
     "encryption",
+    "master",
+    "jwt",
+    "hmac",
+    "aes",
+    "unseal",
+    "recovery",
+    "decryption",
+    "openai",
+    "anthropic",
+];
+
+/// Words after the first of these in a constant's name that make it one about secrets: `PASSWORD_MIN_LENGTH`.
+const ABOUT: &[&str] = &[
+    "file",
+    "path",
+    "dir",
+    "name",
+    "env",
+    "id",
+    "count",
+    "limit",
+    "ttl",
+    "url",
+    "uri",
+    "length",
+    "len",
+    "size",
+    "type",
+    "policy",
+    "min",
+    "max",
+    "expiry",
+    "expires",
+    "expiration",
+    "lifetime",
+    "timeout",
+    "prefix",
+    "header",
+    "field",
+    "issuer",
+    "audience",
+    "endpoint",
+    "algorithm",
+    "enabled",
+    "required",
+    "reset",
+    "provider",
+    "store",
+    "version",
+    "interval",
+    "regex",
+    "pattern",
+    "arn",
+    "ref",
+    "mode",
+    "prompt",
+    "hash",
+    "host",
+    "port",
+    "server",
+    "service",
+    "manager",
+    "index",
+    "kind",
+    "class",
+    "error",
+    "age",
+    "days",
+    "rounds",
+    "cost",
+    "salt",
+    "bits",
+];
+
+/// Words in which `pass`, `pwd` or `pw` is not set apart.
+const JOINED: &[&str] =
+    &["adminpass", "rootpass", "storepass", "keypass", "mypass", "dbpwd", "userpwd", "bindpw", "rootpw"];
+
+/// Words before `key` that make it a secret one or the name of something: whose it is, and what it is for.
+const MAYBE_KEYS: &[&str] = &[
+    "account",
     "auth",
     "shared",
-    "master",
     "service",
     "storage",
     "consumer",
@@ -86,22 +171,29 @@ const SECRET_KEYS: &[&str] = &[
     "webhook",
     "admin",
     "deploy",
-    "jwt",
-    "hmac",
-    "aes",
     "crypto",
     "subscription",
     "vault",
-    "unseal",
-    "recovery",
-    "decryption",
     "license",
     "functions",
     "ssh",
     "app",
-    "openai",
-    "anthropic",
     "session",
+    "stripe",
+    "sendgrid",
+    "mailgun",
+    "twilio",
+    "google",
+    "gemini",
+    "maps",
+    "mapbox",
+    "datadog",
+    "algolia",
+    "azure",
+    "groq",
+    "mistral",
+    "deepseek",
+    "instrumentation",
 ];
 
 /// Words before `token` that make it one of a parser, a page or a model.
@@ -175,10 +267,15 @@ pub(super) fn classify(name: &str) -> Option<Class> {
     if is("requirepass") || is("masterauth") || is("userpass") || is("dbpass") {
         return Some(Class::Password);
     }
-    if is("pass") || is("pwd") || is("pw") {
+    // The program is called `sshpass`.
+    if is("pass") || is("pwd") || is("pw") || JOINED.iter().any(|word| is(word)) || last == "SSHPASS" {
         return Some(Class::MaybePassword);
     }
     if ends("secret") {
+        // Of Kubernetes' charts: the name of a secret that exists.
+        if before.eq_ignore_ascii_case("existing") {
+            return None;
+        }
         return Some(Class::Secret);
     }
     if ends("token") {
@@ -190,8 +287,11 @@ pub(super) fn classify(name: &str) -> Option<Class> {
     if joined.into_iter().any(ends) || (is("key") && SECRET_KEYS.iter().any(|word| before.eq_ignore_ascii_case(word))) {
         return Some(Class::Key);
     }
+    if is("key") && MAYBE_KEYS.iter().any(|word| before.eq_ignore_ascii_case(word)) {
+        return Some(Class::MaybeKey);
+    }
     if is("sig") || is("signature") {
-        return Some(Class::MaybeToken);
+        return Some(Class::Signature);
     }
     if is("credential") || is("credentials") || is("creds") {
         return Some(Class::Credential);
@@ -202,8 +302,32 @@ pub(super) fn classify(name: &str) -> Option<Class> {
     if is("cookie") || is("cookies") {
         return Some(Class::Cookie);
     }
+    if is("pat")
+        && ["github", "gh", "gitlab", "azure", "ado", "ext"].iter().any(|word| before.eq_ignore_ascii_case(word))
+    {
+        return Some(Class::Token);
+    }
     // `.npmrc` says `_auth=`.
-    (is("auth") && name.ends_with("_auth") && before.is_empty()).then_some(Class::Credential)
+    if is("auth") && name.ends_with("_auth") && before.is_empty() {
+        return Some(Class::Credential);
+    }
+    fronted(name).then_some(Class::MaybeSecret)
+}
+
+/// Whether a constant's name says first what it holds and then of what: `PASSWORD_DB`, `API_KEY_OPENAI`.
+fn fronted(name: &str) -> bool {
+    if name.bytes().any(|byte| byte.is_ascii_lowercase()) || name.len() > 64 {
+        return false;
+    }
+    let mut words =
+        name.split('_').skip_while(|word| !matches!(*word, "PASSWORD" | "TOKEN" | "SECRET" | "APIKEY" | "KEY"));
+    let first = words.next();
+    let key = first != Some("KEY") || name.contains("API_KEY_");
+    let mut rest = words.peekable();
+    first.is_some()
+        && key
+        && rest.peek().is_some()
+        && !rest.any(|word| ABOUT.iter().any(|about| word.eq_ignore_ascii_case(about)))
 }
 
 /// What `name` promises as the key of an object, where it also may be several: `passwords`, `api_keys`.
@@ -213,11 +337,11 @@ pub(super) fn classify_any(name: &str) -> Option<Class> {
     }
     let class = classify(name).filter(|class| {
         // As keys these hold signatures of functions and parsers' positions as often as secrets.
-        *class != Class::MaybeToken || ends_with(name, "token")
+        *class != Class::Signature
     });
     class.or_else(|| {
         let single = name.strip_suffix(['s', 'S'])?;
-        classify(single).filter(|class| matches!(class, Class::Password | Class::Secret | Class::Key))
+        classify(single).filter(|class| matches!(class, Class::Password | Class::Secret | Class::Key | Class::MaybeKey))
     })
 }
 
@@ -272,6 +396,12 @@ mod tests {
             ("PASSWORD_PROD", Class::Password),
             ("password2", Class::Password),
             ("MYSQL_PASS", Class::MaybePassword),
+            ("SSHPASS", Class::MaybePassword),
+            ("DBPWD", Class::MaybePassword),
+            ("STRIPE_KEY", Class::MaybeKey),
+            ("PASSWORD_DB", Class::MaybeSecret),
+            ("API_KEY_OPENAI", Class::MaybeSecret),
+            ("AZURE_DEVOPS_EXT_PAT", Class::Token),
             ("client_secret", Class::Secret),
             ("clientSecret", Class::Secret),
             ("AWS_SECRET_ACCESS_KEY", Class::Key),
@@ -279,11 +409,13 @@ mod tests {
             ("apiKey", Class::Key),
             ("APIKey", Class::Key),
             ("X-Api-Key", Class::Key),
-            ("AccountKey", Class::Key),
+            ("AccountKey", Class::MaybeKey),
             ("SharedAccessKey", Class::Key),
             ("GITHUB_TOKEN", Class::Token),
             ("_authToken", Class::Token),
             ("authtoken", Class::Token),
+            ("STORAGE_KEY", Class::MaybeKey),
+            ("X-Amz-Signature", Class::Signature),
             ("token", Class::MaybeToken),
             ("next_token", Class::MaybeToken),
             ("Proxy-Authorization", Class::Authorization),
@@ -303,6 +435,12 @@ mod tests {
             "secret_name",
             "password_env",
             "password_file",
+            "PASSWORD_FILE",
+            "TOKEN_TTL_SECONDS",
+            "DB_PASSWORD_MIN_LENGTH",
+            "KEY_UP",
+            "existingSecret",
+            "output_path",
             "key",
             "keyboard",
             "public_key",

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
-use super::{MARK, Span, assign, command, entropy, names, prefix, stdin, structure};
+use super::{MARK, Span, assign, block, command, dsn, effort, entropy, names, prefix, statement, stdin, structure};
 
 /// What a match of the prefilter calls for.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,13 @@ enum Trigger {
     Bearer,
     Basic,
     Webhook,
+    Bot,
+    Auth,
     IdentifiedBy,
+    IdentifiedWith,
+    Protocol,
+    Oracle,
+    PgPass,
 }
 
 const STRUCTURES: &[(&str, Trigger)] = &[
@@ -33,15 +39,28 @@ const STRUCTURES: &[(&str, Trigger)] = &[
     ("bearer ", Trigger::Bearer),
     ("basic ", Trigger::Basic),
     ("hooks.slack.com/services/", Trigger::Webhook),
+    ("hooks.slack.com/workflows/", Trigger::Webhook),
+    ("hooks.slack.com/triggers/", Trigger::Webhook),
     ("/api/webhooks/", Trigger::Webhook),
+    ("office.com/webhook/", Trigger::Webhook),
+    ("office.com/webhookb2/", Trigger::Webhook),
+    ("/IncomingWebhook/", Trigger::Webhook),
+    ("/bot", Trigger::Bot),
+    ("\"auth\"", Trigger::Auth),
+    ("\"auth\\\"", Trigger::Auth),
     ("identified by ", Trigger::IdentifiedBy),
+    ("identified with ", Trigger::IdentifiedWith),
+    ("@tcp(", Trigger::Protocol),
+    ("@unix(", Trigger::Protocol),
+    ("oracle:thin:", Trigger::Oracle),
+    (":5432:", Trigger::PgPass),
 ];
 
 /// Parts of names; which names they make is decided by [`names`].
 const NAMES: &[&str] = &[
     "pass",
     "pwd",
-    "_pw",
+    "pw",
     "secret",
     "token",
     "key",
@@ -51,6 +70,7 @@ const NAMES: &[&str] = &[
     "cookie",
     "_auth",
     "sig",
+    "_pat",
     "masterauth",
 ];
 
@@ -74,7 +94,7 @@ fn prefilter() -> Option<&'static Prefilter> {
             NAMES.iter().for_each(|name| add(name, Trigger::Name));
             prefix::RULES.iter().enumerate().for_each(|(index, rule)| add(rule.prefix, Trigger::Prefix(index)));
             command::RULES.iter().enumerate().for_each(|(index, rule)| add(rule.program, Trigger::Command(index)));
-            stdin::READERS.iter().enumerate().for_each(|(index, (words, _))| add(words, Trigger::Stdin(index)));
+            stdin::READERS.iter().enumerate().for_each(|(index, reader)| add(reader.words, Trigger::Stdin(index)));
             let automaton = AhoCorasickBuilder::new()
                 .ascii_case_insensitive(true)
                 .kind(Some(AhoCorasickKind::ContiguousNFA))
@@ -87,26 +107,49 @@ fn prefilter() -> Option<&'static Prefilter> {
 
 /// The secrets in `text`: in order, apart from each other, at the bounds of characters.
 pub(super) fn find(text: &str) -> Vec<Span> {
+    find_in(text, false)
+}
+
+/// [`find`]; `decoded` says that `text` was written as base64, and that what it holds in base64 is not looked at.
+fn find_in(text: &str, decoded: bool) -> Vec<Span> {
     let mut scan = Scan { text: text.as_bytes(), spans: Vec::new(), public: Vec::new(), until: Until::default() };
     if let Some(prefilter) = prefilter() {
         for found in prefilter.automaton.find_overlapping_iter(text) {
             scan.look(prefilter.triggers[found.pattern().as_usize()], found.start(), found.end());
         }
     }
-    scan.random();
+    scan.random(decoded);
+    scan.finish(text)
+}
+
+/// The secrets in `text` that the rules of programs find.
+pub(super) fn commands(text: &str) -> Vec<Span> {
+    let mut scan = Scan { text: text.as_bytes(), spans: Vec::new(), public: Vec::new(), until: Until::default() };
+    if let Some(prefilter) = prefilter() {
+        for found in prefilter.automaton.find_overlapping_iter(text) {
+            let trigger = prefilter.triggers[found.pattern().as_usize()];
+            if matches!(trigger, Trigger::Command(_)) {
+                scan.look(trigger, found.start(), found.end());
+            }
+        }
+    }
     scan.finish(text)
 }
 
 /// Up to where each kind of rule has already looked, so that no part of a text is looked at again and again.
-#[derive(Default)]
 struct Until {
     mark: usize,
     name: usize,
     token: usize,
+    jwt: usize,
     key: usize,
     commands: [usize; command::RULES.len()],
-    /// The next `-----END`: unknown, or known to be absent from here on.
-    closing: Option<Option<usize>>,
+}
+
+impl Default for Until {
+    fn default() -> Self {
+        Self { mark: 0, name: 0, token: 0, jwt: 0, key: 0, commands: [0; command::RULES.len()] }
+    }
 }
 
 struct Scan<'t> {
@@ -140,7 +183,13 @@ impl Scan<'_> {
                 let rule = &prefix::RULES[index];
                 rule.end(text, start).map(|end| Span { start, end, kind: rule.kind })
             }
-            Trigger::Jwt if start >= self.until.token => structure::jwt(text, start),
+            Trigger::Jwt if start >= self.until.token.max(self.until.jwt) => match structure::jwt(text, start) {
+                Ok(span) => Some(span),
+                Err(until) => {
+                    self.until.jwt = until;
+                    None
+                }
+            },
             Trigger::Prefix(_) | Trigger::Jwt => None,
             Trigger::Command(index) => {
                 if start >= self.until.commands[index] {
@@ -148,21 +197,22 @@ impl Scan<'_> {
                 }
                 None
             }
-            Trigger::Stdin(index) => {
-                let (words, behind) = stdin::READERS[index];
-                // `sudo -s` is something else.
-                let same = &text[start..end] == words.as_bytes();
-                if same { stdin::secret(text, start, end, behind) } else { None }
-            }
+            Trigger::Stdin(index) => stdin::secret(text, start, end, &stdin::READERS[index]),
             Trigger::Url => structure::url_password(text, start),
             Trigger::KeyBegin => self.key_begin(start),
             Trigger::KeyEnd => {
                 let closed = start < self.until.key;
-                if closed { None } else { structure::key_block_end(text, start) }
+                if closed { None } else { block::ending(text, start) }
             }
             Trigger::Bearer => structure::bearer(text, start),
             Trigger::Basic => structure::basic(text, start),
             Trigger::Webhook => structure::webhook(text, end),
+            Trigger::IdentifiedWith => statement::identified_with(text, end),
+            Trigger::Protocol => dsn::before_protocol(text, start),
+            Trigger::Oracle => dsn::oracle(text, end),
+            Trigger::PgPass => dsn::pgpass(text, start, end),
+            Trigger::Bot => structure::bot(text, end),
+            Trigger::Auth => structure::docker_auth(text, end),
             Trigger::IdentifiedBy => assign::value(text, start, end - 1, names::Class::Password),
         };
         if let Some(span) = found {
@@ -187,35 +237,50 @@ impl Scan<'_> {
             start += 1;
         }
         self.until.name = end;
-        let name = std::str::from_utf8(&self.text[start..end]).ok()?;
-        let span = assign::value(self.text, start, end, names::classify(name)?)?;
+        let span = self.given(end, |text| assign::named(text, start, end))?;
         self.until.name = span.end;
         Some(span)
+    }
+
+    /// What is given to the name that ends at `end`. What comes soon after the name decides whether that is a secret: a
+    /// long text that is none would else be followed again from every name in it.
+    fn given(&self, end: usize, value: impl Fn(&[u8]) -> Option<Span>) -> Option<Span> {
+        const SOON: usize = 512;
+        let left = self.text.len() - end;
+        effort::spend(left.min(SOON));
+        // An element ends at its closing tag and nowhere before, so none is followed from inside another.
+        if left <= SOON || self.text[end] == b'>' {
+            return value(self.text);
+        }
+        let first = value(&self.text[..end + SOON])?;
+        let all = value(self.text);
+        effort::spend(all.map_or(assign::MAX_VALUE, |span| span.end - end));
+        Some(all.unwrap_or(first))
     }
 
     fn key_begin(&mut self, start: usize) -> Option<Span> {
         if start < self.until.key {
             return None;
         }
-        let known = match self.until.closing {
-            Some(None) => None,
-            Some(Some(at)) if at >= start => Some(at),
-            _ => structure::find(&self.text[start..], b"-----END").map(|offset| start + offset),
-        };
-        self.until.closing = Some(known);
-        let (span, private) = structure::key_block(self.text, start, known);
-        self.until.key = span.end;
-        if private {
-            return Some(span);
+        let block = block::beginning(self.text, start);
+        self.until.key = block.end;
+        if !block.private {
+            self.public.push((block.start, block.end));
+            return None;
         }
-        self.public.push((span.start, span.end));
-        None
+        block.filled.then_some(Span { start, end: block.end, kind: "private-key" })
     }
 
-    fn random(&mut self) {
+    fn random(&mut self, decoded: bool) {
         let Self { text, spans, public, .. } = self;
-        entropy::scan(text, |start, end| {
-            if !public.iter().any(|(from, to)| *from <= start && end <= *to) {
+        // Both come in order, so that each block is passed once.
+        let mut blocks = public.iter().peekable();
+        let secret = |plain: &str| !decoded && !find_in(plain, true).is_empty();
+        entropy::scan(text, secret, |start, end| {
+            while blocks.next_if(|(_, to)| *to < end).is_some() {
+                effort::spend(1);
+            }
+            if blocks.peek().is_none_or(|(from, _)| start < *from) {
                 let start = telegram_bot(text, start, end).unwrap_or(start);
                 spans.push(Span { start, end, kind: "high-entropy" });
             }

@@ -1,6 +1,6 @@
 //! Secrets that stand at a fixed place of a known form: URLs, key blocks, HTTP authorization.
 
-use super::Span;
+use super::{Span, effort};
 
 /// The password of a URL: `scheme://user:password@host`. `at` is where `://` stands.
 pub(super) fn url_password(text: &[u8], at: usize) -> Option<Span> {
@@ -25,44 +25,6 @@ pub(super) fn url_password(text: &[u8], at: usize) -> Option<Span> {
     })
 }
 
-/// A key block that begins at `at`, and whether it is a private one. `closing` is where the next `-----END` stands; a
-/// block without one goes as far as its letters.
-pub(super) fn key_block(text: &[u8], at: usize, closing: Option<usize>) -> (Span, bool) {
-    let head = &text[at..text.len().min(at + 80)];
-    let private = find(head, b"PRIVATE").is_some();
-    let end = match closing {
-        Some(closing) => end_of_closing(text, closing),
-        None => {
-            let inside = |byte: &u8| {
-                byte.is_ascii_alphanumeric()
-                    || byte.is_ascii_whitespace()
-                    || matches!(byte, b'+' | b'/' | b'=' | b'\\' | b':' | b',' | b'-' | b'.')
-            };
-            at + text[at..].iter().take_while(|byte| inside(byte)).count()
-        }
-    };
-    (Span { start: at, end, kind: "private-key" }, private)
-}
-
-/// Where `-----END RSA PRIVATE KEY-----` ends, which begins at `at`.
-fn end_of_closing(text: &[u8], at: usize) -> usize {
-    let label = (at + "-----END".len()).min(text.len());
-    let rest = &text[label..text.len().min(label + 64)];
-    find(rest, b"-----").map_or(text.len().min(label + 32), |dashes| label + dashes + 5)
-}
-
-/// The part of a private key block before its end at `at`, when its beginning was cut off.
-pub(super) fn key_block_end(text: &[u8], at: usize) -> Option<Span> {
-    let head = &text[at..text.len().min(at + 64)];
-    find(head, b"PRIVATE")?;
-    let inside = |byte: &u8| {
-        byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || matches!(byte, b'+' | b'/' | b'=' | b'\\')
-    };
-    let length = text[..at].iter().rev().take(64 * 1024).take_while(|byte| inside(byte)).count();
-    let end = end_of_closing(text, at);
-    Some(Span { start: at - length, end, kind: "private-key" })
-}
-
 /// What follows the word `Bearer` at `at`.
 pub(super) fn bearer(text: &[u8], at: usize) -> Option<Span> {
     let (start, end) = credentials(text, at + "bearer".len())?;
@@ -78,6 +40,12 @@ pub(super) fn basic(text: &[u8], at: usize) -> Option<Span> {
     decoded.contains(&b':').then_some(Span { start, end, kind: "basic-auth" })
 }
 
+/// Whether a whole text is the base64 of `user:password`.
+pub(super) fn is_basic(text: &[u8]) -> bool {
+    let readable = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+    text.len() >= 8 && base64(text).is_some_and(|plain| plain.contains(&b':') && plain.iter().all(readable))
+}
+
 fn credentials(text: &[u8], from: usize) -> Option<(usize, usize)> {
     let blanks = text.get(from..)?.iter().take(8).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     let start = from + blanks;
@@ -89,29 +57,61 @@ fn credentials(text: &[u8], from: usize) -> Option<(usize, usize)> {
 
 /// The secret part of an address that posts into a chat: `https://hooks.slack.com/services/T0/B0/…`.
 pub(super) fn webhook(text: &[u8], from: usize) -> Option<Span> {
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/');
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/' | b'@');
     let length = text[from..].iter().take(512).take_while(|byte| allowed(byte)).count();
     (length >= 16).then_some(Span { start: from, end: from + length, kind: "webhook" })
 }
 
-/// Three base64url parts of which the first is a JSON object: a JSON Web Token, cut off or not.
-pub(super) fn jwt(text: &[u8], at: usize) -> Option<Span> {
-    if text.get(at..at + 3)? != b"eyJ" || super::prefix::follows_word(text, at) {
-        return None;
+/// The number and the secret of a Telegram bot in an address: `https://api.telegram.org/bot123456789:AA…/sendMessage`.
+pub(super) fn bot(text: &[u8], from: usize) -> Option<Span> {
+    let digits = text[from..].iter().take(12).take_while(|byte| byte.is_ascii_digit()).count();
+    let secret = text.get(from + digits..)?.strip_prefix(b":")?;
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let length = secret.iter().take(64).take_while(|byte| allowed(byte)).count();
+    (digits >= 6 && length >= 20).then_some(Span { start: from, end: from + digits + 1 + length, kind: "bot-token" })
+}
+
+/// What Docker keeps a login as, `"auth": "<base64 of user:password>"`; the name ends at `from`.
+pub(super) fn docker_auth(text: &[u8], from: usize) -> Option<Span> {
+    const MAX: usize = 2048;
+    let rest = &text[from..text.len().min(from + MAX)];
+    let skip = |rest: &[u8], allowed: &[u8]| rest.iter().take_while(|byte| allowed.contains(byte)).count();
+    let colon = skip(rest, b" \t");
+    let value = rest.get(colon..)?.strip_prefix(b":")?;
+    let blanks = skip(value, b" \t\n\r\\");
+    let value = value.get(blanks..)?.strip_prefix(b"\"")?;
+    let length = value.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte)).count();
+    let start = from + colon + 1 + blanks + 1;
+    is_basic(&value[..length]).then_some(Span { start, end: start + length, kind: "basic-auth" })
+}
+
+/// Three base64url parts of which the first is a JSON object: a JSON Web Token, cut off or not. When it is none, up to
+/// where nothing that begins there is one either.
+pub(super) fn jwt(text: &[u8], at: usize) -> Result<Span, usize> {
+    if !text[at..].starts_with(b"eyJ") || super::prefix::follows_word(text, at) {
+        return Err(at);
     }
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'=');
-    let part = |from: usize| text.get(from..).map_or(0, |rest| rest.iter().take_while(|byte| allowed(byte)).count());
+    let part = |from: usize| {
+        let length = text.get(from..).map_or(0, |rest| rest.iter().take_while(|byte| allowed(byte)).count());
+        effort::spend(length);
+        length
+    };
     let header = part(at);
     let dot = at + header;
+    // What begins later in the same run is shorter, and followed by the same.
     if header < 10 || text.get(dot) != Some(&b'.') {
-        return None;
+        return Err(dot);
     }
     let payload = part(dot + 1);
+    if payload < 8 {
+        return Err(dot);
+    }
     let mut end = dot + 1 + payload;
-    if payload >= 8 && text.get(end) == Some(&b'.') {
+    if text.get(end) == Some(&b'.') {
         end += 1 + part(end + 1);
     }
-    (payload >= 8).then_some(Span { start: at, end, kind: "jwt" })
+    Ok(Span { start: at, end, kind: "jwt" })
 }
 
 /// Whether a value only says where the secret is: `$NAME`, `${NAME}`, `$(command)`, `%NAME%`, `{{ name }}`, `<name>`.

@@ -1,9 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::*;
 
+mod block;
+mod data;
+mod encoded;
+mod forms;
 mod hostile;
 
 /// Examples are written with `~` inside their prefixes, so that no scanner takes this file for a leak.

@@ -6,8 +6,26 @@ use super::*;
 
 #[test]
 fn hostile_text_takes_time_in_proportion_to_its_length() {
-    // Work is bounded by construction; this makes a quadratic slip unbearable to run.
+    // What is counted is bounded; where nothing counts, a quadratic slip is unbearable to run.
+    let cut = "token=a".repeat(570) + "(" + &")".repeat(4000);
     for pattern in [
+        &cut,
+        "eyJ-",
+        "eyJ_eyJ",
+        "password=$(",
+        "password={{",
+        "api_key=/",
+        "token=http://",
+        "token=(",
+        "token=f(",
+        "token: ",
+        "token: '",
+        "cookie:",
+        "authorization:a ",
+        "${token:-",
+        "password=[redacted:",
+        " token: |\n  [redacted:\n",
+        "-----BEGIN!-----END-----q8Xz4LmT9vKw2RbN6pYc ",
         "password=\"",
         "-----BEGIN!",
         "-----BEGIN",
@@ -34,7 +52,89 @@ fn hostile_text_takes_time_in_proportion_to_its_length() {
         "password='\n",
         "token:\n ",
     ] {
-        let text = pattern.repeat(300_000 / pattern.len());
+        let text = pattern.repeat(150_000 / pattern.len());
+        effort::spent();
+        let once = redacted(&text);
+        let (effort, most) = (effort::spent(), text.len() * 512);
+        assert!(effort <= most, "{pattern:.40}: {effort}");
+        assert!(once.len() <= text.len() * 8, "{pattern:.40}");
+    }
+}
+
+#[test]
+fn public_keys_are_passed_once_however_many_random_words_follow() {
+    let text = "-----BEGIN A-----\n-----END A-----\n".repeat(2000) + &"q8Xz4LmT9vKw2RbN6pYc ".repeat(2000);
+    effort::spent();
+    let once = redacted(&text);
+    assert_eq!(once.matches("[redacted:high-entropy]").count(), 2000);
+    assert!(effort::spent() <= text.len());
+}
+
+#[test]
+fn keys_that_differ_in_their_secrets_alone_stay_apart_and_short() {
+    let mut map: Map<String, Value> = (0..2000).map(|number| (format!("://:{number}@"), Value::from(number))).collect();
+    map.insert("://:[redacted:password]@'1".to_owned(), Value::from("taken"));
+    effort::spent();
+    assert_eq!(Redactor::standard().map(&mut map), 2000);
+    assert!(effort::spent() <= 2000 * 1000);
+    assert_eq!(map.len(), 2001);
+    assert_eq!(map["://:[redacted:password]@'1"], "taken");
+    assert!(map.keys().all(|key| key.len() <= 40));
+    let once = map.clone();
+    assert_eq!(Redactor::standard().map(&mut map), 0);
+    assert_eq!(map, once);
+}
+
+#[test]
+fn a_long_value_is_taken_out_whole() {
+    let long = "abc123".repeat(600);
+    for (text, rest) in [
+        (format!("password={long} x"), "password=[redacted:password] x"),
+        (format!("<password>{long}</password>"), "<password>[redacted:password]</password>"),
+        (format!("\"password\": \"{long}\"!"), "\"password\": \"[redacted:password]\"!"),
+        (format!("Cookie: a={long}\nx"), "Cookie: [redacted:cookie]\nx"),
+    ] {
+        assert_eq!(redacted(&text), rest);
+    }
+}
+
+#[test]
+fn hostile_forms_take_time_in_proportion_to_their_length() {
+    for pattern in [
+        "password for ",
+        "password is ",
+        "password 'x' \\\n",
+        "--password \\\n",
+        "token `\n",
+        "api key ",
+        "\"token\",\n",
+        "'--password', '",
+        "name: token\n",
+        "name=\"token\",",
+        "| token |",
+        "<token a",
+        "<token>\n",
+        "'password=' ",
+        "password='x''",
+        "PASSWORD_",
+        "sudo -p sudo -u ",
+        "|passwd ",
+        "chpasswd <<a\n",
+        "secret set <<",
+        "user a\npassword b\n",
+        "git config token ",
+        "\"curl\",\"-u\",",
+        "'htpasswd',",
+        "htpasswd -b ",
+        "openssl passwd -6 \\\n",
+        "a:b@tcp(",
+        "oracle:thin:a/",
+        "a:5432:a:b:",
+        "identified with a",
+        "%22token%22%3A%22",
+        "passphrase: a\n",
+    ] {
+        let text = pattern.repeat(60_000 / pattern.len());
         let once = redacted(&text);
         assert!(once.len() <= text.len() * 8, "{pattern}");
     }
@@ -56,7 +156,10 @@ proptest! {
                 Just("[redacted:"), Just("]"), Just("-----BEGIN PRIVATE KEY-----"), Just("-----END"), Just("token"),
                 Just("${"), Just(":-"), Just("}"), Just("abc123def456"), Just("q8Xz4LmT9vKw2RbN6pYc"), Just("ключ"),
                 Just("|\n  "), Just("cookie"), Just("&"), Just(","), Just("eyJhbGciOiJI."), Just("login "), Just("<"),
-                Just("echo "), Just("|"), Just("chpasswd"), Just("sudo -S"), Just("--password-stdin"), Just("<<< "),
+                Just("echo "), Just("|"), Just("chpasswd"), Just("sudo -S"), Just("--password-stdin"),
+                Just("**"), Just("api key"), Just(" is "), Just(" for x: "), Just("name"), Just("value"), Just("Vk05pass!"),
+                Just("PASSWORD_DB"), Just("<<EOF\n"), Just("\nEOF"), Just("@tcp("), Just("%22%3A%22"), Just("htpasswd -b "),
+                Just(" || "), Just("passphrase"), Just("''"), Just("\\\n"), Just("]]>"), Just("<![CDATA["), Just(">"), Just("<<< "),
             ],
             0..24,
         )
