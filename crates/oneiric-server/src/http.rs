@@ -2,6 +2,7 @@
 
 mod auth;
 pub(crate) mod body;
+mod coming;
 mod ending;
 mod gate;
 mod heads;
