@@ -27,7 +27,7 @@ use crate::http::{Auth, Caller, Ending, Refused, Visit, address};
 pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 
 /// Names the transport session of a request.
-const SESSION_HEADER: &str = "mcp-session-id";
+pub(super) const SESSION_HEADER: &str = "mcp-session-id";
 
 /// Names the revision of a request.
 const VERSION_HEADER: &str = "mcp-protocol-version";
