@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -32,8 +32,9 @@ pub use listener::{BindRequest, Holder, Listener, bind, holder};
 pub use serve::{Limits, serve};
 pub use sockets::{caller, folder_of};
 
+use self::body::{Arrival, PIECE_LIMIT};
 use crate::health::HealthSource;
-use crate::mcp::{Endpoint, json as json_response};
+use crate::mcp::{Endpoint, json as json_response, refused};
 use crate::metrics::MetricsSource;
 use crate::rest::bulk::BODY_LIMIT;
 use crate::rest::{Api, Problem};
@@ -104,14 +105,30 @@ async fn guard(State(site): State<Site>, request: Request, next: Next) -> Respon
     }
     let slow = site.api.as_ref().is_some_and(|api| api.is_slow(&request));
     let limit = if slow { BODY_LIMIT } else { site.limit };
+    let arrival = Arrival::default();
+    // Lines come at any length, with bounds of their own. What else is slow is so once its body is there.
+    let bound = !request.body().is_end_stream() && !site.api.as_ref().is_some_and(|api| api.takes_lines(&request));
+    let mcp = request.uri().path() == "/mcp";
+    let request =
+        if bound { request.map(|body| arrival.bound(body, PIECE_LIMIT.min(site.limit), site.limit)) } else { request };
+    let late = || {
+        let message = "408 Request Timeout: the body did not come in time";
+        let mut answer = match mcp {
+            true => refused(StatusCode::REQUEST_TIMEOUT, message),
+            false => refusal(StatusCode::REQUEST_TIMEOUT, "request_timeout", message),
+        };
+        answer.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        answer
+    };
     match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(mut response) => {
-            if response.status() == StatusCode::UNAUTHORIZED {
-                // The router lists a route's methods whatever its answer is.
-                response.headers_mut().remove(header::ALLOW);
-            }
+        Ok(mut response) if response.status() == StatusCode::UNAUTHORIZED => {
+            // The router lists a route's methods whatever its answer is.
+            response.headers_mut().remove(header::ALLOW);
             response
         }
+        Ok(_) if arrival.is_late() => late(),
+        Ok(response) => response,
+        Err(_) if arrival.is_awaited() => late(),
         Err(_) => refusal(StatusCode::GATEWAY_TIMEOUT, "timeout", "the request took too long and was given up"),
     }
 }

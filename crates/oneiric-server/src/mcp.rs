@@ -20,7 +20,7 @@ mod tool;
 mod visit;
 
 pub use endpoint::{Endpoint, MAX_BODY_BYTES};
-pub(crate) use endpoint::json;
+pub(crate) use endpoint::{json, refused};
 pub use fixture::Fixture;
 pub(crate) use follow::{WAIT, call};
 pub use handler::{Handler, ServerCard};
