@@ -27,7 +27,7 @@ use serde_json::json;
 
 pub use auth::{Auth, Caller, Refused, TokenJudge, Visit, address};
 pub use ending::Ending;
-pub use gate::Gate;
+pub use gate::{Gate, KeptOut};
 pub use listener::{BindRequest, Holder, Listener, bind, holder};
 pub use serve::{Limits, serve};
 pub use sockets::{caller, folder_of};
@@ -90,15 +90,18 @@ async fn guard(State(site): State<Site>, request: Request, next: Next) -> Respon
     let refusal = |status: StatusCode, code: &str, message: &str| {
         if rest { Problem::new(status, code, message).into_response() } else { refusal(status, message) }
     };
-    if let Err(reason) = site.gate.check(request.uri(), request.headers()) {
-        tracing::warn!(%reason, "request refused");
-        let (door, what) = door(request.uri().path());
-        site.auth.kept_out(Visit { door, from: &address(request.extensions()), what }, &reason);
-        return refusal(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            &format!("403 Forbidden: {reason}; add it to server.allowed_hosts if it is meant"),
-        );
+    match site.gate.check(request.method(), request.uri(), request.headers()) {
+        Ok(()) => {}
+        Err(KeptOut::Unclear(why)) => {
+            return refusal(StatusCode::BAD_REQUEST, "bad_request", &format!("400 Bad Request: {why}"));
+        }
+        Err(KeptOut::Foreign { reason, host }) => {
+            let (door, what) = door(request.uri().path());
+            site.auth.kept_out(Visit { door, from: &address(request.extensions()), what }, &reason);
+            let hint = host.map(|host| format!("; add '{host}' to server.allowed_hosts if it is meant"));
+            let message = format!("403 Forbidden: {reason}{}", hint.unwrap_or_default());
+            return refusal(StatusCode::FORBIDDEN, "forbidden", &message);
+        }
     }
     if let Err((status, code, message)) = heads::check(request.uri(), request.headers()) {
         return refusal(status, code, &message);
