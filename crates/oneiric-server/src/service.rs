@@ -121,13 +121,14 @@ pub fn run(service: Service, program: impl FnOnce() -> Arc<dyn Program>, lifecyc
         .enable_all()
         .build()
         .map_err(|error| Fault::unavailable(format!("cannot start threads: {error}")))?;
-    let ended = runtime.block_on(async {
+    let (ended, held) = runtime.block_on(async {
         // Asked first: it is not known any more once it is gone.
         let parent = Parent::now();
         Server { service, program: program(), lifecycle, parent, limit: END_LIMIT }.run().await
     });
     // What still reads keeps the database open; the last to close it leaves no log behind.
     runtime.shutdown_timeout(LAST_READS);
+    drop(held);
     ended
 }
 
@@ -154,7 +155,8 @@ struct Ending {
 }
 
 impl Server {
-    async fn run(self) -> Result<()> {
+    /// Serves to the end. Says what is to be held until the process ends.
+    async fn run(self) -> (Result<()>, Option<RunFile>) {
         let signals = Signals::listen();
         let served = match self.service.transport {
             Transport::Http => self.http(signals).await,
@@ -163,34 +165,32 @@ impl Server {
             Transport::Auto => self.http(signals).await,
         };
         match served {
-            Ok(ending) => {
-                self.end(ending).await;
-                Ok(())
-            }
+            Ok(ending) => (Ok(()), self.end(ending).await),
             Err(fault) => {
                 self.lifecycle.end();
                 self.lifecycle.finished(self.limit).await;
-                Err(fault)
+                (Err(fault), None)
             }
         }
     }
 
-    /// Lets clients go that are still there, then all tasks, and takes no longer for both than the end may.
-    async fn end(&self, ending: Ending) {
+    /// Lets clients go that are still there, then all tasks, and takes no longer for both than the end may. The run file comes back
+    /// when the farewell still goes on, as nobody else may serve this home beside it.
+    async fn end(&self, ending: Ending) -> Option<RunFile> {
         tracing::info!(reason = ending.reason, "ending");
         let deadline = Instant::now() + self.limit;
         let (program, reason) = (Arc::clone(&self.program), ending.reason);
         let farewell = tokio::task::spawn_blocking(move || program.farewell(reason));
-        // It goes on behind this; what the process does not wait for is what a server that was killed leaves, and the next one
-        // finds that.
-        if tokio::time::timeout_at(deadline - LAST_TASKS.min(self.limit / 2), farewell).await.is_err() {
+        // What it does not get done is what a server that was killed leaves, and the next one finds that.
+        let cut = tokio::time::timeout_at(deadline - LAST_TASKS.min(self.limit / 2), farewell).await.is_err();
+        if cut {
             tracing::warn!("clients were not let go in time; another program may hold the database");
         }
         self.lifecycle.end();
         if !self.lifecycle.finished(deadline.saturating_duration_since(Instant::now())).await {
             tracing::warn!("some work did not end in time");
         }
-        drop(ending.run_file);
+        ending.run_file.filter(|_| cut)
     }
 
     /// HTTP alone.

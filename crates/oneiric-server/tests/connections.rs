@@ -343,6 +343,26 @@ async fn a_client_that_has_sent_all_it_will_gets_its_answer() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_between_requests_gives_its_seat_back() {
+    let serving = Serving::bounded(64);
+    for end in ["hello", "slow", "0\r\n\r\n"] {
+        let path = if end == "hello" {
+            "/"
+        } else if end == "slow" {
+            "/slow"
+        } else {
+            "/pieces"
+        };
+        let mut stream = serving.connect().await;
+        ask(&mut stream, path, end).await;
+        stream.shutdown().await.unwrap();
+        // Long before the limit of a head, which is a minute.
+        tokio::time::timeout(Duration::from_secs(20), closed(&mut stream)).await.unwrap();
+    }
+    serving.end().await;
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_is_told_to_whoever_reads_it() {
     let serving = Serving::bounded(64);
     let mut stream = serving.connect().await;

@@ -4,7 +4,7 @@
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -31,6 +31,8 @@ pub(super) struct Stream {
     sent: Sent,
     /// Something was written and not flushed, which the library does when it has written all of an answer.
     writing: bool,
+    /// Whoever is to be told the end once it is flushed.
+    reader: Option<Waker>,
 }
 
 /// How far the client has come with all that it sends.
@@ -46,7 +48,7 @@ enum Sent {
 
 impl Stream {
     pub(super) fn new(io: TcpStream, seat: Seat, limit: Duration) -> Self {
-        Self { io: TokioIo::new(io), seat, limit, waiting: None, sent: Sent::Some, writing: false }
+        Self { io: TokioIo::new(io), seat, limit, waiting: None, sent: Sent::Some, writing: false, reader: None }
     }
 
     fn bounded<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -83,8 +85,12 @@ impl Read for Stream {
             }
             self.sent = Sent::All;
         }
-        if self.seat.owes_an_answer() || self.writing && self.seat.is_idle() {
-            // The answer wakes the connection, and the end of writing it.
+        if self.seat.owes_an_answer() {
+            // The answer wakes the connection.
+            return Poll::Pending;
+        }
+        if self.writing && self.seat.is_idle() {
+            self.reader = Some(context.waker().clone());
             return Poll::Pending;
         }
         if self.sent == Sent::All && self.seat.awaits_body() {
@@ -106,7 +112,12 @@ impl Write for Stream {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.io).poll_flush(context);
-        self.writing &= flushed.is_pending();
+        if flushed.is_ready() {
+            self.writing = false;
+            if let Some(reader) = self.reader.take() {
+                reader.wake();
+            }
+        }
         flushed
     }
 

@@ -128,7 +128,7 @@ async fn a_server_whose_input_ends_before_a_client_came_lets_everybody_go() {
     let (sender, input) = tokio::sync::mpsc::channel(1);
     drop(sender);
     let ending = serving.server.either(input.into(), Signals::listen()).await.unwrap();
-    serving.server.end(ending).await;
+    assert!(serving.server.end(ending).await.is_none());
     assert_eq!(*serving.stub.said.lock().unwrap(), [("end of input", true)], "while the home is still its own");
     assert!(run_file::running(&serving.stub.home, "stub").is_none());
     assert!(serving.server.lifecycle.finished(Duration::from_secs(60)).await);
@@ -140,14 +140,18 @@ async fn a_farewell_that_waits_for_others_does_not_keep_the_server() {
     serving.server.limit = Duration::from_millis(200);
     let may_go = serving.hold();
     let token = serving.server.lifecycle.token();
+    let (sender, input) = tokio::sync::mpsc::channel(1);
+    drop(sender);
+    let ending = serving.server.either(input.into(), Signals::listen()).await.unwrap();
     let (ended, told) = tokio::sync::oneshot::channel();
     serving.server.lifecycle.spawn(async move {
         token.cancelled().await;
         let _ = ended.send(());
     });
-    serving.server.end(Ending { reason: "SIGTERM", run_file: None }).await;
+    let held = serving.server.end(ending).await;
     assert!(serving.stub.said.lock().unwrap().is_empty());
     told.await.unwrap();
+    assert!(held.is_some() && run_file::running(&serving.stub.home, "stub").is_some(), "it is not over");
     drop(may_go);
 }
 
