@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     /// Nothing happens.
-    struct Quiet(Arc<()>);
+    struct Quiet(#[allow(dead_code, reason = "dropped with it")] Arc<()>);
 
     impl HttpBody for Quiet {
         type Data = Bytes;
