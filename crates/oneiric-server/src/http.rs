@@ -2,6 +2,7 @@
 
 mod auth;
 pub(crate) mod body;
+mod coming;
 mod ending;
 mod gate;
 mod heads;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -26,13 +27,14 @@ use serde_json::json;
 
 pub use auth::{Auth, Caller, Refused, TokenJudge, Visit, address};
 pub use ending::Ending;
-pub use gate::Gate;
+pub use gate::{Gate, KeptOut};
 pub use listener::{BindRequest, Holder, Listener, bind, holder};
 pub use serve::{ConnectionId, Limits, serve};
 pub use sockets::{caller, folder_of};
 
+use self::body::{Arrival, PIECE_LIMIT};
 use crate::health::HealthSource;
-use crate::mcp::{Endpoint, json as json_response};
+use crate::mcp::{Endpoint, json as json_response, refused};
 use crate::metrics::MetricsSource;
 use crate::rest::bulk::BODY_LIMIT;
 use crate::rest::{Api, Problem};
@@ -88,29 +90,48 @@ async fn guard(State(site): State<Site>, request: Request, next: Next) -> Respon
     let refusal = |status: StatusCode, code: &str, message: &str| {
         if rest { Problem::new(status, code, message).into_response() } else { refusal(status, message) }
     };
-    if let Err(reason) = site.gate.check(request.uri(), request.headers()) {
-        tracing::warn!(%reason, "request refused");
-        let (door, what) = door(request.uri().path());
-        site.auth.kept_out(Visit { door, from: &address(request.extensions()), what }, &reason);
-        return refusal(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            &format!("403 Forbidden: {reason}; add it to server.allowed_hosts if it is meant"),
-        );
+    match site.gate.check(request.method(), request.uri(), request.headers()) {
+        Ok(()) => {}
+        Err(KeptOut::Unclear(why)) => {
+            return refusal(StatusCode::BAD_REQUEST, "bad_request", &format!("400 Bad Request: {why}"));
+        }
+        Err(KeptOut::Foreign { reason, host }) => {
+            let (door, what) = door(request.uri().path());
+            site.auth.kept_out(Visit { door, from: &address(request.extensions()), what }, &reason);
+            let hint = host.map(|host| format!("; add '{host}' to server.allowed_hosts if it is meant"));
+            let message = format!("403 Forbidden: {reason}{}", hint.unwrap_or_default());
+            return refusal(StatusCode::FORBIDDEN, "forbidden", &message);
+        }
     }
     if let Err((status, code, message)) = heads::check(request.uri(), request.headers()) {
         return refusal(status, code, &message);
     }
     let slow = site.api.as_ref().is_some_and(|api| api.is_slow(&request));
     let limit = if slow { BODY_LIMIT } else { site.limit };
+    let arrival = Arrival::default();
+    // Lines come at any length, with bounds of their own. What else is slow is so once its body is there.
+    let bound = !request.body().is_end_stream() && !site.api.as_ref().is_some_and(|api| api.takes_lines(&request));
+    let mcp = request.uri().path() == "/mcp";
+    let request =
+        if bound { request.map(|body| arrival.bound(body, PIECE_LIMIT.min(site.limit), site.limit)) } else { request };
+    let late = || {
+        let message = "408 Request Timeout: the body did not come in time";
+        let mut answer = match mcp {
+            true => refused(StatusCode::REQUEST_TIMEOUT, message),
+            false => refusal(StatusCode::REQUEST_TIMEOUT, "request_timeout", message),
+        };
+        answer.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        answer
+    };
     match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(mut response) => {
-            if response.status() == StatusCode::UNAUTHORIZED {
-                // The router lists a route's methods whatever its answer is.
-                response.headers_mut().remove(header::ALLOW);
-            }
+        Ok(mut response) if response.status() == StatusCode::UNAUTHORIZED => {
+            // The router lists a route's methods whatever its answer is.
+            response.headers_mut().remove(header::ALLOW);
             response
         }
+        Ok(_) if arrival.is_late() => late(),
+        Ok(response) => response,
+        Err(_) if arrival.is_awaited() => late(),
         Err(_) => refusal(StatusCode::GATEWAY_TIMEOUT, "timeout", "the request took too long and was given up"),
     }
 }

@@ -10,6 +10,7 @@ mod follow;
 mod handler;
 mod lasting;
 mod library;
+mod listeners;
 mod params;
 mod schema;
 mod seal;
@@ -18,8 +19,8 @@ mod stdio;
 mod tool;
 mod visit;
 
-pub(crate) use endpoint::json;
 pub use endpoint::{Endpoint, MAX_BODY_BYTES};
+pub(crate) use endpoint::{json, refused};
 pub use fixture::Fixture;
 pub(crate) use follow::{WAIT, call};
 pub use handler::{Handler, ServerCard};

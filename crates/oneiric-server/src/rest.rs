@@ -97,6 +97,12 @@ impl Api {
         self.0.routes.iter().any(|route| (route.slow || route.lines.is_some()) && Some(route.path) == path)
     }
 
+    /// Whether the body of this request is lines of any length.
+    pub(crate) fn takes_lines(&self, request: &Request) -> bool {
+        let path = request.uri().path().strip_prefix(BASE);
+        self.0.routes.iter().any(|route| route.lines == Some(Lines::Taken) && Some(route.path) == path)
+    }
+
     /// The description as OpenAPI 3.1.
     #[must_use]
     pub fn openapi(&self) -> &str {

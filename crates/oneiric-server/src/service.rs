@@ -9,6 +9,7 @@ use oneiric::fault::{Fault, Result};
 use oneiric::paths::Home;
 use oneiric::process::ProcessIdentity;
 use oneiric::run_file::{self, RunFile, ServerInfo};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::HealthSource;
@@ -21,6 +22,13 @@ use crate::stdin::{Pieces, client_may_be_there, pieces};
 
 /// Longest time that the end may take.
 const END_LIMIT: Duration = Duration::from_secs(8);
+
+/// The part of it that is left to tasks when the farewell takes all the time that it may.
+const LAST_TASKS: Duration = Duration::from_secs(1);
+
+/// Reasons to end beside signals.
+const END_OF_INPUT: &str = "end of input";
+const PARENT_GONE: &str = "parent is gone";
 
 /// Longest time that calls still under way keep the process after its end.
 const LAST_READS: Duration = Duration::from_secs(2);
@@ -113,13 +121,14 @@ pub fn run(service: Service, program: impl FnOnce() -> Arc<dyn Program>, lifecyc
         .enable_all()
         .build()
         .map_err(|error| Fault::unavailable(format!("cannot start threads: {error}")))?;
-    let ended = runtime.block_on(async {
+    let (ended, held) = runtime.block_on(async {
         // Asked first: it is not known any more once it is gone.
         let parent = Parent::now();
-        Server { service, program: program(), lifecycle, parent }.run().await
+        Server { service, program: program(), lifecycle, parent, limit: END_LIMIT }.run().await
     });
     // What still reads keeps the database open; the last to close it leaves no log behind.
     runtime.shutdown_timeout(LAST_READS);
+    drop(held);
     ended
 }
 
@@ -128,6 +137,8 @@ struct Server {
     program: Arc<dyn Program>,
     lifecycle: Lifecycle,
     parent: Parent,
+    /// Longest time that the end may take.
+    limit: Duration,
 }
 
 /// An HTTP door that is open.
@@ -136,65 +147,82 @@ struct HttpDoor {
     run_file: RunFile,
 }
 
+/// Why a server that ran has to end.
+struct Ending {
+    reason: &'static str,
+    /// Kept to the very end where HTTP was served: until then nobody else may serve this home.
+    run_file: Option<RunFile>,
+}
+
 impl Server {
-    async fn run(self) -> Result<()> {
+    /// Serves to the end. Says what is to be held until the process ends.
+    async fn run(self) -> (Result<()>, Option<RunFile>) {
         let signals = Signals::listen();
         let served = match self.service.transport {
             Transport::Http => self.http(signals).await,
             Transport::Stdio => self.stdio(pieces(), signals).await,
-            Transport::Auto if client_may_be_there() => self.either(signals).await,
+            Transport::Auto if client_may_be_there() => self.either(pieces(), signals).await,
             Transport::Auto => self.http(signals).await,
         };
-        self.lifecycle.end();
-        if !self.lifecycle.finished(END_LIMIT).await {
-            tracing::warn!("some work did not end in time");
+        match served {
+            Ok(ending) => (Ok(()), self.end(ending).await),
+            Err(fault) => {
+                self.lifecycle.end();
+                self.lifecycle.finished(self.limit).await;
+                (Err(fault), None)
+            }
         }
-        served
     }
 
-    /// Lets clients go that are still there.
-    async fn farewell(&self, reason: &'static str) {
-        let program = Arc::clone(&self.program);
-        let _ = tokio::task::spawn_blocking(move || program.farewell(reason)).await;
+    /// Lets clients go that are still there, then all tasks, and takes no longer for both than the end may. The run file comes back
+    /// when the farewell still goes on, as nobody else may serve this home beside it.
+    async fn end(&self, ending: Ending) -> Option<RunFile> {
+        tracing::info!(reason = ending.reason, "ending");
+        let deadline = Instant::now() + self.limit;
+        let (program, reason) = (Arc::clone(&self.program), ending.reason);
+        let farewell = tokio::task::spawn_blocking(move || program.farewell(reason));
+        // What it does not get done is what a server that was killed leaves, and the next one finds that.
+        let cut = tokio::time::timeout_at(deadline - LAST_TASKS.min(self.limit / 2), farewell).await.is_err();
+        if cut {
+            tracing::warn!("clients were not let go in time; another program may hold the database");
+        }
+        self.lifecycle.end();
+        if !self.lifecycle.finished(deadline.saturating_duration_since(Instant::now())).await {
+            tracing::warn!("some work did not end in time");
+        }
+        ending.run_file.filter(|_| cut)
     }
 
     /// HTTP alone.
-    async fn http(&self, mut signals: Signals) -> Result<()> {
+    async fn http(&self, mut signals: Signals) -> Result<Ending> {
         let door = self.open(&mut std::io::stdout(), || self.program.prepare())?;
         self.program.begin(&self.lifecycle);
         let reason = signals.next().await;
-        tracing::info!(reason, "ending");
         door.closing.cancel();
-        self.farewell(reason).await;
-        self.lifecycle.end();
-        self.lifecycle.finished(END_LIMIT).await;
-        drop(door.run_file);
-        Ok(())
+        Ok(Ending { reason, run_file: Some(door.run_file) })
     }
 
     /// Standard input alone.
-    async fn stdio(&self, input: Pieces, signals: Signals) -> Result<()> {
+    async fn stdio(&self, input: Pieces, signals: Signals) -> Result<Ending> {
         self.warm_up();
         self.program.begin(&self.lifecycle);
-        self.client(input, signals).await
+        Ok(self.client(input, signals).await)
     }
 
     /// The client on standard input, to its end.
-    async fn client(&self, input: Pieces, mut signals: Signals) -> Result<()> {
+    async fn client(&self, input: Pieces, mut signals: Signals) -> Ending {
         self.program.serving("standard input and output");
         let served = serve_stdio(self.program.handler(), input, tokio::io::stdout(), self.lifecycle.token());
         let reason = tokio::select! {
-            () = served => "end of input",
+            () = served => END_OF_INPUT,
             reason = signals.next() => reason,
-            () = self.parent.gone() => "parent is gone",
+            () = self.parent.gone() => PARENT_GONE,
         };
-        tracing::info!(reason, "ending");
-        self.farewell(reason).await;
-        Ok(())
+        Ending { reason, run_file: None }
     }
 
     /// HTTP until the first byte on standard input, which says that a client is there.
-    async fn either(&self, mut signals: Signals) -> Result<()> {
+    async fn either(&self, mut input: Pieces, mut signals: Signals) -> Result<Ending> {
         self.warm_up();
         self.program.begin(&self.lifecycle);
         // Standard output belongs to the client that may come, and its handshake must not wait for the database.
@@ -205,22 +233,22 @@ impl Server {
                 None
             }
         };
-        let mut input = pieces();
         let first = tokio::select! {
-            first = input.next() => first,
-            reason = signals.next() => { tracing::info!(reason, "ending"); None }
-            () = self.parent.gone() => { tracing::info!(reason = "parent is gone", "ending"); None }
+            first = input.next() => first.ok_or(END_OF_INPUT),
+            reason = signals.next() => Err(reason),
+            () = self.parent.gone() => Err(PARENT_GONE),
         };
-        if let Some(door) = door {
+        let run_file = door.map(|door| {
             door.closing.cancel();
-            drop(door.run_file);
-        }
+            door.run_file
+        });
         match first {
-            Some(piece) => {
+            Ok(piece) => {
+                drop(run_file);
                 input.put_back(piece);
-                self.client(input, signals).await
+                Ok(self.client(input, signals).await)
             }
-            None => Ok(()),
+            Err(reason) => Ok(Ending { reason, run_file }),
         }
     }
 
@@ -319,3 +347,6 @@ impl Server {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

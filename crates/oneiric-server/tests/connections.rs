@@ -27,8 +27,34 @@ struct Serving {
     ended: JoinHandle<()>,
     /// Lets requests of `/gate` through, one each.
     gate: Arc<Semaphore>,
-    /// Says that a request has come to `/gate`.
+    /// Says that a request has come to `/gate`, or listens at `/events`.
     came: mpsc::UnboundedReceiver<()>,
+    /// Says that such a request is over.
+    went: mpsc::UnboundedReceiver<()>,
+}
+
+/// Says when it is dropped.
+struct Here(mpsc::UnboundedSender<()>);
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+/// Events that never happen.
+struct Quiet(#[allow(dead_code, reason = "dropped with it")] Here);
+
+impl HttpBody for Quiet {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
 }
 
 impl Serving {
@@ -38,11 +64,21 @@ impl Serving {
         let (address, shutdown) = (listener.address, CancellationToken::new());
         let gate = Arc::new(Semaphore::new(0));
         let (coming, came) = mpsc::unbounded_channel();
+        let (going, went) = mpsc::unbounded_channel();
+        let events = {
+            let (coming, going) = (coming.clone(), going.clone());
+            move || {
+                let body = Body::new(Quiet(Here(going.clone())));
+                coming.send(()).unwrap();
+                async { ([("content-type", "text/event-stream")], body) }
+            }
+        };
         let waiting = {
             let gate = Arc::clone(&gate);
             move || {
-                let (gate, coming) = (Arc::clone(&gate), coming.clone());
+                let (gate, coming, here) = (Arc::clone(&gate), coming.clone(), Here(going.clone()));
                 async move {
+                    let _here = here;
                     coming.send(()).unwrap();
                     gate.acquire().await.unwrap().forget();
                     "through"
@@ -61,11 +97,12 @@ impl Serving {
             )
             .route("/pieces", get(|| async { Body::new(pieces()) }))
             .route("/large", get(|| async { vec![b'x'; 32 << 20] }))
-            .route("/take", post(|body: Body| async { to_bytes(body, 1 << 20).await.unwrap().len().to_string() }))
+            .route("/take", post(take))
+            .route("/events", get(events.clone()).post(events))
             .route("/gate", get(waiting));
         let until = shutdown.clone();
         let ended = tokio::spawn(async move { serve(listener, router, limits, until).await.unwrap() });
-        Self { address, shutdown, ended, gate, came }
+        Self { address, shutdown, ended, gate, came, went }
     }
 
     fn bounded(connections: usize) -> Self {
@@ -84,6 +121,11 @@ impl Serving {
         self.shutdown.cancel();
         self.ended.await.unwrap();
     }
+}
+
+/// Says how long a body is.
+async fn take(body: Body) -> String {
+    to_bytes(body, 1 << 20).await.map_or_else(|_| "broken".into(), |all| all.len().to_string())
 }
 
 /// Two pieces with more than the limit between them.
@@ -264,4 +306,132 @@ async fn requests_under_way_keep_their_seats_and_others_wait() {
         assert!(until(stream, "through").await.ends_with("through"));
     }
     serving.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_has_sent_all_it_will_gets_its_answer() {
+    let mut serving = Serving::bounded(64);
+    let post = "POST /take HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nabcd";
+    let chunked = "POST /take HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n";
+    let get = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let twice = format!("{get}{get}");
+    for (request, end) in [(get, "hello"), (post, "\r\n4"), (chunked, "\r\n4"), (twice.as_str(), "hello")] {
+        let mut stream = serving.connect().await;
+        write(&mut stream, request).await;
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with(end), "{request}: {answer}");
+        assert_eq!(answer.matches("200 OK").count(), request.matches("Host").count(), "{answer}");
+    }
+    let mut large = serving.connect().await;
+    write(&mut large, "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    large.shutdown().await.unwrap();
+    let mut all = Vec::new();
+    large.read_to_end(&mut all).await.unwrap();
+    assert!(all.len() > 32 << 20, "{}", all.len());
+    // The answer comes long after the client's last word.
+    let mut waiting = serving.connect().await;
+    write(&mut waiting, "GET /gate HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    waiting.shutdown().await.unwrap();
+    serving.came.recv().await.unwrap();
+    tokio::time::sleep(LIMIT).await;
+    serving.gate.add_permits(1);
+    assert!(until(&mut waiting, "through").await.ends_with("through"));
+    closed(&mut waiting).await;
+    serving.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_between_requests_gives_its_seat_back() {
+    let serving = Serving::bounded(64);
+    for end in ["hello", "slow", "0\r\n\r\n"] {
+        let path = if end == "hello" {
+            "/"
+        } else if end == "slow" {
+            "/slow"
+        } else {
+            "/pieces"
+        };
+        let mut stream = serving.connect().await;
+        ask(&mut stream, path, end).await;
+        stream.shutdown().await.unwrap();
+        // Long before the limit of a head, which is a minute.
+        tokio::time::timeout(Duration::from_secs(20), closed(&mut stream)).await.unwrap();
+    }
+    serving.end().await;
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_told_to_whoever_reads_it() {
+    let serving = Serving::bounded(64);
+    let mut stream = serving.connect().await;
+    write(&mut stream, "POST /take HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabcd").await;
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(!answer.contains("\r\n4"), "{answer}");
+    serving.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_its_events_and_a_reset_its_request() {
+    let mut serving = Serving::bounded(64);
+    for method in ["GET", "POST"] {
+        let mut stream = serving.connect().await;
+        let head = format!("{method} /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+        write(&mut stream, &head).await;
+        until(&mut stream, "\r\n\r\n").await;
+        serving.came.recv().await.unwrap();
+        drop(stream);
+        serving.went.recv().await.unwrap();
+    }
+    let mut stream = serving.connect().await;
+    write(&mut stream, "GET /gate HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    serving.came.recv().await.unwrap();
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+    serving.went.recv().await.unwrap();
+    serving.end().await;
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_come_make_room_for_others() {
+    let serving = Serving::bounded(2);
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        let mut stream = serving.connect().await;
+        write(&mut stream, "POST /take HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{").await;
+        held.push(stream);
+    }
+    let mut stream = serving.connect().await;
+    assert!(ask(&mut stream, "/", "hello").await.ends_with("hello"));
+    serving.end().await;
+}
+
+#[tokio::test]
+async fn streams_of_events_make_room_for_others() {
+    let mut serving = Serving::bounded(4);
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        let mut stream = serving.connect().await;
+        write(&mut stream, "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        serving.came.recv().await.unwrap();
+        held.push(stream);
+    }
+    let mut stream = serving.connect().await;
+    assert!(ask(&mut stream, "/", "hello").await.ends_with("hello"));
+    serving.end().await;
+}
+
+#[tokio::test]
+async fn the_end_waits_for_no_body_that_does_not_come() {
+    let serving = Serving::bounded(64);
+    let mut half = serving.connect().await;
+    write(&mut half, "POST /take HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n")
+        .await;
+    assert!(until(&mut half, "\r\n\r\n").await.starts_with("HTTP/1.1 100"), "it is waited for");
+    write(&mut half, "{").await;
+    serving.end().await;
+    closed(&mut half).await;
 }

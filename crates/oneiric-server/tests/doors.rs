@@ -237,3 +237,82 @@ async fn without_a_token_nothing_tells_which_pages_there_are() {
     assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert!(answer.headers().contains_key("allow"));
 }
+
+/// A body that never comes.
+struct Never;
+
+impl axum::body::HttpBody for Never {
+    type Data = axum::body::Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<axum::body::Bytes>, std::io::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+fn unfinished(path: &str) -> Request<Body> {
+    let request = Request::post(path).header("host", "localhost").header("content-type", "application/json");
+    request.header("content-length", "100").body(Body::new(Never)).unwrap()
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_a_timeout_of_the_client() {
+    let mut site = site();
+    site.limit = std::time::Duration::from_millis(50);
+    let (status, problem) = post(&site, unfinished("/api/v1/echo")).await;
+    assert_eq!((status, problem["code"].as_str()), (StatusCode::REQUEST_TIMEOUT, Some("request_timeout")), "{problem}");
+    let (status, error) = post(&site, unfinished("/mcp")).await;
+    assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
+    assert!(error["error"]["message"].as_str().is_some_and(|message| message.contains("body")), "{error}");
+}
+
+#[tokio::test]
+async fn whoever_sends_no_token_and_no_body_leaves_a_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let audit = Arc::new(AuditLog::in_dir(dir.path().to_path_buf(), Arc::new(SystemClock)));
+    let mut site = site_with(Auth::required(Arc::new(Names), audit));
+    site.limit = std::time::Duration::from_millis(50);
+    assert_eq!(send(&site, unfinished("/mcp")).await.status(), StatusCode::UNAUTHORIZED);
+    // Its connection is given to another, or it leaves.
+    site.limit = std::time::Duration::from_secs(60);
+    let asking = send(&site, unfinished("/mcp"));
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(50), asking).await.is_err());
+    let text = std::fs::read_to_string(dir.path().join("audit.log")).unwrap();
+    assert_eq!(text.matches("outcome=denied door=mcp").count(), 2, "{text}");
+    assert_eq!(text.matches("no token").count(), 2, "{text}");
+    let mut reader = unfinished("/mcp");
+    reader.headers_mut().insert("authorization", "Bearer reader".parse().unwrap());
+    site.limit = std::time::Duration::from_millis(50);
+    assert_eq!(send(&site, reader).await.status(), StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(std::fs::read_to_string(dir.path().join("audit.log")).unwrap(), text);
+}
+
+#[tokio::test]
+async fn a_request_says_whom_it_addresses_and_a_refusal_which_name_to_allow() {
+    let nowhere = Request::get("/health").body(Body::empty()).unwrap();
+    let (status, error) = post(&site(), nowhere).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{error}");
+    let mut request = get("/api/v1/echo/x");
+    request.headers_mut().insert("host", "box.lan:8678".parse().unwrap());
+    let (status, problem) = post(&site(), request).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert!(problem["detail"].as_str().unwrap().contains("add 'box.lan' to server.allowed_hosts"), "{problem}");
+    let mut picture = get("/api/v1/echo/x");
+    picture.headers_mut().insert("sec-fetch-site", "cross-site".parse().unwrap());
+    assert_eq!(post(&site(), picture).await.0, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn methods_that_mcp_has_not_are_refused_like_everything_there() {
+    for method in ["PUT", "PATCH", "FOO", "GET", "DELETE"] {
+        let request = Request::builder().method(method).uri("/mcp").header("host", "localhost");
+        let request = request.header("accept", "application/json, text/event-stream").body(Body::empty()).unwrap();
+        let response = send(&site(), request).await;
+        assert!(response.status().is_client_error(), "{method}");
+        assert_eq!(response.headers()["content-type"], "application/json", "{method}");
+        assert!(response.headers().contains_key("allow"), "{method}");
+    }
+}

@@ -43,7 +43,10 @@ struct Guarded {
     audit: Arc<AuditLog>,
     /// Whether what may change something leaves lines.
     changes: bool,
+    /// Requests of foreign pages.
     knocks: Knocks,
+    /// Callers turned away, for the program's own log.
+    turned_away: Knocks,
 }
 
 /// What somebody asks for, and from where.
@@ -94,7 +97,13 @@ impl Auth {
     }
 
     fn guarded(judge: Option<Arc<dyn TokenJudge>>, audit: Arc<AuditLog>, changes: bool) -> Self {
-        Self(Some(Arc::new(Guarded { judge, audit, changes, knocks: Knocks::default() })))
+        Self(Some(Arc::new(Guarded {
+            judge,
+            audit,
+            changes,
+            knocks: Knocks::default(),
+            turned_away: Knocks::default(),
+        })))
     }
 
     /// Whether callers need a token.
@@ -109,11 +118,12 @@ impl Auth {
         self.0.as_ref().is_some_and(|guarded| guarded.changes)
     }
 
-    /// A line in the audit log about a request from a foreign page. Of many, those beyond a bound are only counted: they must not
-    /// push out what else the log holds.
+    /// A line in the audit log about a request from a foreign page, and one in the program's own. Of many, those beyond a bound
+    /// are only counted: they must not push out what else the logs hold.
     pub(super) fn kept_out(&self, visit: Visit<'_>, why: &str) {
         let Some(guarded) = &self.0 else { return };
         let Some(untold) = guarded.knocks.told(guarded.audit.now()) else { return };
+        tracing::warn!(reason = why, untold, "request refused");
         let nobody = Caller::default();
         if untold > 0 {
             let why = format!("{untold} more requests of foreign pages since the last line about one");
@@ -198,6 +208,9 @@ impl Guarded {
     }
 
     fn refuse(&self, visit: Visit<'_>, caller: &Caller, refused: Refused) -> Refused {
+        if let Some(untold) = self.turned_away.told(self.audit.now()) {
+            tracing::warn!(status = refused.status().as_u16(), reason = %refused.message(), untold, "caller refused");
+        }
         self.audit.record(&Self::act(visit, caller, Outcome::Denied, &refused.reason()));
         refused
     }
@@ -278,7 +291,6 @@ impl Refused {
             Self::Invalid(_) => "Bearer error=\"invalid_token\"".to_owned(),
             Self::Scope(needed) => format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", needed.as_str()),
         };
-        tracing::warn!(status = self.status().as_u16(), reason = %self.message(), "caller refused");
         *response.status_mut() = self.status();
         if let Ok(value) = HeaderValue::from_str(&challenge) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, value);

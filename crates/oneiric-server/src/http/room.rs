@@ -1,39 +1,59 @@
 //! Room for connections: each takes a seat, so that they never take the file descriptors that everything else needs.
 //!
-//! When all seats are taken, the connection that has been without a request for longest is let go. So those that only hold a
-//! connection, or send a head byte by byte, stand in nobody's way; requests under way are never cut.
+//! When all seats are taken, one is let go that nobody works for: the connection that has been without a request for longest,
+//! else the one whose client has sent nothing of a request's body for longest, else, while streams of events have more than
+//! half of the seats, the oldest of them, whose client opens another. So those that only hold a connection, send byte by byte
+//! or listen stand in nobody's way; a request that the server works at and an answer on its way are never cut.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+/// A client that sends a body has this long between two pieces of it before its seat may be given to another.
+const BREATH: Duration = Duration::from_secs(1);
 
 /// Seats for so many connections.
 pub(super) struct Room {
     most: usize,
+    breath: Duration,
     state: Mutex<State>,
-    /// A seat became free, or a connection idle.
+    /// A seat became free, or a connection such that it may be let go.
     changed: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    taken: usize,
     next: u64,
-    /// Connections without a request, by since when.
-    idle: BTreeMap<u64, Arc<Place>>,
+    places: BTreeMap<u64, Place>,
 }
 
-/// What is known of a connection. Written while the room's state is held, but for `stuck`.
+/// What is known of a connection.
 #[derive(Default)]
 struct Place {
-    /// Where it stands among the idle ones.
-    number: AtomicU64,
-    under_way: AtomicUsize,
+    /// When it came to stand as it does, by numbers that grow.
+    since: u64,
+    requests: usize,
+    /// Since when the server waits for more of a request's body.
+    awaited: Option<Instant>,
+    /// Whether the answer under way is a stream of events, and whether one that a client opened only to listen.
+    events: Option<Events>,
     /// Its client does not take what it is sent.
-    stuck: AtomicBool,
-    leave: Notify,
+    stuck: bool,
+    /// It was told to go.
+    leaving: bool,
+    leave: Arc<Notify>,
+}
+
+/// A stream of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Events {
+    /// The answer to a call.
+    Answer,
+    /// What else happens; a client that loses it opens it again.
+    Listening,
 }
 
 /// A connection's place in the room, until this and its clones are dropped.
@@ -42,7 +62,8 @@ pub(super) struct Seat(Arc<Taken>);
 
 struct Taken {
     room: Arc<Room>,
-    place: Arc<Place>,
+    number: u64,
+    leave: Arc<Notify>,
 }
 
 /// A request under way: from its head to the last piece of its answer.
@@ -50,35 +71,41 @@ pub(super) struct UnderWay(Seat);
 
 impl Room {
     pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most: most.max(1), state: Mutex::default(), changed: Notify::new() })
+        Self::of(most, BREATH)
     }
 
-    /// Takes a seat; lets an idle connection go for it, and waits while there is none. For one caller at a time.
+    fn of(most: usize, breath: Duration) -> Arc<Self> {
+        Arc::new(Self { most: most.max(1), breath, state: Mutex::default(), changed: Notify::new() })
+    }
+
+    /// Takes a seat; lets a connection go for it, and waits while there is none that may. For one caller at a time.
     pub(super) async fn seat(self: &Arc<Self>) -> Seat {
         loop {
             // Made before the look, so that no change after it is missed.
             let changed = self.changed.notified();
             {
                 let mut state = self.state();
-                if state.taken < self.most {
+                if state.places.len() < self.most {
                     return self.take(&mut state);
                 }
-                state.let_one_go();
+                state.let_one_go(self.most, self.breath);
             }
-            changed.await;
+            // A body that stops is no change: time alone tells.
+            let _ = timeout(self.breath, changed).await;
         }
     }
 
-    /// Lets the connection go that is idle for longest, if there is one.
+    /// Lets a connection go that nobody works for, if there is one.
     pub(super) fn let_one_go(&self) {
-        self.state().let_one_go();
+        self.state().let_one_go(self.most, self.breath);
     }
 
     fn take(self: &Arc<Self>, state: &mut State) -> Seat {
-        state.taken += 1;
-        let place = Arc::new(Place::default());
-        state.rest(&place);
-        Seat(Arc::new(Taken { room: Arc::clone(self), place }))
+        let number = state.number();
+        let place = Place { since: number, ..Place::default() };
+        let leave = Arc::clone(&place.leave);
+        state.places.insert(number, place);
+        Seat(Arc::new(Taken { room: Arc::clone(self), number, leave }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -88,77 +115,141 @@ impl Room {
 }
 
 impl State {
-    fn rest(&mut self, place: &Arc<Place>) {
+    fn number(&mut self) -> u64 {
         self.next += 1;
-        place.number.store(self.next, Ordering::Relaxed);
-        self.idle.insert(self.next, Arc::clone(place));
+        self.next
     }
 
-    fn rouse(&mut self, place: &Place) {
-        self.idle.remove(&place.number.load(Ordering::Relaxed));
-    }
-
-    fn let_one_go(&mut self) {
-        // Whose answer is still on its way goes last.
-        let free = self.idle.iter().find(|(_, place)| !place.stuck.load(Ordering::Relaxed));
-        if let Some(number) = free.or_else(|| self.idle.first_key_value()).map(|(number, _)| *number)
-            && let Some(place) = self.idle.remove(&number)
-        {
+    fn let_one_go(&mut self, most: usize, breath: Duration) {
+        // Whoever was told to go is about to.
+        if self.places.values().any(|place| place.leaving && place.may_go()) {
+            return;
+        }
+        let listening = |place: &Place| place.events == Some(Events::Listening);
+        let streams = self.places.values().filter(|place| listening(place)).count();
+        let now = Instant::now();
+        let rank = |place: &Place| match place.awaited {
+            _ if place.is_idle() => (!place.stuck).then_some((0, place.since)),
+            Some(since) => (now.saturating_duration_since(since) >= breath).then_some((1, place.since)),
+            None => (listening(place) && streams > most / 2).then_some((2, place.since)),
+        };
+        let free = self.places.values_mut().filter(|place| !place.leaving);
+        if let Some((_, place)) = free.filter_map(|place| Some((rank(place)?, place))).min_by_key(|(rank, _)| *rank) {
+            place.leaving = true;
             place.leave.notify_one();
         }
     }
 }
 
+impl Place {
+    const fn is_idle(&self) -> bool {
+        self.requests == 0
+    }
+
+    /// Whether it would cut nothing that the server works at.
+    fn may_go(&self) -> bool {
+        self.is_idle() && !self.stuck || self.awaited.is_some() || self.events == Some(Events::Listening)
+    }
+}
+
 impl Seat {
+    /// Reads or changes what is known of this connection; others may take a look at it afterwards when that says so.
+    fn with<T>(&self, act: impl FnOnce(&mut Place, u64) -> (T, bool)) -> Option<T> {
+        let Taken { room, number, .. } = self.0.as_ref();
+        let mut state = room.state();
+        let since = state.number();
+        let (done, changed) = act(state.places.get_mut(number)?, since);
+        drop(state);
+        if changed {
+            room.changed.notify_waiters();
+        }
+        Some(done)
+    }
+
+    fn is(&self, what: impl FnOnce(&Place) -> bool) -> bool {
+        self.with(|place, _| (what(place), false)).unwrap_or_default()
+    }
+
     /// A request begins.
     pub(super) fn begin(&self) -> UnderWay {
-        let Taken { room, place } = self.0.as_ref();
-        let mut state = room.state();
-        if place.under_way.fetch_add(1, Ordering::Relaxed) == 0 {
-            state.rouse(place);
-        }
-        drop(state);
+        self.with(|place, _| {
+            place.requests += 1;
+            ((), false)
+        });
         UnderWay(self.clone())
+    }
+
+    /// The server waits for more of a request's body, or no longer.
+    pub(super) fn set_awaited(&self, awaited: bool) {
+        self.with(|place, since| {
+            place.since = since;
+            place.awaited = awaited.then(Instant::now);
+            ((), false)
+        });
+    }
+
+    /// The answer under way is a stream of events.
+    pub(super) fn set_events(&self, events: Events) {
+        self.with(|place, since| {
+            (place.since, place.events) = (since, Some(events));
+            ((), true)
+        });
     }
 
     /// Waits until the room needs the seat.
     pub(super) async fn wanted(&self) {
-        self.0.place.leave.notified().await;
+        self.0.leave.notified().await;
     }
 
-    /// Whether a request is under way.
-    pub(super) fn is_busy(&self) -> bool {
-        self.0.place.under_way.load(Ordering::Relaxed) > 0
+    /// Whether the connection may be dropped: nothing that the server works at would be cut.
+    pub(super) fn may_go(&self) -> bool {
+        self.is(Place::may_go)
     }
 
-    /// Whether its client still has to take something.
-    pub(super) fn is_stuck(&self) -> bool {
-        self.0.place.stuck.load(Ordering::Relaxed)
+    /// Whether a request is under way that came whole and is answered by one piece of text, not by events as they happen.
+    pub(super) fn owes_an_answer(&self) -> bool {
+        self.is(|place| place.requests > 0 && place.events.is_none() && place.awaited.is_none())
+    }
+
+    /// Whether no request is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is(Place::is_idle)
+    }
+
+    /// Whether the server waits for more of a request's body.
+    pub(super) fn awaits_body(&self) -> bool {
+        self.is(|place| place.awaited.is_some())
     }
 
     pub(super) fn set_stuck(&self, stuck: bool) {
-        self.0.place.stuck.store(stuck, Ordering::Relaxed);
+        self.with(|place, _| {
+            place.stuck = stuck;
+            ((), !stuck)
+        });
+    }
+
+    /// Whether its client has sent a piece of a request's body within this time, which the server takes.
+    pub(super) fn is_sending_within(&self, time: Duration) -> bool {
+        self.is(|place| place.awaited.is_some_and(|since| since.elapsed() < time))
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let Taken { room, place } = self.0.0.as_ref();
-        let mut state = room.state();
-        if place.under_way.fetch_sub(1, Ordering::Relaxed) == 1 {
-            state.rest(place);
-            drop(state);
-            room.changed.notify_waiters();
-        }
+        self.0.with(|place, since| {
+            place.requests = place.requests.saturating_sub(1);
+            let idle = place.is_idle();
+            if idle {
+                (place.since, place.events, place.awaited) = (since, None, None);
+            }
+            ((), idle)
+        });
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        let mut state = self.room.state();
-        state.taken -= 1;
-        state.rouse(&self.place);
-        drop(state);
+        self.room.state().places.remove(&self.number);
         self.room.changed.notify_waiters();
     }
 }
@@ -179,8 +270,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_longest_idle_connection_makes_room_and_a_busy_one_never() {
+    #[tokio::test]
+    async fn the_longest_idle_connection_makes_room_and_a_busy_one_never() {
         let room = Room::new(3);
         let [first, second, third] = [(); 3].map(|()| now(room.seat()).unwrap());
         let busy = first.begin();
@@ -200,14 +291,55 @@ mod tests {
         assert!(now(room.seat()).is_some());
     }
 
-    #[test]
-    fn a_client_that_still_takes_its_answer_goes_last() {
+    #[tokio::test]
+    async fn a_client_that_still_takes_its_answer_is_not_let_go() {
         let room = Room::new(2);
         let (taking, idle) = (now(room.seat()).unwrap(), now(room.seat()).unwrap());
         taking.set_stuck(true);
         room.let_one_go();
         assert!(now(taking.wanted()).is_none() && now(idle.wanted()).is_some());
+        drop(idle);
+        let busy = now(room.seat()).unwrap();
+        let _answer = busy.begin();
         room.let_one_go();
-        assert!(now(taking.wanted()).is_some());
+        assert!(now(taking.wanted()).is_none() && now(busy.wanted()).is_none());
+        taking.set_stuck(false);
+        room.let_one_go();
+        assert!(now(taking.wanted()).is_some(), "it has all of it");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_makes_room_for_others() {
+        for (breath, goes) in [(Duration::ZERO, true), (Duration::from_secs(3_600), false)] {
+            let room = Room::of(3, breath);
+            let seats = [(); 3].map(|()| now(room.seat()).unwrap());
+            let _requests = seats.iter().map(Seat::begin).collect::<Vec<UnderWay>>();
+            for stopped in [0, 1, 0] {
+                seats[stopped].set_awaited(false);
+                seats[stopped].set_awaited(true);
+            }
+            room.let_one_go();
+            assert_eq!(now(seats[1].wanted()).is_some(), goes, "nothing of it came for longest");
+            assert!(now(seats[0].wanted()).is_none() && now(seats[2].wanted()).is_none());
+            seats[0].set_awaited(false);
+            room.let_one_go();
+            assert!(now(seats[0].wanted()).is_none() && now(seats[2].wanted()).is_none(), "both are worked at");
+        }
+    }
+
+    #[tokio::test]
+    async fn streams_of_events_have_half_of_the_seats_when_others_want_them() {
+        let room = Room::new(4);
+        let seats = [(); 4].map(|()| now(room.seat()).unwrap());
+        let _requests = seats.iter().map(Seat::begin).collect::<Vec<UnderWay>>();
+        for (seat, events) in seats.iter().zip([Events::Answer, Events::Listening, Events::Listening]) {
+            seat.set_events(events);
+        }
+        room.let_one_go();
+        assert!(seats.iter().all(|seat| now(seat.wanted()).is_none()), "two of four may stay");
+        seats[3].set_events(Events::Listening);
+        room.let_one_go();
+        assert!(now(seats[1].wanted()).is_some(), "the oldest");
+        assert!([0, 2, 3].iter().all(|one| now(seats[*one].wanted()).is_none()));
     }
 }

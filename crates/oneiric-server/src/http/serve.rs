@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::ConnectInfo;
-use axum::http::Request;
+use axum::http::{Method, Request, Response, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,20 +20,24 @@ use hyper_util::service::TowerToHyperService;
 use oneiric::fault::{Fault, Result};
 use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::coming::Coming;
 use super::heads::{MOST_HEAD_BYTES, MOST_HEADERS};
 use super::listener::Listener;
-use super::room::{Room, Seat, UnderWay};
+use super::room::{Events, Room, Seat, UnderWay};
 use super::stream::Stream;
 
 /// Most connections at once, whatever the system allows.
 const MOST_CONNECTIONS: u64 = 1_024;
 /// Pause after a connection could not be accepted: the cause, such as no file descriptor left, does not pass at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Time that the rest of a request's head has when the server ends.
-const LAST_HEAD: Duration = Duration::from_secs(1);
+/// The same trouble is not told again for this long: while descriptors are short, some connections are still accepted.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(60);
+/// Time that the rest of a request's head has when the server ends, and each further piece of its body.
+const LAST_PIECE: Duration = Duration::from_secs(1);
 
 /// Bounds of connections.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +76,7 @@ pub async fn serve(listener: Listener, router: Router, limits: Limits, shutdown:
         .max_headers(MOST_HEADERS)
         .max_header_size(MOST_HEAD_BYTES);
     let connections = TaskTracker::new();
-    let mut failing = false;
+    let mut told: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
@@ -83,7 +87,8 @@ pub async fn serve(listener: Listener, router: Router, limits: Limits, shutdown:
             // The other side went before it was let in.
             Err(error) if is_of_the_other_side(&error) => continue,
             Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
+                if told.is_none_or(|told| told.elapsed() >= TROUBLE_PAUSE) {
+                    told = Some(Instant::now());
                     tracing::warn!(%error, "connections cannot be accepted for now");
                 }
                 room.let_one_go();
@@ -91,7 +96,6 @@ pub async fn serve(listener: Listener, router: Router, limits: Limits, shutdown:
                 continue;
             }
         };
-        failing = false;
         let seat = tokio::select! {
             seat = room.seat() => seat,
             () = shutdown.cancelled() => break,
@@ -137,16 +141,25 @@ async fn connection(
     let (taken, id) = (seat.clone(), ConnectionId::next());
     let service = service_fn(move |mut request: Request<Incoming>| {
         let under_way = taken.begin();
+        let seat = taken.clone();
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(id);
-        let answer = router.call(request);
-        async move { answer.await.map(|answer| answer.map(|body| Held { body, _under_way: under_way })) }
+        let listens = request.method() == Method::GET;
+        let answer = router.call(request.map(|body| Coming::new(body, seat.clone())));
+        async move {
+            answer.await.map(|answer| {
+                if is_of_events(&answer) {
+                    seat.set_events(if listens { Events::Listening } else { Events::Answer });
+                }
+                answer.map(|body| Held { body, _under_way: under_way })
+            })
+        }
     });
     let mut connection = pin!(http.serve_connection(stream, service));
     tokio::select! {
         ended = connection.as_mut() => return said(ended),
-        () = seat.wanted() => if !seat.is_busy() {
-            return tracing::debug!(%peer, "an idle connection was let go for another");
+        () = seat.wanted() => if seat.may_go() {
+            return tracing::debug!(%peer, "a connection was let go for another");
         },
         () = shutdown.cancelled() => {}
     }
@@ -155,11 +168,16 @@ async fn connection(
     loop {
         tokio::select! {
             ended = connection.as_mut() => return said(ended),
-            () = tokio::time::sleep(LAST_HEAD) => if !seat.is_busy() && !seat.is_stuck() {
+            // Bytes that come one by one make it no longer than the end may take as a whole.
+            () = tokio::time::sleep(LAST_PIECE) => if seat.may_go() && !seat.is_sending_within(LAST_PIECE) {
                 return;
             },
         }
     }
+}
+
+fn is_of_events(answer: &Response<Body>) -> bool {
+    answer.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 fn said(ended: std::result::Result<(), hyper::Error>) {

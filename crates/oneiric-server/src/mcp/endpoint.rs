@@ -20,14 +20,14 @@ use super::params;
 use super::sessions::{Doors, Served, Services};
 use super::tool::ToolSet;
 use super::visit::{Guest, Pass, Passer, Reception, short};
-use crate::http::body::{ReadBody, discard, read_body};
+use crate::http::body::{ReadBody, Unknown, discard, read_body};
 use crate::http::{Auth, Caller, ConnectionId, Ending, Refused, Visit, address};
 
 /// Largest request body in bytes.
 pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 
 /// Names the transport session of a request.
-const SESSION_HEADER: &str = "mcp-session-id";
+pub(super) const SESSION_HEADER: &str = "mcp-session-id";
 
 /// Names the revision of a request.
 const VERSION_HEADER: &str = "mcp-protocol-version";
@@ -38,6 +38,7 @@ pub struct Endpoint {
     tools: Arc<dyn ToolSet>,
     doors: Arc<dyn Doors>,
     auth: Auth,
+    unknown: Arc<Unknown>,
     reception: Option<Arc<dyn Reception>>,
 }
 
@@ -46,7 +47,8 @@ impl Endpoint {
     #[must_use]
     pub fn new<H: Served>(handler: H, auth: Auth, shutdown: CancellationToken) -> Self {
         let doors = Arc::new(Services::new(&handler, shutdown));
-        Self { tools: Arc::clone(handler.tools()), doors, auth, reception: handler.reception().cloned() }
+        let (tools, reception) = (Arc::clone(handler.tools()), handler.reception().cloned());
+        Self { tools, doors, auth, unknown: Arc::default(), reception }
     }
 
     /// Answers one request.
@@ -77,10 +79,15 @@ impl Endpoint {
                 // Some clients take "accepted" for a failure; the session is closed by now.
                 *answer.status_mut() = StatusCode::NO_CONTENT;
             }
-            return answer;
+            return explained(answer, None, false).await;
         }
         let (mut parts, body) = request.into_parts();
-        let bytes = match read_body(body, MAX_BODY_BYTES).await {
+        let mut knock = Knock { auth: &self.auth, visit, open: caller.is_none() };
+        let (read, room) = match caller {
+            Some(_) => (read_body(body, MAX_BODY_BYTES).await, None),
+            None => self.unknown.read(body, MAX_BODY_BYTES).await,
+        };
+        let bytes = match read {
             ReadBody::Complete(bytes) => bytes,
             ReadBody::TooLarge => {
                 let message = format!("Request body exceeds {MAX_BODY_BYTES} bytes: send smaller batches");
@@ -89,6 +96,11 @@ impl Endpoint {
                     &refusal(None, ErrorData::invalid_request(message, None)),
                 );
             }
+            // No token came, and none will.
+            ReadBody::Broken if knock.open => {
+                knock.open = false;
+                return self.auth.by_argument(visit, None).err().unwrap_or(Refused::Missing).into_response();
+            }
             ReadBody::Broken => {
                 return rpc_error(
                     StatusCode::BAD_REQUEST,
@@ -96,6 +108,7 @@ impl Endpoint {
                 );
             }
         };
+        knock.open = false;
         let envelope = Envelope::read(&bytes);
         let read = envelope.as_ref().map_or(Ok(None), Envelope::call);
         let call = read.as_ref().ok().and_then(Option::as_ref);
@@ -105,6 +118,7 @@ impl Endpoint {
             Ok(admitted) => admitted.unwrap_or_default(),
             Err(refused) => return refused.into_response(),
         };
+        drop(room);
         let envelope = match envelope {
             Ok(envelope) => envelope,
             Err(error) => return rpc_error(StatusCode::BAD_REQUEST, &error),
@@ -200,6 +214,21 @@ impl Endpoint {
     }
 }
 
+/// Somebody who may turn out to hold no token. Whoever goes, or is let go, before that is known leaves the line of one without.
+struct Knock<'a> {
+    auth: &'a Auth,
+    visit: Visit<'a>,
+    open: bool,
+}
+
+impl Drop for Knock<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            let _ = self.auth.by_argument(self.visit, None);
+        }
+    }
+}
+
 fn has_session(headers: &HeaderMap) -> bool {
     headers.contains_key(SESSION_HEADER)
 }
@@ -214,11 +243,21 @@ async fn explained(response: Response<Body>, id: Option<RequestId>, declared_jso
         StatusCode::UNSUPPORTED_MEDIA_TYPE if declared_json => StatusCode::BAD_REQUEST,
         other => other,
     };
+    let allow = response.headers().get(header::ALLOW).cloned();
     let text = match read_body(response.into_body(), 64 * 1024).await {
         ReadBody::Complete(text) => String::from_utf8_lossy(&text).into_owned(),
         ReadBody::TooLarge | ReadBody::Broken => String::new(),
     };
-    rpc_error(status, &refusal(id, ErrorData::invalid_request(text, None)))
+    let mut answer = rpc_error(status, &refusal(id, ErrorData::invalid_request(text, None)));
+    if let Some(allow) = allow {
+        answer.headers_mut().insert(header::ALLOW, allow);
+    }
+    answer
+}
+
+/// The refusal of a request that was not read.
+pub(crate) fn refused(status: StatusCode, message: &'static str) -> Response<Body> {
+    rpc_error(status, &refusal(None, ErrorData::invalid_request(message, None)))
 }
 
 fn is_json(kind: &header::HeaderValue) -> bool {

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Method, Request, Response};
 use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::local::{LocalSessionManager, SessionConfig};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio_util::sync::CancellationToken;
 
-use super::endpoint::MAX_BODY_BYTES;
+use super::endpoint::{MAX_BODY_BYTES, SESSION_HEADER};
+use super::listeners::Listeners;
 use super::tool::ToolSet;
 use super::visit::Reception;
 
@@ -56,6 +57,7 @@ pub(super) struct Services<H: Served> {
     stateless: StreamableHttpService<H, NeverSessionManager>,
     sessions: StreamableHttpService<H, LocalSessionManager>,
     manager: Arc<LocalSessionManager>,
+    listeners: Listeners,
 }
 
 impl<H: Served> Services<H> {
@@ -87,6 +89,7 @@ impl<H: Served> Services<H> {
                 config.with_legacy_session_mode(true),
             ),
             manager,
+            listeners: Listeners::default(),
         }
     }
 }
@@ -106,7 +109,17 @@ impl<H: Served> Doors for Services<H> {
     }
 
     fn in_session(&self, request: Request<Body>) -> Serving<'_> {
-        Box::pin(async move { plain(self.sessions.handle(request).await) })
+        Box::pin(async move {
+            let id = request.headers().get(SESSION_HEADER).filter(|_| request.method() == Method::GET).cloned();
+            if let Some(id) = &id {
+                self.listeners.make_room(id);
+            }
+            let answer = plain(self.sessions.handle(request).await);
+            match id {
+                Some(id) if answer.status().is_success() => answer.map(|body| self.listeners.hold(id, body)),
+                _ => answer,
+            }
+        })
     }
 
     fn opening(&self, request: Request<Body>) -> Serving<'_> {

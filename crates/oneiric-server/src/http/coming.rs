@@ -1,0 +1,57 @@
+//! A request's body as its connection sees it: whether the server waits for more of it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Bytes, HttpBody};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::room::Seat;
+
+/// The body of a request, which tells its connection's seat while somebody waits for it.
+pub(super) struct Coming {
+    body: Incoming,
+    seat: Seat,
+    awaited: bool,
+}
+
+impl Coming {
+    pub(super) const fn new(body: Incoming, seat: Seat) -> Self {
+        Self { body, seat, awaited: false }
+    }
+
+    fn note(&mut self, awaited: bool) {
+        if std::mem::replace(&mut self.awaited, awaited) != awaited {
+            self.seat.set_awaited(awaited);
+        }
+    }
+}
+
+impl HttpBody for Coming {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        self.note(frame.is_pending());
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.note(false);
+    }
+}
