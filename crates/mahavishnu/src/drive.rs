@@ -471,3 +471,6 @@ impl Progress<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

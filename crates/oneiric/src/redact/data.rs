@@ -138,7 +138,7 @@ impl Redactor {
             // What is secret goes to the end of its word.
             if index >= done
                 && from < word.len()
-                && !structure::is_reference(word[from..].as_bytes())
+                && !structure::is_reference(&word.as_bytes()[from..])
                 && !word[from..].starts_with(MARK)
             {
                 word.truncate(from);

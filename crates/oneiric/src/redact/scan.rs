@@ -136,6 +136,21 @@ pub(super) fn commands(text: &str) -> Vec<Span> {
     scan.finish(text)
 }
 
+/// Whether `text` holds a token that its own shape tells. A digest behind `key-` and a version may be the id of something
+/// else.
+pub(super) fn holds_token(text: &str) -> bool {
+    let Some(prefilter) = prefilter() else { return false };
+    let text = text.as_bytes();
+    prefilter.automaton.find_overlapping_iter(text).any(|found| match prefilter.triggers[found.pattern().as_usize()] {
+        Trigger::Prefix(index) => {
+            let rule = &prefix::RULES[index];
+            !matches!(rule.prefix, "key-" | "v1.0-") && rule.end(text, found.start()).is_some()
+        }
+        Trigger::Jwt => structure::jwt(text, found.start()).is_ok(),
+        _ => false,
+    })
+}
+
 /// Up to where each kind of rule has already looked, so that no part of a text is looked at again and again.
 struct Until {
     mark: usize,

@@ -436,3 +436,24 @@ fn several_secrets_are_counted_each() {
     let text = "password=a1b2c3 and api_key=d4e5f6 at https://u:pw@h/";
     assert_eq!(Redactor::standard().counted(text).1, 3);
 }
+
+#[test]
+fn ids_with_a_token_are_told_from_all_others() {
+    let redactor = Redactor::standard();
+    let token = plain("gh~p_16C7e42F292c6912E7710c838347Ae178B4a");
+    for id in [&token, &format!("run:{token}"), &plain("codex-AK~IAIOSFODNN7EXAMPLE")] {
+        assert!(redactor.holds_token(id), "{id}");
+    }
+    for id in [
+        "550e8400-e29b-41d4-a716-446655440000",
+        "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "codex-2026-11-22T18:09:36",
+        "aZ3kQ9xW7vB1nM5tR8yU2iO4pL6jH0gF",
+        "key-0123456789abcdef0123456789abcdef",
+        "token:password-1",
+        "abc123",
+    ] {
+        assert!(!redactor.holds_token(id), "{id}");
+    }
+}

@@ -21,8 +21,22 @@ pub const OUTPUT_TAIL: usize = 512 * 1024;
 const MAX_LINE: usize = 64 * 1024;
 /// Most bytes that wait for the end of a key.
 const MAX_KEY: usize = 2 * MAX_LINE;
+/// Most bytes that wait for the end of another value, and most lines of one in quotes.
+const MAX_VALUE: usize = 8 * 1024;
+const MAX_QUOTED: usize = 16;
 /// How far before its end a line without one is cut, the first of these that goes through no secret.
 const CUTS: [usize; 4] = [1024, 2048, 8192, 32 * 1024];
+
+/// A value whose end has not come yet; it began at `at`.
+#[derive(Clone, Copy)]
+enum Open {
+    /// On the next line that says something.
+    Next { at: usize },
+    /// In lines further in than `deep`.
+    Block { at: usize, deep: usize },
+    /// In quotes.
+    Quote { at: usize, quote: u8, lines: usize },
+}
 
 /// Takes what a step prints.
 pub(crate) struct OutputKeeper<'r> {
@@ -73,6 +87,10 @@ impl<'r> OutputKeeper<'r> {
         };
         if self.open.len() < MAX_KEY {
             whole = open_key(&self.open[..whole]).unwrap_or(whole);
+        }
+        // Other values over several lines are short; what only looks like the beginning of one must not hold back much.
+        if self.open.len() < MAX_LINE {
+            whole = open_value(&self.open[..whole]).unwrap_or(whole);
         }
         let rest = self.open.split_off(whole);
         let lines = std::mem::replace(&mut self.open, rest);
@@ -184,6 +202,58 @@ fn open_key(lines: &[u8]) -> Option<usize> {
     (find(label, b"PRIVATE") && !find(rest, b"-----END")).then_some(begin)
 }
 
+/// Where the lines begin that may be redacted otherwise once more has come: the name of a secret whose value stands on the
+/// next lines, or in quotes that are still open.
+fn open_value(lines: &[u8]) -> Option<usize> {
+    let recent = lines.len().saturating_sub(MAX_VALUE);
+    let mut begin = recent;
+    let mut open = None;
+    for line in lines[recent..].split_inclusive(|byte| *byte == b'\n') {
+        let (text, inset) = (line.trim_ascii(), line.len() - line.trim_ascii_start().len());
+        open = match open {
+            // The value goes on in lines further in.
+            Some(Open::Block { at, deep }) if text.is_empty() || inset > deep => Some(Open::Block { at, deep }),
+            Some(Open::Next { at }) if text.is_empty() => Some(Open::Next { at }),
+            Some(Open::Quote { at, quote, lines }) if lines < MAX_QUOTED && !text.contains(&quote) => {
+                Some(Open::Quote { at, quote, lines: lines + 1 })
+            }
+            _ => opens(text, begin, inset),
+        };
+        begin += line.len();
+    }
+    match open? {
+        Open::Next { at } | Open::Block { at, .. } | Open::Quote { at, .. } => Some(at),
+    }
+}
+
+/// What a line opens that begins at `at`.
+fn opens(line: &[u8], at: usize, deep: usize) -> Option<Open> {
+    // Most lines end otherwise, and are asked no more.
+    let bare = line.strip_suffix(b"|").or_else(|| line.strip_suffix(b"|-")).or_else(|| line.strip_suffix(b">-"));
+    let bare = bare.or_else(|| line.strip_suffix(b">")).map(<[u8]>::trim_ascii_end);
+    if let Some(name) = bare.and_then(|line| line.strip_suffix(b":")) {
+        return is_secret_name(name).then_some(Open::Block { at, deep });
+    }
+    if let Some(name) = line.strip_suffix(b":") {
+        return is_secret_name(name).then_some(Open::Next { at });
+    }
+    let (place, quote) =
+        line.iter().enumerate().find(|(_, byte)| matches!(byte, b'"' | b'\'')).map(|(at, b)| (at, *b))?;
+    let name = line[..place].trim_ascii_end();
+    let name = name.strip_suffix(b"=").or_else(|| name.strip_suffix(b":"))?;
+    let closed = line[place + 1..].contains(&quote);
+    (!closed && is_secret_name(name)).then_some(Open::Quote { at, quote, lines: 0 })
+}
+
+/// Whether the redactor takes out what is given to the name at the end of a line.
+fn is_secret_name(before: &[u8]) -> bool {
+    let word = before.rsplit(u8::is_ascii_whitespace).next().unwrap_or_default();
+    let word = String::from_utf8_lossy(&word[word.len().saturating_sub(128)..]);
+    let word = word.trim_matches(['"', '\'']);
+    let asked = format!("{word}=\"q1w2e3r4t5y6\"");
+    Redactor::standard().counted(&asked).1 > 0
+}
+
 fn open(path: &Path) -> io::Result<File> {
     if let Some(parent) = path.parent() {
         ensure_private_dir(parent)?;
@@ -243,6 +313,42 @@ mod tests {
         // One that never ends is not waited for.
         let (text, _) = kept(lines[..4].iter().map(|line| line.clone().into_bytes()));
         assert!(text.starts_with("before\n") && !text.contains("q1W2e3"), "{text}");
+    }
+
+    #[test]
+    fn a_value_on_later_lines_is_no_more_kept_when_it_comes_later() {
+        for (pieces, rest) in [
+            (&["db:\n  password:\n", "    Sw06pass!\n", "  port: 1\n"][..], "  port: 1\n"),
+            (&["PASSWORD=\"one\n", "Sw06pass! two\"\n", "ls\n"], "ls\n"),
+            (&["password: |\n", "    Sw06pass!\n", "    Sw06pass!\n", "port: 1\n"], "port: 1\n"),
+            (&["api_key:\n", "\n", "  Sw06pass!1\n"], ""),
+        ] {
+            let (text, _) = kept(pieces.iter().map(|piece| piece.as_bytes().to_vec()));
+            assert_eq!(text, kept([pieces.concat().into_bytes()]).0);
+            assert!(text.ends_with(rest), "{text}");
+            if !pieces[1].trim().is_empty() {
+                assert!(!text.contains("Sw06pass"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn ordinary_output_is_not_held_back() {
+        for lines in [
+            "running 3 tests:\n",
+            "it's a quote\n",
+            "say \"this\n",
+            "name: |\n",
+            "PASSWORD=\"$X\"\n",
+            "port:\n",
+            "password: \"x1\"\n",
+        ] {
+            assert_eq!(open_value(lines.as_bytes()), None, "{lines}");
+        }
+        // Nor is more held back than a value can be long.
+        let many = "password: |\n".to_owned() + &"  x\n".repeat(MAX_VALUE);
+        assert_eq!(open_value(many.as_bytes()), None);
+        assert_eq!(open_value(b"a\npassword:\n"), Some(2));
     }
 
     #[test]

@@ -124,7 +124,9 @@ fn batch(batch: &EventBatch, redactor: &Redactor, received: Timestamp, terms: &m
         redactions: 0,
         received,
     };
+    let named = redactor.holds_token(batch.session_id.as_str());
     for (event, prepared) in batch.events.iter().zip(prepare_all(&batch.events, redactor, terms)) {
+        let prepared = if named { Err(token_in("session_id")) } else { prepared };
         match prepared {
             Ok((event, redactions)) => {
                 ready.events.push(event);
@@ -136,7 +138,15 @@ fn batch(batch: &EventBatch, redactor: &Redactor, received: Timestamp, terms: &m
     ready
 }
 
+/// An id stays as it is, so one with a token in it is not taken.
+fn token_in(field: &str) -> String {
+    format!("{field} looks like a secret, which is never stored: choose another id")
+}
+
 fn prepare(event: &Event, redactor: &Redactor, terms: &mut Terms) -> Prepared {
+    if redactor.holds_token(event.event_id.as_str()) {
+        return Err(token_in("event_id"));
+    }
     if !shallow(&event.data) {
         return Err(format!("data is nested deeper than {MAX_DEPTH} levels"));
     }

@@ -131,6 +131,15 @@ fn a_bad_start_is_rejected_and_leaves_no_session(world: &World) {
         assert_eq!(receipt.accepted, 0);
         assert!(receipt.rejected[0].reason.contains(reason), "{receipt:?}");
     }
+    // Ids stay as they are, so none may be a secret.
+    let token = ["gh", "p_16C7e42F292c6912E7710c838347Ae178B4a"].concat();
+    for (session, id) in [("s1", token.as_str()), (token.as_str(), "e0")] {
+        let receipt = world.put(session, vec![event(id, "session_start", 0.0, start())]);
+        assert_eq!(receipt.accepted, 0);
+        let reason = &receipt.rejected[0].reason;
+        assert!(reason.contains("looks like a secret") && !reason.contains(&token), "{reason}");
+        assert!(world.store.session(session).is_err());
+    }
     assert!(world.store.session("s1").is_err());
 }
 
