@@ -88,18 +88,23 @@ pub(super) fn search(
     let query = Query::parse(&request.query)?;
     let session = filter.session.as_deref().map(|wanted| sessions::resolve(connection, wanted)).transpose()?;
     let later = request.after.is_some();
+    let newest = scope::newest(connection)?;
+    let mut meaning = meaning.filter(|_| request.mode != SearchMode::Text);
+    let known = meaning.map_or(0, |meaning| meaning.through());
     let pool = match request.after {
         // It came from outside.
         Some((_, pool)) => Pool {
             depth: request.depth(),
-            through: pool.through.max(0),
+            through: pool.through.clamp(0, newest),
+            meaning: pool.meaning.clamp(0, known.max(0)),
             events: pool.events.max(1.0),
             sessions: pool.sessions.max(1.0),
             ..pool
         },
         None => Pool {
             depth: request.depth(),
-            through: scope::newest(connection)?,
+            through: newest,
+            meaning: known,
             events: counters::value(connection, counters::EVENTS)?.max(1.0),
             words: counters::value(connection, counters::WORDS)?,
             sessions: counters::value(connection, counters::SESSIONS)?.max(1.0),
@@ -107,10 +112,9 @@ pub(super) fn search(
     };
     let only = session.as_ref().map(|id| id.as_str());
     let estimated = frequency::estimate(connection, &query, &pool)?;
-    let by_meaning = meaning.is_some() && request.mode != SearchMode::Text;
+    let by_meaning = meaning.is_some();
     let frame = Frame { connection, filter: &request.filter, only, by_meaning, pool, later };
     let mut notes = Vec::new();
-    let mut meaning = meaning.filter(|_| request.mode != SearchMode::Text);
     if meaning.is_none() && request.mode != SearchMode::Text {
         notes.push(NOT_SET_UP.to_owned());
     }
@@ -118,7 +122,7 @@ pub(super) fn search(
         let plain = Mended::not(&query, &estimated);
         let mut search = frame.search(&plain)?;
         if let Some(near) = search.nearest(request, asked, &mut notes) {
-            return Ok(Outcome { answer: search.by_meaning_alone(request, asked, &near, notes)?, behind: false });
+            return Ok(Outcome { answer: search.by_meaning_alone(request, &near, notes)?, behind: false });
         }
     }
     let read = |lost: &[bool]| {
@@ -196,7 +200,7 @@ impl Search<'_> {
         let mut mode = SearchMode::Text;
         if let Some(meaning) = meaning {
             // How near they are is known before the nearest of all are found.
-            let known = nearness(meaning, &mut found, self.pool.depth);
+            let known = nearness(meaning, &mut found, &self.pool);
             if let Some(near) = self.nearest(request, meaning, &mut notes) {
                 mode = SearchMode::Hybrid;
                 let known = known.unwrap_or_else(|fault| {
@@ -204,7 +208,7 @@ impl Search<'_> {
                     Vec::new()
                 });
                 self.by_meaning(&near, &known, &mut found)?;
-                if self.pool.through - meaning.through() >= MANY_WAIT {
+                if self.pool.through.saturating_sub(self.pool.meaning) >= MANY_WAIT {
                     notes.push("the newest events have no vectors yet, so only their words count".to_owned());
                 }
             }
@@ -226,13 +230,12 @@ impl Search<'_> {
     fn by_meaning_alone(
         &mut self,
         request: &SearchRequest,
-        meaning: &dyn Meaning,
         near: &[Near],
         mut notes: Vec<String>,
     ) -> Result<SearchAnswer, Failure> {
         let mut found = Vec::new();
         self.by_meaning(near, &[], &mut found)?;
-        if self.pool.through > meaning.through() {
+        if self.pool.through > self.pool.meaning {
             notes.push("the newest events have no vectors yet, so they are not found by meaning".to_owned());
         }
         let candidates = Candidates::Nearest { ranked: found.len() as u64 };
@@ -241,11 +244,12 @@ impl Search<'_> {
 
     /// The nearest events; `None` when meaning cannot be had, of which a note tells.
     fn nearest(&self, request: &SearchRequest, meaning: &dyn Meaning, notes: &mut Vec<String>) -> Option<Vec<Near>> {
-        match meaning.nearest(request.nearest()) {
+        let through = self.pool.through.min(self.pool.meaning);
+        match meaning.nearest(request.nearest(), through) {
             Ok(mut near) => {
                 let least = request.least.unwrap_or(UNRELATED);
                 let nearest = near.first().map(|one| one.cosine);
-                near.retain(|one| one.cosine >= least && one.seq <= self.pool.through);
+                near.retain(|one| one.cosine >= least && one.seq <= through);
                 if let (true, Some(nearest), Some(least)) = (near.is_empty(), nearest, request.least) {
                     notes.push(format!(
                         "nothing is as near as {least}, which is asked for; the nearest is {nearest:.2}"
@@ -366,15 +370,15 @@ impl Search<'_> {
     }
 }
 
-/// How near the best of `found` are.
-fn nearness(meaning: &dyn Meaning, found: &mut [Candidate], limit: usize) -> oneiric::fault::Result<Vec<Near>> {
+/// How near the best of `found` are, as far as their meaning counts.
+fn nearness(meaning: &dyn Meaning, found: &mut [Candidate], pool: &Pool) -> oneiric::fault::Result<Vec<Near>> {
     if found.is_empty() {
         return Ok(Vec::new());
     }
     found.sort_by(|a, b| b.scored.score.total_cmp(&a.scored.score));
-    let most = limit.saturating_mul(NEARNESS_PER_HIT).clamp(*NEARNESS.start(), *NEARNESS.end());
-    let asked: Vec<Seen<'_>> =
-        found.iter().take(most).map(|one| Seen { seq: one.seq, event_id: &one.event_id }).collect();
+    let most = pool.depth.saturating_mul(NEARNESS_PER_HIT).clamp(*NEARNESS.start(), *NEARNESS.end());
+    let counting = found.iter().filter(|one| one.seq <= pool.meaning);
+    let asked: Vec<Seen<'_>> = counting.take(most).map(|one| Seen { seq: one.seq, event_id: &one.event_id }).collect();
     meaning.of(&asked)
 }
 
