@@ -153,7 +153,7 @@ pub enum Candidates {
         /// About how many match.
         about: u64,
     },
-    /// All that hold the words that were looked for: a part of a word stands in more of them.
+    /// Those that were looked for, or looked at: a part of a word stands in more words, or a session has more events.
     AtLeast {
         /// How many.
         count: u64,

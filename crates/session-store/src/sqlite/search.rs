@@ -9,6 +9,7 @@ mod expression;
 mod frequency;
 mod gather;
 mod mend;
+mod reach;
 mod read;
 pub(super) mod scope;
 mod vocabulary;
@@ -20,6 +21,7 @@ use std::ops::RangeInclusive;
 use oneiric::count::counted;
 use rusqlite::Connection;
 
+use super::archive;
 use super::counters;
 use super::failure::Failure;
 use super::sessions;
@@ -27,12 +29,12 @@ use crate::model::{Candidates, Granularity, Page, Pool, SearchAnswer, SearchFilt
 use crate::search::meaning::{Meaning, Near, Seen};
 use crate::search::query::Query;
 use crate::search::rank::{Collection, Ranker};
-use blocks::Range;
 use evidence::Worth;
 #[cfg(test)]
 pub(super) use expression::NEWEST;
 use gather::Scopes;
 use mend::{Asked, Mended};
+use reach::Reach;
 use read::{Candidate, Known};
 
 /// Cosine below which two texts have nothing to do with each other: what is found by meaning alone must be nearer.
@@ -63,10 +65,14 @@ struct Search<'s> {
     frequencies: Vec<f64>,
     /// Prefixes that so many events hold that the index is no help.
     common: Vec<bool>,
-    ranges: Vec<Range>,
+    reach: &'s Reach<'s>,
     scopes: Scopes,
-    /// Terms that may stand in events of the filter that were not looked at.
+    /// Terms that may stand in events of the filter that were not looked at, and those that stand in one that was, also
+    /// where it holds what the query excludes.
     unseen: Vec<bool>,
+    held: Vec<bool>,
+    /// How many events of the one session were read, when these were not all.
+    within: Option<usize>,
     /// Sessions of candidates, and where each id stands among them.
     sessions: Vec<Known>,
     places: HashMap<String, usize>,
@@ -113,10 +119,16 @@ pub(super) fn search(
     let only = session.as_ref().map(|id| id.as_str());
     let estimated = frequency::estimate(connection, &query, &pool)?;
     let by_meaning = meaning.is_some();
-    let frame = Frame { connection, filter: &request.filter, only, by_meaning, pool, later };
+    let reach = &Reach::of(connection, &request.filter, pool.through)?;
+    let frame = Frame { connection, filter: &request.filter, only, by_meaning, pool, later, reach };
     let mut notes = Vec::new();
     if meaning.is_none() && request.mode != SearchMode::Text {
         notes.push(NOT_SET_UP.to_owned());
+    }
+    if let Some(id) = only.filter(|_| !filter.archived)
+        && archive::holds(connection, id)?
+    {
+        notes.push(format!("session {id} is in the archive, which is searched only when it is asked for (archived)"));
     }
     if let Some(asked) = meaning.take_if(|_| request.mode == SearchMode::Semantic) {
         let plain = Mended::not(&query, &estimated);
@@ -126,10 +138,11 @@ pub(super) fn search(
         }
     }
     let read = |lost: &[bool]| {
-        let asked = Asked { query: &query, filter: &request.filter, only, pool: &pool, lost };
+        let asked = Asked { query: &query, filter: &request.filter, only, pool: &pool, reach, lost };
         mend::mend(connection, &asked, &estimated)
     };
-    let first = read(&[])?;
+    // What a session holds is known once it was read.
+    let first = if only.is_some() { Mended::not(&query, &estimated) } else { read(&[])? };
     let again;
     let mut mended = &first;
     let mut search = frame.search(mended)?;
@@ -155,11 +168,12 @@ struct Frame<'s> {
     by_meaning: bool,
     pool: Pool,
     later: bool,
+    reach: &'s Reach<'s>,
 }
 
 impl<'s> Frame<'s> {
     fn search(&self, mended: &'s Mended) -> Result<Search<'s>, Failure> {
-        let Self { connection, filter, only, by_meaning, pool, later } = *self;
+        let Self { connection, filter, only, by_meaning, pool, later, reach } = *self;
         let Mended { query, frequencies, .. } = mended;
         let collection = Collection {
             documents: pool.events,
@@ -177,9 +191,11 @@ impl<'s> Frame<'s> {
             later,
             frequencies: frequencies.events.clone(),
             common: frequencies.common.clone(),
-            ranges: blocks::ranges(connection, filter, pool.through)?,
+            reach,
             scopes: Scopes::choose(connection, filter, &pool)?,
             unseen: vec![true; query.terms.len()],
+            held: vec![false; query.terms.len()],
+            within: None,
             sessions: Vec::new(),
             places: HashMap::new(),
             bytes: 0,
@@ -290,6 +306,9 @@ impl Search<'_> {
         if let Candidates::Newest { ranked, about } = candidates {
             notes.push(format!("ranked the newest {ranked} of about {about} matches"));
         }
+        if let Some(read) = self.within {
+            notes.push(format!("the newest {} of the session were searched", counted(read, "event", "events")));
+        }
         if self.query.shortened {
             notes.push("the query was shortened to its first words".to_owned());
         }
@@ -300,9 +319,9 @@ impl Search<'_> {
     /// The words that no event of the filter holds though the index knows them, when nothing holds all words: others hold
     /// them, or the archive, or another time. By term of the query.
     fn lost(&self, found: &[Candidate]) -> Vec<bool> {
-        let none = self.only.is_some() || found.iter().any(|one| one.scored.complete);
-        let holds = |term: usize| found.iter().any(|one| one.frequencies[term] > 0.0);
-        (0..self.query.terms.len()).map(|term| !none && !self.unseen[term] && !holds(term)).collect()
+        let none = found.iter().any(|one| one.scored.complete);
+        let nowhere = |term: usize| self.frequencies[term] == 0.0 || !self.unseen[term];
+        (0..self.query.terms.len()).map(|term| !none && !self.held[term] && nowhere(term)).collect()
     }
 
     /// Events that hold all words, and when these are too few, those that hold some.
