@@ -47,9 +47,9 @@ impl<'s> Reach<'s> {
     pub(super) fn of(connection: &Connection, filter: &'s SearchFilter, through: i64) -> Result<Self, Failure> {
         let ranges = blocks::ranges(connection, filter, through)?;
         let mut mixed = false;
-        if let (Some(oldest), false) = (ranges.last(), filter.archived) {
-            let mut select = connection.prepare_cached("SELECT max(seq) FROM archived_events")?;
-            mixed = select.query_row([], |row| row.get::<_, Option<i64>>(0))?.is_some_and(|seq| seq >= oldest.first);
+        if let (Some(newest), Some(oldest), false) = (ranges.first(), ranges.last(), filter.archived) {
+            let sql = "SELECT 1 FROM archived_events WHERE seq BETWEEN ?1 AND ?2 LIMIT 1";
+            mixed = connection.prepare_cached(sql)?.exists([oldest.first, newest.last])?;
         }
         let timed = filter.since.is_some() || filter.until.is_some();
         let unknown = [&filter.component, &filter.session_type].map(|one| one.as_deref().filter(|one| *one == UNKNOWN));

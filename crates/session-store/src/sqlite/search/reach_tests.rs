@@ -56,6 +56,8 @@ fn rows_are_looked_at_only_where_the_index_alone_does_not_tell_and_so_many_at_mo
 
     zebras(&store, "later");
     put_away(&store, "later");
+    assert_eq!([&any(), &both].map(looks), [false, false], "all of it is older or newer");
+    put(&store, "live", vec![command("last", "heron")]).unwrap();
     assert_eq!([&any(), &both, &timed, &unknown].map(looks), [true, false, true, true]);
     assert_eq!(found(&any(), usize::MAX, usize::MAX), (ZEBRAS, 2 * ZEBRAS, false));
     assert_eq!(found(&any(), 5, usize::MAX), (5, ZEBRAS + 6, true), "no further than is wanted");
