@@ -96,9 +96,14 @@ impl Held {
         self.marks.get(self.range(seq)).and_then(|marks| marks.first()).copied()
     }
 
-    /// Vectors.
-    pub(crate) const fn len(&self) -> usize {
-        self.codes.len()
+    /// Vectors of the events up to `through`: the first so many, because places are given in the order of events.
+    pub(crate) fn first(&self, through: i64) -> usize {
+        if self.seqs.last().is_none_or(|last| *last <= through) {
+            return self.codes.len();
+        }
+        let entries = self.seqs.partition_point(|seq| *seq <= through);
+        let last = self.places[..entries].iter().max();
+        last.map_or(0, |last| *last as usize + 1).min(self.codes.len())
     }
 
     /// A query's vector in the shape of this generation.
@@ -106,9 +111,9 @@ impl Held {
         self.encoder.query(vector)
     }
 
-    /// The vectors that seem nearest.
-    pub(crate) fn nearest(&self, query: &Query, limit: usize) -> Vec<Scored> {
-        self.codes.nearest(query, limit, 8)
+    /// Of the `first` vectors, those that seem nearest.
+    pub(crate) fn nearest(&self, query: &Query, first: usize, limit: usize) -> Vec<Scored> {
+        self.codes.nearest(query, first, limit, 8)
     }
 
     /// These vectors, the ones that seem nearest first.
@@ -128,10 +133,12 @@ impl Held {
         start..start + length
     }
 
-    /// Events with this vector, the newest first.
-    pub(crate) fn owners(&self, place: u32) -> impl Iterator<Item = i64> + '_ {
-        let newest = self.newest.get(place as usize).copied().filter(|seq| *seq != NOBODY);
-        newest.into_iter().chain(self.earlier.get(&place).into_iter().flat_map(|seqs| seqs.iter().rev().copied()))
+    /// Events up to `through` with this vector, the newest first.
+    pub(crate) fn owners(&self, place: u32, through: i64) -> impl Iterator<Item = i64> + '_ {
+        let newest = self.newest.get(place as usize).copied().filter(|seq| *seq != NOBODY && *seq <= through);
+        let earlier = self.earlier.get(&place).map_or(&[][..], |seqs| seqs.as_slice());
+        let earlier = &earlier[..earlier.partition_point(|seq| *seq <= through)];
+        newest.into_iter().chain(earlier.iter().rev().copied())
     }
 
     /// Exact cosines of these vectors, in their order; those that are not there are left out.

@@ -37,14 +37,17 @@ pub(crate) struct Question<'q> {
 }
 
 impl Question<'_> {
-    /// The nearest events, at most `limit`, the nearest first.
-    pub(crate) fn nearest(&self, limit: usize) -> Result<Vec<Near>> {
-        if self.held.len() == 0 || limit == 0 {
+    /// The nearest events up to `through`, at most `limit`, the nearest first.
+    ///
+    /// Later ones are left out before anything is counted: which events are near does not change as others arrive.
+    pub(crate) fn nearest(&self, limit: usize, through: i64) -> Result<Vec<Near>> {
+        let first = self.held.first(through);
+        if first == 0 || limit == 0 {
             return Ok(Vec::new());
         }
         match self.store.seqs(self.filter, NARROW)? {
-            Some(seqs) => self.among(&seqs, limit),
-            None => self.broadly(limit),
+            Some(seqs) => self.among(&seqs[..seqs.partition_point(|seq| *seq <= through)], limit),
+            None => self.broadly(first, limit, through),
         }
     }
 
@@ -79,16 +82,17 @@ impl Question<'_> {
         Ok(found)
     }
 
-    fn broadly(&self, limit: usize) -> Result<Vec<Near>> {
-        let most = self.held.len().min(ASKED.max(limit));
+    /// Among the `first` vectors.
+    fn broadly(&self, first: usize, limit: usize, through: i64) -> Result<Vec<Near>> {
+        let most = first.min(ASKED.max(limit));
         let mut wanted = (limit * TAKEN).max(TAKEN_LEAST).min(most);
         let mut looked_at: HashSet<u32> = HashSet::new();
         let mut found: Vec<Near> = Vec::new();
         loop {
-            let nearest = self.held.nearest(self.query, wanted);
+            let nearest = self.held.nearest(self.query, first, wanted);
             let places: Vec<u32> =
                 nearest.into_iter().map(|one| one.place).filter(|place| looked_at.insert(*place)).collect();
-            self.look_at(&places, limit, &mut found, |place| self.held.owners(place).take(SHARING))?;
+            self.look_at(&places, limit, &mut found, |place| self.held.owners(place, through).take(SHARING))?;
             if found.len() >= limit || wanted >= most {
                 found.truncate(limit);
                 return Ok(found);

@@ -80,7 +80,8 @@ impl Searcher {
     /// Why words alone must answer: no model, or no vectors yet.
     pub fn meaning(self: &Arc<Self>, store: Arc<dyn Store>, request: &SearchRequest) -> Result<Box<dyn Meaning>> {
         let generation = self.active()?;
-        let through = generation.watermark;
+        // A later page stays with what the first one knew.
+        let through = request.after.map_or(i64::MAX, |(_, pool)| pool.meaning).min(generation.watermark);
         let embedder = self.models.named(&generation.model.name, &generation.model.digest)?;
         let asked = Asked { searcher: Arc::clone(self), store, filter: request.filter.clone(), generation };
         let (query, wanted) = (request.query.clone(), request.nearest());
@@ -90,7 +91,8 @@ impl Searcher {
             let begun = asked.begin(embedder.as_ref(), &query).map(Arc::new);
             // Whoever asked may be gone.
             let _ = tell_begun.send(begun.clone());
-            let _ = tell_ahead.send(begun.and_then(|begun| begun.question(|question| question.nearest(wanted))));
+            let _ =
+                tell_ahead.send(begun.and_then(|begun| begun.question(|question| question.nearest(wanted, through))));
         };
         self.crew.run(work)?;
         Ok(Box::new(Pending {
@@ -231,7 +233,7 @@ impl<T: Clone> Awaited<T> {
 }
 
 struct Pending {
-    /// The newest event up to which there are vectors.
+    /// The newest event up to which vectors count.
     through: i64,
     begun: Mutex<Awaited<Arc<Begun>>>,
     /// The nearest `wanted`, which are looked for while the words are still searched.
@@ -240,13 +242,16 @@ struct Pending {
 }
 
 impl Meaning for Pending {
-    fn nearest(&self, limit: usize) -> Result<Vec<Near>> {
+    fn nearest(&self, limit: usize, through: i64) -> Result<Vec<Near>> {
         if limit <= self.wanted {
             let mut ahead = Awaited::get(&self.ahead)?;
-            ahead.truncate(limit);
-            return Ok(ahead);
+            if ahead.iter().all(|one| one.seq <= through) {
+                ahead.truncate(limit);
+                return Ok(ahead);
+            }
         }
-        Awaited::get(&self.begun)?.question(|question| question.nearest(limit))
+        let through = through.min(self.through);
+        Awaited::get(&self.begun)?.question(|question| question.nearest(limit, through))
     }
 
     fn of(&self, events: &[Seen<'_>]) -> Result<Vec<Near>> {

@@ -1,6 +1,6 @@
 -- The words that events hold, so that a part of a word and a slip of the pen find it. Derived: learnt after the events are
 -- stored, from their texts, up to the counter `words_through`; removed and learnt again at any time.
--- A word stays when its events go, until the list is learnt again; searches ask event_search whether it still stands anywhere.
+-- Deleting events empties it; searches ask event_search whether a word still stands anywhere.
 
 CREATE TABLE words (id INTEGER PRIMARY KEY, word TEXT NOT NULL UNIQUE);
 

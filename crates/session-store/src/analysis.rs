@@ -113,6 +113,7 @@ impl Analyser {
                 Class::Ideograph => {
                     let from = self.folded.len();
                     let end = start + c.len_utf8();
+                    let c = fold::full_width(c);
                     if let Some(last) = before
                         && let Some(joined) = fold::compose(last, c)
                     {
@@ -297,6 +298,20 @@ fn plain_word(text: &str) -> Option<&str> {
     let alone =
         text[length..].bytes().next().is_none_or(|next| next.is_ascii() && class(char::from(next)) == Class::Separator);
     (1..=MAX_TERM_BYTES).contains(&length).then(|| &text[..length]).filter(|_| alone)
+}
+
+/// The term of a word of a query as earlier versions stored it; `None` where that is `term`.
+#[must_use]
+pub fn term_before(word: &str, term: &str) -> Option<String> {
+    if word.is_ascii() {
+        return None;
+    }
+    let (mut folded, mut buffer) = (String::new(), String::new());
+    // Kana of half width stood with their voice marks apart, in pairs as all others.
+    let most = if word.starts_with(|c| matches!(c, '\u{ff66}'..='\u{ff9f}')) { 2 } else { usize::MAX };
+    word.chars().take(most).for_each(|c| fold::fold_as_before(c, &mut folded));
+    let before = stem(cut(&folded), &mut buffer);
+    (!before.is_empty() && before != term).then(|| before.to_owned())
 }
 
 fn plural_capitals(rest: &str) -> bool {

@@ -107,12 +107,14 @@ impl Codes {
         self.length += 1;
     }
 
-    /// The `limit` vectors that seem nearest to `query`, the nearest first. `wide` times as many are looked at by both
-    /// planes after the scan of the first.
+    /// Of the `first` vectors, the `limit` that seem nearest to `query`, the nearest first. `wide` times as many are looked
+    /// at by both planes after the scan of the first.
     #[must_use]
-    pub fn nearest(&self, query: &Query, limit: usize, wide: usize) -> Vec<Scored> {
-        let wanted = limit.saturating_mul(wide).clamp(1, self.length.max(1));
-        let threads = if self.length < ALONE { 1 } else { THREADS.min(self.segments.len()) };
+    pub fn nearest(&self, query: &Query, first: usize, limit: usize, wide: usize) -> Vec<Scored> {
+        let length = self.length.min(first);
+        let wanted = limit.saturating_mul(wide).clamp(1, length.max(1));
+        let segments = &self.segments[..length.div_ceil(SEGMENT)];
+        let threads = if length < ALONE { 1 } else { THREADS.min(segments.len()) };
         let table = &Table::new(query);
         // Threads take segment after segment: one that has to wait for a processor leaves its share to the others.
         let next = AtomicUsize::new(0);
@@ -121,8 +123,9 @@ impl Codes {
             let mut best = Best::new(wanted);
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(segment) = self.segments.get(number) else { break };
-                with_kernel(Scan { codes: self, segment, begin: number * SEGMENT, query, table, best: &mut best });
+                let Some(segment) = segments.get(number) else { break };
+                let begin = number * SEGMENT;
+                with_kernel(Scan { codes: self, segment, begin, end: length, query, table, best: &mut best });
             }
             all.lock().unwrap_or_else(PoisonError::into_inner).absorb(best);
         });
@@ -154,8 +157,9 @@ impl Codes {
 struct Scan<'s> {
     codes: &'s Codes,
     segment: &'s Segment,
-    /// Place of its first vector.
+    /// Place of its first vector, and the one behind the last that counts.
     begin: usize,
+    end: usize,
     query: &'s Query,
     table: &'s Table,
     best: &'s mut Best,
@@ -166,11 +170,11 @@ impl Work for Scan<'_> {
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) {
-        let Self { codes, segment, begin, query, table, best } = self;
+        let Self { codes, segment, begin, end, query, table, best } = self;
         let root = codes.root();
         let dot = |sum: i32| 2.0 * sum as f32 * query.step - query.sum;
         let blocks = segment.high.chunks_exact(codes.words * 8).zip(segment.fits[0].chunks(BLOCK));
-        for (block, (rows, fits)) in blocks.enumerate() {
+        for (block, (rows, fits)) in blocks.enumerate().take((end - begin).div_ceil(BLOCK)) {
             let sums = kernel.sums(rows, table);
             // Whether any is better than the worst that is kept: a product less, since few are.
             let floor = best.floor.max(FARTHEST) * root;
@@ -187,7 +191,8 @@ impl Work for Scan<'_> {
                 None => true,
             };
             if some {
-                for (at, (&sum, &fits)) in sums.iter().zip(fits).enumerate() {
+                let counting = end - begin - block * BLOCK;
+                for (at, (&sum, &fits)) in sums.iter().zip(fits).enumerate().take(counting) {
                     if better(sum, fits) {
                         let score = dot(sum) / (fit(fits) * root);
                         best.offer(Seen { score, place: (begin + block * BLOCK + at) as u32, sum });

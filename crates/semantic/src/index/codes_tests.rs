@@ -56,7 +56,7 @@ fn the_ten_nearest_of_clustered_vectors_are_found_whatever_their_length() {
             let mut exact: Vec<usize> = (0..vectors.len()).collect();
             exact.sort_by(|a, b| dot(&asked, &vectors[*b]).total_cmp(&dot(&asked, &vectors[*a])));
             let mut near: Vec<(f32, usize)> = codes
-                .nearest(&query, 100, 8)
+                .nearest(&query, codes.len(), 100, 8)
                 .iter()
                 .map(|scored| {
                     let place = scored.place as usize;
@@ -78,11 +78,29 @@ fn fewer_vectors_than_asked_for_come_all_and_none_from_nothing() {
     let encoder = Encoder::new(64);
     let mut codes = Codes::new(64);
     let query = encoder.query(&[0.125; 64]);
-    assert!(codes.nearest(&query, 10, 4).is_empty());
+    assert!(codes.nearest(&query, codes.len(), 10, 4).is_empty());
     for _ in 0..3 {
         codes.push(&encoder.encode(&[0.125; 64]).0);
     }
-    let places: Vec<u32> = codes.nearest(&query, 10, 4).iter().map(|one| one.place).collect();
+    let places: Vec<u32> = codes.nearest(&query, codes.len(), 10, 4).iter().map(|one| one.place).collect();
     assert_eq!(places, [2, 1, 0], "among equals the newest first");
     assert_eq!(codes.ordered(&query, [1, 7].into_iter()).len(), 1);
+}
+
+#[test]
+fn of_the_first_vectors_the_same_are_found_whatever_came_behind_them() {
+    let mut chance = Chance(3);
+    let encoder = Encoder::new(64);
+    let origin = [0.0; 64];
+    let all: Vec<Code> = (0..20_000).map(|_| encoder.encode(&chance.vector(&origin, 1.0)).0).collect();
+    let query = encoder.query(&chance.vector(&origin, 1.0));
+    let mut whole = Codes::new(64);
+    all.iter().for_each(|code| whole.push(code));
+    for first in [0, 1, 31, 32, 33, 8_191, 8_192, 8_193, 16_400, 20_000, 30_000] {
+        let mut codes = Codes::new(64);
+        all.iter().take(first).for_each(|code| codes.push(code));
+        let then = codes.nearest(&query, codes.len(), 20, 4);
+        assert_eq!(whole.nearest(&query, first, 20, 4), then, "{first}");
+        assert_eq!(then.len(), first.min(20));
+    }
 }

@@ -10,9 +10,9 @@ use std::sync::atomic::Ordering;
 
 use oneiric::fault::FaultKind;
 use semantic::Step;
-use session_store::search::meaning::Seen;
+use session_store::search::meaning::{Meaning, Seen};
 use session_store::sqlite::SqliteVectors;
-use session_store::{SearchFilter, SearchRequest, Vectors};
+use session_store::{Pool, SearchFilter, SearchMode, SearchRequest, Store, Vectors};
 use world::{Hashing, World, put, store};
 
 fn anywhere() -> SearchFilter {
@@ -186,4 +186,48 @@ fn how_near_given_events_are_is_known_for_those_that_have_vectors() {
     assert_eq!(near.iter().map(|one| one.seq).collect::<Vec<_>>(), [2, 4]);
     assert!(near[0].cosine > 0.9 && near[1].cosine < near[0].cosine);
     assert_eq!(meaning.of(&[seen(2, "another.0")]).unwrap(), [], "a vector of an event that had this seq before");
+}
+
+#[test]
+fn the_nearest_up_to_an_event_are_the_same_whatever_came_later() {
+    let world = World::new();
+    let texts: Vec<String> = (0..900).map(|n| format!("green apples {} {}", n % 300, n % 7)).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    world.session("one", "p", &texts);
+    world.session("other", "q", &["green apples"]);
+    world.index();
+    let of_mine = within("p");
+    let first = |filter: &SearchFilter| {
+        let request = SearchRequest { mode: SearchMode::Semantic, ..SearchRequest::text("green apples 5") };
+        world.store.search(&request.within(filter.clone()).limit(3), Some(&*meaning(&world, filter, None))).unwrap()
+    };
+    let known: Vec<_> = [anywhere(), of_mine]
+        .into_iter()
+        .map(|filter| {
+            let pool = first(&filter).pool;
+            let near = meaning(&world, &filter, Some(pool)).nearest(200, i64::MAX).unwrap();
+            assert_eq!(near.len(), 200);
+            (filter, pool, near)
+        })
+        .collect();
+    for (id, project) in [("two", "p"), ("three", "q")] {
+        world.session(id, project, &["green apples 5"; 300]);
+        world.session(&format!("{id}.also"), project, &texts);
+        world.index();
+    }
+    for (filter, pool, near) in known {
+        assert_eq!(meaning(&world, &filter, Some(pool)).nearest(200, i64::MAX).unwrap(), near);
+        assert_eq!(meaning(&world, &filter, None).nearest(200, pool.meaning).unwrap(), near);
+        assert_ne!(meaning(&world, &filter, None).nearest(200, i64::MAX).unwrap(), near);
+    }
+}
+
+/// The meaning of a question, or of its later page.
+fn meaning(world: &World, filter: &SearchFilter, pool: Option<Pool>) -> Box<dyn Meaning> {
+    let request = SearchRequest {
+        mode: SearchMode::Semantic,
+        after: pool.map(|pool| (3, pool)),
+        ..SearchRequest::text("green apples 5").within(filter.clone())
+    };
+    world.searcher.meaning(world.store.clone(), &request).unwrap()
 }

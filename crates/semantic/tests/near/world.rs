@@ -139,7 +139,9 @@ impl World {
     }
 
     pub(crate) fn near(&self, query: &str, filter: &SearchFilter, limit: usize) -> Result<Vec<Near>> {
-        self.searcher.meaning(self.store.clone(), &SearchRequest::text(query).within(filter.clone()))?.nearest(limit)
+        self.searcher
+            .meaning(self.store.clone(), &SearchRequest::text(query).within(filter.clone()))?
+            .nearest(limit, i64::MAX)
     }
 
     /// Ids of the nearest events.

@@ -93,10 +93,8 @@ pub(super) fn run(args: &SearchArgs, context: &Context) -> Result<ExitCode> {
     if let Some(said) = &answer.note {
         note(&format!("Note: {said}"));
     }
-    if let Candidates::Newest { ranked, about } = answer.candidates {
-        note(&format!(
-            "Note: about {about} events match; the newest {ranked} were ranked. Add words or filters to narrow it."
-        ));
+    if matches!(answer.candidates, Candidates::Newest { .. }) {
+        note("Add words or filters to have all of them ranked.");
     }
     if args.format != Format::Csv && answer.hits.is_empty() && args.cursor.is_some() {
         note("No further hits.");

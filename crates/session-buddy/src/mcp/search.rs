@@ -104,9 +104,9 @@ pub struct Search {
     pub(crate) cursor: Option<String>,
 }
 
-/// Where the next page begins: hits to skip; depth, newest event and totals of the pool; the mode, as the first page was
+/// Where the next page begins: hits to skip; depth, newest events and totals of the pool; the mode, as the first page was
 /// made, whatever can be had meanwhile; and the question's times, because `24h` means another one by the next page.
-type Place = (usize, (usize, i64, f64, f64, f64), SearchMode, Option<Timestamp>, Option<Timestamp>);
+type Place = (usize, (usize, i64, i64, f64, f64, f64), SearchMode, Option<Timestamp>, Option<Timestamp>);
 
 /// Answer of `search`, as far as its schema tells.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -166,8 +166,8 @@ impl Search {
             by: self.by.granularity(),
             limit: self.limit,
             least: semantics.least(),
-            after: place.map(|(skipped, (depth, through, events, words, sessions), ..)| {
-                (skipped, Pool { depth, through, events, words, sessions })
+            after: place.map(|(skipped, (depth, through, meaning, events, words, sessions), ..)| {
+                (skipped, Pool { depth, through, meaning, events, words, sessions })
             }),
         };
         let meaning = (request.mode != SearchMode::Text).then(|| semantics.meaning(store, &request));
@@ -179,8 +179,8 @@ impl Search {
         let shown = answer.hits.len();
         if shown > 0 && (answer.more || shown < found) {
             let skipped = request.after.map_or(0, |(skipped, _)| skipped) + shown;
-            let Pool { depth, through, events, words, sessions } = answer.pool;
-            let place: Place = (skipped, (depth, through, events, words, sessions), answer.mode, since, until);
+            let Pool { depth, through, meaning, events, words, sessions } = answer.pool;
+            let place: Place = (skipped, (depth, through, meaning, events, words, sessions), answer.mode, since, until);
             answer.next_cursor = question.cursor(&place);
         }
         to_value(&answer)

@@ -246,7 +246,7 @@ impl Semantics {
 struct Missing(Fault);
 
 impl Meaning for Missing {
-    fn nearest(&self, _: usize) -> Result<Vec<Near>> {
+    fn nearest(&self, _: usize, _: i64) -> Result<Vec<Near>> {
         Err(self.0.clone())
     }
 

@@ -117,3 +117,42 @@ proptest::proptest! {
         });
     }
 }
+
+#[test]
+fn letters_that_are_others_only_by_place_points_carrier_width_or_shape_are_the_same() {
+    for (one, other) in [
+        ("ΟΔΟΣ", "οδός"),
+        ("σοφὸς", "ΣΟΦΟΣ"),
+        ("ﾃﾞｰﾀﾍﾞｰｽ", "データベース"),
+        ("ｳﾞｧｲｵﾘﾝ", "ヴァイオリン"),
+        ("ハ\u{309a}ン", "ﾊﾟﾝ"),
+        ("\u{627}\u{654}حمد", "أحمد"),
+        ("مُحَمَّد", "محمد"),
+        ("محـــمد", "محمد"),
+        ("سؤال", "سو\u{654}ال"),
+        ("שָׁלוֹם", "שלום"),
+        ("ﬁle", "file"),
+        ("oﬃce", "office"),
+        ("٢٠٢٦", "2026"),
+        ("۱۲", "12"),
+    ] {
+        assert_eq!(terms(one), terms(other), "{one} {other}");
+    }
+    // Others stay what they are.
+    for (one, other) in [("ي", "ى"), ("ο", "ω"), ("ハ", "バ"), ("ה", "ח")] {
+        assert_ne!(terms(one), terms(other), "{one} {other}");
+    }
+    assert_eq!(terms("a־b"), ["a", "b"], "a sign between words of Hebrew is none of their points");
+}
+
+#[test]
+fn words_that_are_folded_as_ever_have_no_earlier_term() {
+    for word in ["backup", "größe", "резервное", "東京", "cafe\u{301}", "한글", "שלום", "محمد", "utf8"]
+    {
+        assert_eq!(term_before(word, &terms(word)[0]), None, "{word}");
+    }
+    for (word, before) in [("οδός", "οδος"), ("أحمد", "أحمد"), ("ﾃﾞ", "ﾃﾞ"), ("ﾃﾞｰ", "ﾃﾞ"), ("٢٠", "٢٠"), ("ﬁle", "ﬁle")]
+    {
+        assert_eq!(term_before(word, &terms(word)[0]).as_deref(), Some(before), "{word}");
+    }
+}

@@ -63,6 +63,8 @@ pub struct Pool {
     pub depth: usize,
     /// The newest event.
     pub through: i64,
+    /// The newest event up to which all had vectors: of later ones only the words count, also when they have vectors by now.
+    pub meaning: i64,
     /// Events, their words, and sessions in all.
     pub events: f64,
     /// Words of all events.
@@ -151,7 +153,7 @@ pub enum Candidates {
         /// About how many match.
         about: u64,
     },
-    /// All that hold the words that were looked for: a part of a word stands in more of them.
+    /// Those that were looked for, or looked at: a part of a word stands in more words, or a session has more events.
     AtLeast {
         /// How many.
         count: u64,

@@ -104,7 +104,8 @@ fn starts_here(best: &Best, at: usize) -> bool {
 
 /// Characters that change how others are shown, or that cannot be seen.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    matches!(c, '\u{061c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Some context before `from`, from the beginning of a word.
@@ -151,6 +152,29 @@ mod tests {
         let shown = of("größe", "a\u{1b}[31mb\n\u{202e}Größe ändern");
         assert_eq!(shown.text, "a\\u{1b}[31mb\\n\\u{202e}Größe ändern");
         assert_eq!(marked(&shown), ["Größe"]);
+    }
+
+    #[test]
+    fn characters_that_cannot_be_seen_are_escaped_and_joiners_are_kept() {
+        for hidden in [
+            '\u{61c}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{2060}',
+            '\u{2064}',
+            '\u{206f}',
+            '\u{fffa}',
+            '\u{e0041}',
+            '\u{e007f}',
+        ] {
+            let shown = of("word", &format!("a{hidden} word"));
+            assert_eq!(shown.text, format!("a{} word", hidden.escape_default()));
+            assert_eq!(marked(&shown), ["word"]);
+        }
+        // What writes letters and emoji stays.
+        for kept in ["می\u{200c}خواهم", "👩\u{200d}💻", "✅\u{fe0f}", "אָ", "e\u{301}"] {
+            assert_eq!(of("word", &format!("{kept} word")).text, format!("{kept} word"));
+        }
     }
 
     #[test]

@@ -22,11 +22,12 @@ pub struct Seen<'e> {
 
 /// A query's meaning over the events of a filter. Made for one search; may compute in the background from its making on.
 pub trait Meaning: Send + Sync {
-    /// The nearest events that the search's filter lets pass, the nearest first, at most `limit`.
+    /// The nearest events up to `through` that the search's filter lets pass, the nearest first, at most `limit`: what came
+    /// later takes nobody's place. None beyond [`Meaning::through`].
     ///
     /// # Errors
     /// When the model or its vectors cannot answer; the search goes on by words and says so.
-    fn nearest(&self, limit: usize) -> Result<Vec<Near>>;
+    fn nearest(&self, limit: usize, through: i64) -> Result<Vec<Near>>;
 
     /// How near these events are, those that have vectors. Needs less than [`Meaning::nearest`], so it is there earlier.
     ///

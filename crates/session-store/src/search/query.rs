@@ -4,7 +4,7 @@
 
 use oneiric::fault::{Fault, Result};
 
-use crate::analysis::{Analyser, Kind, stem};
+use crate::analysis::{Analyser, Kind, stem, term_before};
 use crate::search::stop::is_stop;
 
 /// Longest query in bytes.
@@ -28,7 +28,7 @@ pub struct Term {
     pub surface: String,
     /// Whether longer words count.
     pub prefix: bool,
-    /// Other words that count as this one: what it is a part of, or a slip for.
+    /// Other words that count as this one: what it is a part of, or a slip for, and what earlier versions stored it as.
     pub also: Vec<Also>,
 }
 
@@ -125,8 +125,10 @@ impl Query {
         })
     }
 
-    fn term(&mut self, term: &str, surface: &str, prefix: bool) -> Option<usize> {
-        let wanted = Term { term: term.to_owned(), surface: surface.to_owned(), prefix, also: Vec::new() };
+    fn term(&mut self, token: &Owned, prefix: bool) -> Option<usize> {
+        let before = token.before.iter().map(|term| Also { term: term.clone(), surface: term.clone(), half: false });
+        let (term, surface) = (token.term.clone(), token.surface.clone());
+        let wanted = Term { term, surface, prefix, also: before.collect() };
         if let Some(index) = self.terms.iter().position(|known| *known == wanted) {
             return Some(index);
         }
@@ -155,7 +157,7 @@ impl Query {
             let prefix = piece.prefix && pairs.is_empty();
             let whole = wholes.iter().find(|whole| Some((whole.start, whole.end)) == span && !prefix);
             if let Some(mut clause) = self.clause(&words, false, prefix) {
-                clause.whole = whole.and_then(|whole| self.term(&whole.term, &whole.surface, false));
+                clause.whole = whole.and_then(|whole| self.term(whole, false));
                 clauses.push(clause);
             }
             for run in &pairs {
@@ -177,7 +179,7 @@ impl Query {
             }
         }
         for whole in &wholes {
-            if let Some(index) = self.term(&whole.term, &whole.surface, false)
+            if let Some(index) = self.term(whole, false)
                 && !self.bonus.contains(&index)
             {
                 self.bonus.push(index);
@@ -191,7 +193,7 @@ impl Query {
             let open = prefix
                 && place + 1 == tokens.len()
                 && (token.pair || token.surface.chars().count() >= MIN_PREFIX_CHARS);
-            match self.term(&token.term, &token.surface, open) {
+            match self.term(token, open) {
                 Some(index) => parts.push(index),
                 None => break,
             }
@@ -205,7 +207,11 @@ impl Query {
 fn signed(text: &str, span: Option<(usize, usize)>) -> Option<String> {
     let emoji = |c: char| matches!(u32::from(c), 0x2600..=0x27bf | 0x2b00..=0x2bff | 0x1f000..=0x1faff);
     let Some((start, end)) = span else {
-        let found: String = text.chars().filter(|c| emoji(*c)).take(1).collect();
+        let flag = |c: &char| matches!(u32::from(*c), 0x1f1e6..=0x1f1ff);
+        let mut signs = text.chars().filter(|c| emoji(*c));
+        let mut found: String = signs.next().into_iter().collect();
+        // A flag is two letters of a country; half of one is that of many.
+        found.extend(found.chars().next().filter(flag).and(signs.next().filter(flag)));
         return (!found.is_empty()).then_some(found);
     };
     let behind = text[end..].bytes().take(2).take_while(|byte| matches!(byte, b'+' | b'#')).count();
@@ -221,6 +227,8 @@ fn signed(text: &str, span: Option<(usize, usize)>) -> Option<String> {
 
 struct Owned {
     term: String,
+    /// As the index may hold it, too.
+    before: Option<String>,
     surface: String,
     start: usize,
     end: usize,
@@ -235,6 +243,7 @@ fn tokens(analyser: &mut Analyser, text: &str) -> (Vec<Owned>, Vec<Vec<Owned>>, 
     analyser.analyse(text, |token| {
         let owned = Owned {
             term: token.term.to_owned(),
+            before: text.get(token.start..token.end).and_then(|word| term_before(word, token.term)),
             surface: token.surface.to_owned(),
             start: token.start,
             end: token.end,
@@ -347,6 +356,7 @@ mod tests {
         assert_eq!(signed("C++ templates, c# and F#?"), ["C++", "c#", "F#"]);
         assert_eq!(signed("cat .env .github/workflows"), [".env", ".github/workflows"]);
         assert_eq!(signed("deploy 🚀🚀 now ✅"), ["🚀", "✅"]);
+        assert_eq!(signed("flag 🇩🇪 🇩🇰🇩🇪 🇩 🇩🚀"), ["🇩🇪", "🇩🇰", "🇩", "🇩"]);
         for none in
             ["a+b", "issue #12", "x += 1", "...and so on", "-c++ d", "1+", "a — b … “c”", "C+++ d", "e.g. main.rs"]
         {

@@ -92,6 +92,11 @@ fn follow(connection: &Connection, id: &str) -> Result<Amount, Failure> {
     Ok(Amount { sessions: 1, events })
 }
 
+/// Whether a session is in the archive.
+pub(super) fn holds(connection: &Connection, id: &str) -> Result<bool, Failure> {
+    Ok(connection.prepare_cached("SELECT 1 FROM archived_sessions WHERE session_id = ?1")?.exists([id])?)
+}
+
 /// Whether the archive holds anything.
 pub(super) fn in_use(connection: &Connection) -> Result<bool, Failure> {
     Ok(connection.prepare_cached("SELECT 1 FROM archived_sessions LIMIT 1")?.exists([])?)

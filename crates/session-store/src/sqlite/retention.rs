@@ -12,6 +12,7 @@ use super::counters::{self, Changes};
 use super::failure::Failure;
 use super::prepare::{self, Effect, Terms};
 use super::session_row::{SCOPE_COMPONENT, SCOPE_EVENT_TYPE, SCOPE_PROJECT, SCOPE_SESSION_TYPE, scope, whole};
+use super::words;
 use crate::model::SessionStatus;
 use crate::retention::{Cursor, RetentionRules, RuleEffect};
 use crate::upkeep::{Amount, days_before};
@@ -277,6 +278,8 @@ impl<'c> Deletion<'c> {
 
     fn finish(self) -> Result<Amount, Failure> {
         self.changes.save(self.connection)?;
+        // Nobody may come to learn the words anew; those of what is deleted do not outlive it, nor get into a backup.
+        words::forget_outdated(self.connection)?;
         Ok(self.amount)
     }
 }

@@ -9,6 +9,7 @@ mod expression;
 mod frequency;
 mod gather;
 mod mend;
+mod reach;
 mod read;
 pub(super) mod scope;
 mod vocabulary;
@@ -20,6 +21,7 @@ use std::ops::RangeInclusive;
 use oneiric::count::counted;
 use rusqlite::Connection;
 
+use super::archive;
 use super::counters;
 use super::failure::Failure;
 use super::sessions;
@@ -27,12 +29,12 @@ use crate::model::{Candidates, Granularity, Page, Pool, SearchAnswer, SearchFilt
 use crate::search::meaning::{Meaning, Near, Seen};
 use crate::search::query::Query;
 use crate::search::rank::{Collection, Ranker};
-use blocks::Range;
 use evidence::Worth;
 #[cfg(test)]
 pub(super) use expression::NEWEST;
 use gather::Scopes;
 use mend::{Asked, Mended};
+use reach::Reach;
 use read::{Candidate, Known};
 
 /// Cosine below which two texts have nothing to do with each other: what is found by meaning alone must be nearer.
@@ -63,10 +65,14 @@ struct Search<'s> {
     frequencies: Vec<f64>,
     /// Prefixes that so many events hold that the index is no help.
     common: Vec<bool>,
-    ranges: Vec<Range>,
+    reach: &'s Reach<'s>,
     scopes: Scopes,
-    /// Terms that may stand in events of the filter that were not looked at.
+    /// Terms that may stand in events of the filter that were not looked at, and those that stand in one that was, also
+    /// where it holds what the query excludes.
     unseen: Vec<bool>,
+    held: Vec<bool>,
+    /// How many events of the one session were read, when these were not all.
+    within: Option<usize>,
     /// Sessions of candidates, and where each id stands among them.
     sessions: Vec<Known>,
     places: HashMap<String, usize>,
@@ -88,18 +94,23 @@ pub(super) fn search(
     let query = Query::parse(&request.query)?;
     let session = filter.session.as_deref().map(|wanted| sessions::resolve(connection, wanted)).transpose()?;
     let later = request.after.is_some();
+    let newest = scope::newest(connection)?;
+    let mut meaning = meaning.filter(|_| request.mode != SearchMode::Text);
+    let known = meaning.map_or(0, |meaning| meaning.through());
     let pool = match request.after {
         // It came from outside.
         Some((_, pool)) => Pool {
             depth: request.depth(),
-            through: pool.through.max(0),
+            through: pool.through.clamp(0, newest),
+            meaning: pool.meaning.clamp(0, known.max(0)),
             events: pool.events.max(1.0),
             sessions: pool.sessions.max(1.0),
             ..pool
         },
         None => Pool {
             depth: request.depth(),
-            through: scope::newest(connection)?,
+            through: newest,
+            meaning: known,
             events: counters::value(connection, counters::EVENTS)?.max(1.0),
             words: counters::value(connection, counters::WORDS)?,
             sessions: counters::value(connection, counters::SESSIONS)?.max(1.0),
@@ -107,25 +118,31 @@ pub(super) fn search(
     };
     let only = session.as_ref().map(|id| id.as_str());
     let estimated = frequency::estimate(connection, &query, &pool)?;
-    let by_meaning = meaning.is_some() && request.mode != SearchMode::Text;
-    let frame = Frame { connection, filter: &request.filter, only, by_meaning, pool, later };
+    let by_meaning = meaning.is_some();
+    let reach = &Reach::of(connection, &request.filter, pool.through)?;
+    let frame = Frame { connection, filter: &request.filter, only, by_meaning, pool, later, reach };
     let mut notes = Vec::new();
-    let mut meaning = meaning.filter(|_| request.mode != SearchMode::Text);
     if meaning.is_none() && request.mode != SearchMode::Text {
         notes.push(NOT_SET_UP.to_owned());
+    }
+    if let Some(id) = only.filter(|_| !filter.archived)
+        && archive::holds(connection, id)?
+    {
+        notes.push(format!("session {id} is in the archive, which is searched only when it is asked for (archived)"));
     }
     if let Some(asked) = meaning.take_if(|_| request.mode == SearchMode::Semantic) {
         let plain = Mended::not(&query, &estimated);
         let mut search = frame.search(&plain)?;
         if let Some(near) = search.nearest(request, asked, &mut notes) {
-            return Ok(Outcome { answer: search.by_meaning_alone(request, asked, &near, notes)?, behind: false });
+            return Ok(Outcome { answer: search.by_meaning_alone(request, &near, notes)?, behind: false });
         }
     }
     let read = |lost: &[bool]| {
-        let asked = Asked { query: &query, filter: &request.filter, only, pool: &pool, lost };
+        let asked = Asked { query: &query, filter: &request.filter, only, pool: &pool, reach, lost };
         mend::mend(connection, &asked, &estimated)
     };
-    let first = read(&[])?;
+    // What a session holds is known once it was read.
+    let first = if only.is_some() { Mended::not(&query, &estimated) } else { read(&[])? };
     let again;
     let mut mended = &first;
     let mut search = frame.search(mended)?;
@@ -151,11 +168,12 @@ struct Frame<'s> {
     by_meaning: bool,
     pool: Pool,
     later: bool,
+    reach: &'s Reach<'s>,
 }
 
 impl<'s> Frame<'s> {
     fn search(&self, mended: &'s Mended) -> Result<Search<'s>, Failure> {
-        let Self { connection, filter, only, by_meaning, pool, later } = *self;
+        let Self { connection, filter, only, by_meaning, pool, later, reach } = *self;
         let Mended { query, frequencies, .. } = mended;
         let collection = Collection {
             documents: pool.events,
@@ -173,9 +191,11 @@ impl<'s> Frame<'s> {
             later,
             frequencies: frequencies.events.clone(),
             common: frequencies.common.clone(),
-            ranges: blocks::ranges(connection, filter, pool.through)?,
+            reach,
             scopes: Scopes::choose(connection, filter, &pool)?,
             unseen: vec![true; query.terms.len()],
+            held: vec![false; query.terms.len()],
+            within: None,
             sessions: Vec::new(),
             places: HashMap::new(),
             bytes: 0,
@@ -196,7 +216,7 @@ impl Search<'_> {
         let mut mode = SearchMode::Text;
         if let Some(meaning) = meaning {
             // How near they are is known before the nearest of all are found.
-            let known = nearness(meaning, &mut found, self.pool.depth);
+            let known = nearness(meaning, &mut found, &self.pool);
             if let Some(near) = self.nearest(request, meaning, &mut notes) {
                 mode = SearchMode::Hybrid;
                 let known = known.unwrap_or_else(|fault| {
@@ -204,7 +224,7 @@ impl Search<'_> {
                     Vec::new()
                 });
                 self.by_meaning(&near, &known, &mut found)?;
-                if self.pool.through - meaning.through() >= MANY_WAIT {
+                if self.pool.through.saturating_sub(self.pool.meaning) >= MANY_WAIT {
                     notes.push("the newest events have no vectors yet, so only their words count".to_owned());
                 }
             }
@@ -226,13 +246,12 @@ impl Search<'_> {
     fn by_meaning_alone(
         &mut self,
         request: &SearchRequest,
-        meaning: &dyn Meaning,
         near: &[Near],
         mut notes: Vec<String>,
     ) -> Result<SearchAnswer, Failure> {
         let mut found = Vec::new();
         self.by_meaning(near, &[], &mut found)?;
-        if self.pool.through > meaning.through() {
+        if self.pool.through > self.pool.meaning {
             notes.push("the newest events have no vectors yet, so they are not found by meaning".to_owned());
         }
         let candidates = Candidates::Nearest { ranked: found.len() as u64 };
@@ -241,11 +260,12 @@ impl Search<'_> {
 
     /// The nearest events; `None` when meaning cannot be had, of which a note tells.
     fn nearest(&self, request: &SearchRequest, meaning: &dyn Meaning, notes: &mut Vec<String>) -> Option<Vec<Near>> {
-        match meaning.nearest(request.nearest()) {
+        let through = self.pool.through.min(self.pool.meaning);
+        match meaning.nearest(request.nearest(), through) {
             Ok(mut near) => {
                 let least = request.least.unwrap_or(UNRELATED);
                 let nearest = near.first().map(|one| one.cosine);
-                near.retain(|one| one.cosine >= least && one.seq <= self.pool.through);
+                near.retain(|one| one.cosine >= least && one.seq <= through);
                 if let (true, Some(nearest), Some(least)) = (near.is_empty(), nearest, request.least) {
                     notes.push(format!(
                         "nothing is as near as {least}, which is asked for; the nearest is {nearest:.2}"
@@ -286,6 +306,9 @@ impl Search<'_> {
         if let Candidates::Newest { ranked, about } = candidates {
             notes.push(format!("ranked the newest {ranked} of about {about} matches"));
         }
+        if let Some(read) = self.within {
+            notes.push(format!("the newest {} of the session were searched", counted(read, "event", "events")));
+        }
         if self.query.shortened {
             notes.push("the query was shortened to its first words".to_owned());
         }
@@ -296,9 +319,9 @@ impl Search<'_> {
     /// The words that no event of the filter holds though the index knows them, when nothing holds all words: others hold
     /// them, or the archive, or another time. By term of the query.
     fn lost(&self, found: &[Candidate]) -> Vec<bool> {
-        let none = self.only.is_some() || found.iter().any(|one| one.scored.complete);
-        let holds = |term: usize| found.iter().any(|one| one.frequencies[term] > 0.0);
-        (0..self.query.terms.len()).map(|term| !none && !self.unseen[term] && !holds(term)).collect()
+        let none = found.iter().any(|one| one.scored.complete);
+        let nowhere = |term: usize| self.frequencies[term] == 0.0 || !self.unseen[term];
+        (0..self.query.terms.len()).map(|term| !none && !self.held[term] && nowhere(term)).collect()
     }
 
     /// Events that hold all words, and when these are too few, those that hold some.
@@ -366,15 +389,15 @@ impl Search<'_> {
     }
 }
 
-/// How near the best of `found` are.
-fn nearness(meaning: &dyn Meaning, found: &mut [Candidate], limit: usize) -> oneiric::fault::Result<Vec<Near>> {
+/// How near the best of `found` are, as far as their meaning counts.
+fn nearness(meaning: &dyn Meaning, found: &mut [Candidate], pool: &Pool) -> oneiric::fault::Result<Vec<Near>> {
     if found.is_empty() {
         return Ok(Vec::new());
     }
     found.sort_by(|a, b| b.scored.score.total_cmp(&a.scored.score));
-    let most = limit.saturating_mul(NEARNESS_PER_HIT).clamp(*NEARNESS.start(), *NEARNESS.end());
-    let asked: Vec<Seen<'_>> =
-        found.iter().take(most).map(|one| Seen { seq: one.seq, event_id: &one.event_id }).collect();
+    let most = pool.depth.saturating_mul(NEARNESS_PER_HIT).clamp(*NEARNESS.start(), *NEARNESS.end());
+    let counting = found.iter().filter(|one| one.seq <= pool.meaning);
+    let asked: Vec<Seen<'_>> = counting.take(most).map(|one| Seen { seq: one.seq, event_id: &one.event_id }).collect();
     meaning.of(&asked)
 }
 

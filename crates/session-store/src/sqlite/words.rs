@@ -14,7 +14,7 @@ use crate::search::spelling::{MIN_PART_CHARS, letters};
 use crate::search::text::each_text;
 
 /// Of the way words are made; another number has the list learnt again.
-const SHAPE: f64 = 2.0;
+const SHAPE: f64 = 3.0;
 /// Words that the list may have. Later ones are found as a whole only.
 pub(super) const MOST: i64 = 1_000_000;
 /// Longest word in letters that is taken apart; what is longer is no word that anybody writes in part.
@@ -37,6 +37,8 @@ struct Step {
     /// Those that the list does not have.
     new: Vec<String>,
     events: usize,
+    /// How many events had been deleted when they were read.
+    deleted: f64,
 }
 
 /// Makes the list, and the index of its letters.
@@ -64,11 +66,16 @@ fn full(connection: &Connection) -> Result<bool, Failure> {
 
 /// Whether the list holds words that may stand nowhere any more, or was made in another way.
 fn outdated(connection: &Connection) -> Result<bool, Failure> {
-    let known = through(connection)? > 0;
-    let deleted = counters::value(connection, counters::DELETED_EVENTS)?;
-    Ok(known
-        && (counters::value(connection, counters::WORDS_SHAPE)? != SHAPE
-            || deleted > counters::value(connection, counters::WORDS_DELETED)?))
+    if through(connection)? == 0 {
+        // One that was begun only is of this way, and of events that were there then.
+        let words = connection.prepare_cached("SELECT 1 FROM words LIMIT 1")?.exists([])?;
+        return Ok(words && begun_before_a_deletion(connection)?);
+    }
+    Ok(counters::value(connection, counters::WORDS_SHAPE)? != SHAPE || begun_before_a_deletion(connection)?)
+}
+
+fn begun_before_a_deletion(connection: &Connection) -> Result<bool, Failure> {
+    Ok(counters::value(connection, counters::DELETED_EVENTS)? > counters::value(connection, counters::WORDS_DELETED)?)
 }
 
 /// Empties the list when it is outdated, so that no word outlives its events for long.
@@ -97,27 +104,46 @@ pub(super) fn learn(store: &SqliteStore) -> Result<usize> {
 
 fn keep(step: Step, door: &Door) -> Result<usize> {
     let mut new = step.new.as_slice();
+    let (from, through, deleted) = (step.from, step.through, step.deleted);
+    // Another process may have come further meanwhile, or deleted what was read: its words are not to come back.
+    let stands = move |connection: &Connection| -> Result<bool, Failure> {
+        Ok(self::through(connection)? == from && counters::value(connection, counters::DELETED_EVENTS)? == deleted)
+    };
     while new.len() > AT_ONCE {
         let (some, rest) = new.split_at(AT_ONCE);
         let some = some.to_vec();
-        door.run(move |connection, _| add(connection, &some))?;
+        let added = door.run(move |connection, _| {
+            let stands = stands(connection)?;
+            if stands {
+                begin(connection, from, deleted)?;
+                add(connection, &some)?;
+            }
+            Ok(stands)
+        })?;
+        if !added {
+            return Ok(step.events);
+        }
         new = rest;
     }
-    let (rest, from, through) = (new.to_vec(), step.from, step.through);
+    let rest = new.to_vec();
     door.run(move |connection, _| {
-        add(connection, &rest)?;
-        // Another process may have come further meanwhile.
-        if self::through(connection)? == from {
+        if stands(connection)? {
+            begin(connection, from, deleted)?;
+            add(connection, &rest)?;
             counters::set(connection, counters::WORDS_THROUGH, through as f64)?;
-            if from == 0 {
-                let deleted = counters::value(connection, counters::DELETED_EVENTS)?;
-                counters::set(connection, counters::WORDS_SHAPE, SHAPE)?;
-                counters::set(connection, counters::WORDS_DELETED, deleted)?;
-            }
         }
         Ok(())
     })?;
     Ok(step.events)
+}
+
+/// Notes what a list that begins is of.
+fn begin(connection: &Connection, from: i64, deleted: f64) -> Result<(), Failure> {
+    if from == 0 {
+        counters::set(connection, counters::WORDS_SHAPE, SHAPE)?;
+        counters::set(connection, counters::WORDS_DELETED, deleted)?;
+    }
+    Ok(())
 }
 
 /// Whether the list holds `word`.
@@ -127,7 +153,8 @@ pub(super) fn knows(connection: &Connection, word: &str) -> Result<bool, Failure
 
 fn next(connection: &Connection) -> Result<Step, Failure> {
     let from = through(connection)?;
-    let mut step = Step { from, through: from, new: Vec::new(), events: 0 };
+    let deleted = counters::value(connection, counters::DELETED_EVENTS)?;
+    let mut step = Step { from, through: from, new: Vec::new(), events: 0, deleted };
     let full = full(connection)?;
     let mut known = connection.prepare_cached("SELECT 1 FROM words WHERE word = ?1")?;
     let mut select = connection.prepare_cached(AFTER)?;
@@ -205,14 +232,5 @@ pub(super) fn is_word(word: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    #[test]
-    fn words_and_identifiers_are_kept_and_ids_and_numbers_are_not() {
-        for word in ["backup", "performhandoffnow", "sha256sum", "größe", "utf8", "v2beta1"] {
-            assert!(super::is_word(word), "{word}");
-        }
-        for id in ["12345", "b206b43f0c", "a1b2c3d4e5f6", "abc", "x1"] {
-            assert!(!super::is_word(id), "{id}");
-        }
-    }
-}
+#[path = "words_tests.rs"]
+mod tests;

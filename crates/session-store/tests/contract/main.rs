@@ -17,6 +17,7 @@ mod analytics;
 mod archive;
 mod ingestion;
 mod life;
+mod narrowing;
 mod pages;
 mod queries;
 mod ranking;

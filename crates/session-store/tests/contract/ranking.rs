@@ -82,11 +82,11 @@ struct Told {
 }
 
 impl Meaning for Told {
-    fn nearest(&self, limit: usize) -> Result<Vec<Near>> {
+    fn nearest(&self, limit: usize, through: i64) -> Result<Vec<Near>> {
         if self.fails {
             return Err(Fault::unavailable("the model is away").hint("session-buddy models pull"));
         }
-        Ok(self.near.iter().copied().take(limit).collect())
+        Ok(self.near.iter().copied().filter(|one| one.seq <= through).take(limit).collect())
     }
 
     fn of(&self, events: &[Seen<'_>]) -> Result<Vec<Near>> {

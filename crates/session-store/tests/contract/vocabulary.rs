@@ -19,6 +19,7 @@ on_every_store!(
     a_short_name_of_a_month_alone_is_a_part_of_words,
     a_stem_without_its_last_letter_is_no_word,
     words_of_deleted_events_are_forgotten,
+    a_word_is_named_as_texts_hold_it,
     slips_are_read_alike_before_and_after_their_words_are_learnt,
 );
 
@@ -257,6 +258,33 @@ fn a_stem_without_its_last_letter_is_no_word(world: &World) {
         assert_eq!(ids(&text(world, "cahce")), ["old.0"]);
         assert_eq!(ids(&text(world, "hkie")), ["old.1"]);
         assert_eq!(ids(&text(world, "bakcup")), ["old.2"]);
+    }
+}
+
+fn a_word_is_named_as_texts_hold_it(world: &World) {
+    world.session("old", start(), &["the plan is done", "a carting trip", "the fox", "a wagon", "he walked"]);
+    world.session("mine", start_in("mine", "/m"), &["walking home"]);
+    fill(world, "later", 300);
+    for learnt in [false, true] {
+        if learnt {
+            learn_all(world);
+        }
+        for (query, found, note) in [
+            // Nobody looks for `done`, by whose stem the index knows `don`.
+            ("dont", "", ""),
+            ("carto", "old.1", "\"carto\" read as \"carting\""),
+            ("foxss", "old.2", "\"foxss\" read as \"fox\""),
+            ("wagno", "old.3", "\"wagno\" read as \"wagon\""),
+        ] {
+            let answer = text(world, query);
+            assert_eq!(ids(&answer).first().copied().unwrap_or_default(), found, "{query} {learnt}: {:?}", answer.note);
+            assert_eq!(answer.note.unwrap_or_default(), note, "{query} {learnt}");
+        }
+        // A word with the same stem that only others hold is not told.
+        let filter = SearchFilter { project: Some("mine".into()), ..SearchFilter::default() };
+        let answer = world.store.search(&SearchRequest::text("walko").within(filter), None).unwrap();
+        assert_eq!(ids(&answer), ["mine.0"]);
+        assert!(!answer.note.unwrap().contains("walked"));
     }
 }
 

@@ -178,3 +178,31 @@ fn damaged_rows_are_not_taken_for_a_damaged_index() {
     let found = look(&room.path(), false).unwrap();
     assert!(found.damage.is_some() && found.derived.is_none(), "{found:?}");
 }
+
+#[test]
+fn what_an_earlier_version_put_into_the_index_is_found_as_it_was() {
+    let room = Room::new();
+    let store = room.open();
+    let texts = ["η οδός μου", "أحمد هنا", "ﾃﾞｰﾀ ok", "an ordinary file"];
+    put(&store, "s", texts.iter().enumerate().map(|(n, text)| command(&format!("c{n}"), text)).collect()).unwrap();
+    let asked = [("οδός", "c0"), ("أحمد", "c1"), ("ﾃﾞｰﾀ", "c2"), ("file", "c3")];
+    let check = |asked: &[(&str, &str)]| {
+        for (query, id) in asked {
+            assert_eq!(found(&store, query), BTreeSet::from([(*id).to_owned()]), "{query}");
+        }
+    };
+    check(&asked);
+    check(&[("ΟΔΟΣ", "c0"), ("احمد", "c1"), ("データ", "c2")]);
+    let raw = room.raw();
+    raw.execute_batch("INSERT INTO event_search (event_search) VALUES ('delete-all')").unwrap();
+    let lines = ["η οδος μου", "أحمد هنا", "ﾃﾞ ﾞｰ ｰﾀ ﾀ ok", "an ordinary file"];
+    for (n, line) in (0_i64..).zip(lines) {
+        let sql = "INSERT INTO event_search (rowid, terms) SELECT seq, ?2 FROM session_events WHERE event_id = ?1";
+        assert_eq!(raw.execute(sql, (format!("c{n}"), line)).unwrap(), 1);
+    }
+    check(&asked);
+    // Made anew, it holds what this version makes of them.
+    rebuild_index(&room.path(), &mut |_, _| {}).unwrap();
+    check(&asked);
+    check(&[("ΟΔΟΣ", "c0"), ("احمد", "c1"), ("データ", "c2")]);
+}

@@ -1,6 +1,6 @@
 //! FTS5 expressions, made from terms alone: every term is letters and digits in quotation marks, so no input is syntax.
 
-use crate::model::SearchFilter;
+use crate::model::{SearchFilter, UNKNOWN};
 use crate::search::query::{Clause, Query, Term};
 use crate::sqlite::session_row::{SCOPE_COMPONENT, SCOPE_EVENT_TYPE, SCOPE_PROJECT, SCOPE_SESSION_TYPE, scope};
 
@@ -26,7 +26,8 @@ pub(super) fn term(term: &Term) -> String {
     }
     let stems = term.prefix_stems();
     let stems = stems.iter().map(|stem| format!(" OR \"{stem}\"")).collect::<String>();
-    format!("(\"{}\"*{stems})", term.surface)
+    let also = term.also.iter().map(|one| format!(" OR \"{}\"*", one.term)).collect::<String>();
+    format!("(\"{}\"*{stems}{also})", term.surface)
 }
 
 /// Events that hold a clause, but for the order of a phrase.
@@ -39,7 +40,8 @@ fn clause(query: &Query, clause: &Clause) -> String {
     }
 }
 
-/// What the index knows of a filter, nearly: a term for each of its fields.
+/// What the index knows of a filter, nearly: a term for each of its fields. Of a session whose start has not arrived it knows
+/// none, so that only the rows tell what is of an unknown one.
 pub(super) fn scopes(filter: &SearchFilter) -> Vec<String> {
     let fields = [
         (SCOPE_PROJECT, &filter.project),
@@ -47,31 +49,31 @@ pub(super) fn scopes(filter: &SearchFilter) -> Vec<String> {
         (SCOPE_SESSION_TYPE, &filter.session_type),
         (SCOPE_EVENT_TYPE, &filter.event_type),
     ];
+    let known = |kind: char, value: &str| value != UNKNOWN || matches!(kind, SCOPE_PROJECT | SCOPE_EVENT_TYPE);
     let given = fields.into_iter().filter_map(|(kind, value)| Some((kind, value.as_ref()?)));
+    let given = given.filter(|(kind, value)| known(*kind, value));
     given.map(|(kind, value)| format!("\"{}\"", scope(kind, value))).collect()
 }
 
 /// Events that hold the clauses that are `asked` for, and the `scopes`; `None` when the index cannot narrow them at all.
 pub(super) fn all(query: &Query, scopes: &[String], asked: &[bool]) -> Option<String> {
     let clauses = query.clauses.iter().zip(asked).filter(|(_, asked)| **asked);
-    narrowed(clauses.map(|(one, _)| clause(query, one)).collect(), query, scopes)
+    narrowed(clauses.map(|(one, _)| clause(query, one)).collect(), query, scopes, &query.excluded)
 }
 
-/// Events that hold one term and the `scopes`.
-pub(super) fn any(one: &Term, query: &Query, scopes: &[String]) -> Option<String> {
-    narrowed(vec![term(one)], query, scopes)
+/// Events that hold one term and the `scopes`, and nothing that is `excluded`.
+pub(super) fn any(one: &Term, query: &Query, scopes: &[String], excluded: &[Clause]) -> Option<String> {
+    narrowed(vec![term(one)], query, scopes, excluded)
 }
 
-fn narrowed(mut wanted: Vec<String>, query: &Query, scopes: &[String]) -> Option<String> {
+fn narrowed(mut wanted: Vec<String>, query: &Query, scopes: &[String], excluded: &[Clause]) -> Option<String> {
     wanted.extend_from_slice(scopes);
     if wanted.is_empty() {
         return None;
     }
     let mut wanted = wanted.join(" AND ");
     // A phrase or a prefix is excluded by its text alone: the index would exclude more.
-    for one in
-        query.excluded.iter().filter(|one| !one.phrase && !one.parts.iter().any(|&part| query.terms[part].prefix))
-    {
+    for one in excluded.iter().filter(|one| !one.phrase && !one.parts.iter().any(|&part| query.terms[part].prefix)) {
         wanted = format!("({wanted}) NOT {}", clause(query, one));
     }
     Some(wanted)

@@ -40,7 +40,7 @@ impl Probe {
         let oldest: Option<i64> =
             connection.prepare_cached("SELECT min(seq) FROM session_events")?.query_row([], |row| row.get(0))?;
         let newest = pool.through;
-        Ok(Self { newest, span: (newest - oldest.unwrap_or(0) + 1) as f64 })
+        Ok(Self { newest, span: (newest - oldest.unwrap_or(0) + 1).max(1) as f64 })
     }
 
     /// About how many events hold `term`.

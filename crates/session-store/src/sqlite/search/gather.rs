@@ -2,15 +2,14 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
-use super::blocks::Range;
 use super::frequency::Probe;
-use super::read::{Candidate, in_time};
+use super::reach::Gathered;
+use super::read::Candidate;
 use super::{Search, expression};
 use crate::model::{Candidates, Pool, SearchFilter};
 use crate::sqlite::failure::Failure;
-use crate::sqlite::session_row::time;
 
 /// Matches of all words that are ranked; of more, the newest.
 const RANKED: usize = 1_500;
@@ -20,43 +19,34 @@ const FEW: f64 = 300.0;
 /// Matches of single words that are ranked to fill an answer up: beside events that hold all words, and without any.
 const FILLED_BESIDE: usize = 300;
 const FILLED: usize = 1_000;
-/// Matches that are looked at, when most of them lie outside the filter's time.
+/// Matches that are looked at, when most of them lie outside the filter's time or in the archive.
 const VISITED: usize = 30_000;
 /// Share of events from which a field of the filter is left to their rows.
 const MOST: f64 = 0.5;
 /// Events of a session that a search within it reads.
 const SESSION_EVENTS: usize = 20_000;
 
-/// Candidates, newest first.
-#[derive(Default)]
-struct Gathered {
-    seqs: Vec<i64>,
-    /// Whether there are more.
-    bounded: bool,
-    /// Rows that were looked at.
-    visited: usize,
-    /// Events, matching or not, from the newest to where gathering ended.
-    passed: i64,
-}
-
 /// Which fields of the filter the index is asked for.
 pub(super) struct Scopes {
     asked: Vec<String>,
     /// Share of the newest events, about, that pass what it is not asked for.
     share: f64,
+    /// Whether there are others to ask it for.
+    more: bool,
 }
 
 impl Scopes {
     /// All but those that most events are of: the index would walk through all of these, which takes longer than reading
     /// the few that do not pass.
     pub(super) fn choose(connection: &Connection, filter: &SearchFilter, pool: &Pool) -> Result<Self, Failure> {
-        let mut scopes = Self { asked: Vec::new(), share: 1.0 };
+        let mut scopes = Self { asked: Vec::new(), share: 1.0, more: false };
         for scope in expression::scopes(filter) {
             let share = Probe::new(connection, pool)?.share(connection, &scope)?;
             if share < MOST {
                 scopes.asked.push(scope);
             } else {
                 scopes.share *= share;
+                scopes.more = true;
             }
         }
         Ok(scopes)
@@ -97,8 +87,7 @@ impl Search<'_> {
         let decided = self.scopes.share == 1.0;
         let counted = if decided && !asked.contains(&false) { gathered.seqs.len() } else { complete };
         let read = if decided { read } else { ranked.len() };
-        let total: i64 = self.ranges.iter().map(Range::length).sum();
-        let about = counted as f64 / gathered.passed.max(1) as f64 * total as f64;
+        let about = counted as f64 / gathered.passed.max(1) as f64 * self.reach.length() as f64;
         let about = (about.round() as u64).max(counted as u64);
         Ok((ranked, Candidates::Newest { ranked: read as u64, about }))
     }
@@ -149,7 +138,8 @@ impl Search<'_> {
             for (index, word) in words.iter().enumerate() {
                 // Each word gets its share, and what the words before it left.
                 let room = wanted.saturating_sub(all.seqs.len()) / (words.len() - index);
-                let matching = expression::any(&self.query.terms[*word], self.query, &self.scopes.asked);
+                let (query, scopes) = (self.query, &self.scopes.asked);
+                let matching = expression::any(&query.terms[*word], query, scopes, &query.excluded);
                 let gathered = self.newest(matching.as_deref(), room, &taken)?;
                 taken.extend(&gathered.seqs);
                 all.seqs.extend(gathered.seqs);
@@ -172,46 +162,16 @@ impl Search<'_> {
 
     /// Whether far fewer events passed the filter than did among the newest, so that there are more to be found.
     fn thinner_than_expected(&self, gathered: &Gathered, passed: usize) -> bool {
-        gathered.bounded && (passed as f64) < gathered.seqs.len() as f64 * self.scopes.share / 2.0
+        self.scopes.more && gathered.bounded && (passed as f64) < gathered.seqs.len() as f64 * self.scopes.share / 2.0
     }
 
     fn ask_all_scopes(&mut self) {
-        self.scopes = Scopes { asked: expression::scopes(self.filter), share: 1.0 };
+        self.scopes = Scopes { asked: expression::scopes(self.filter), share: 1.0, more: false };
     }
 
     /// The newest events that match and lie in the filter's time, but for those that are `known`.
     fn newest(&self, matching: Option<&str>, wanted: usize, known: &HashSet<i64>) -> Result<Gathered, Failure> {
-        let sql = match matching {
-            Some(_) => expression::NEWEST,
-            None if self.filter.archived => expression::NEWEST_OF_BOTH,
-            None => expression::NEWEST_OF_ALL,
-        };
-        let mut select = self.connection.prepare_cached(sql)?;
-        let mut time_of =
-            self.connection.prepare_cached(&self.over("SELECT timestamp FROM session_events WHERE seq = ?1"))?;
-        let timed = self.filter.since.is_some() || self.filter.until.is_some();
-        let mut gathered = Gathered::default();
-        for range in &self.ranges {
-            let mut rows = select.query((matching, range.first, range.last, i64::MAX))?;
-            while let Some(row) = rows.next()? {
-                let seq: i64 = row.get(0)?;
-                gathered.visited += 1;
-                if gathered.seqs.len() == wanted || gathered.visited > VISITED {
-                    gathered.bounded = true;
-                    gathered.passed += range.last - seq;
-                    return Ok(gathered);
-                }
-                let admitted = !known.contains(&seq)
-                    && (!timed
-                        || time_of.query_row([seq], |row| Ok(in_time(self.filter, time(row, 0)?))).optional()?
-                            == Some(true));
-                if admitted {
-                    gathered.seqs.push(seq);
-                }
-            }
-            gathered.passed += range.length();
-        }
-        Ok(gathered)
+        self.reach.newest(self.connection, matching, wanted, VISITED, known)
     }
 
     /// Events of one session: they are few, and read as they are.
@@ -221,12 +181,10 @@ impl Search<'_> {
         let bounded = seqs.len() > SESSION_EVENTS;
         let (ranked, read) = self.read(&seqs[..seqs.len().min(SESSION_EVENTS)], false)?;
         let complete = ranked.iter().filter(|one| one.scored.complete).count() as u64;
-        let all = bounded || read < seqs.len();
-        let candidates = if all {
-            Candidates::Newest { ranked: complete, about: complete }
-        } else {
-            Candidates::Exact { count: complete }
-        };
-        Ok((ranked, candidates))
+        let more = bounded || read < seqs.len();
+        self.within = more.then_some(read);
+        self.unseen = vec![more; self.query.terms.len()];
+        let count = complete;
+        Ok((ranked, if more { Candidates::AtLeast { count } } else { Candidates::Exact { count } }))
     }
 }

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::expression;
 use super::frequency::{Frequencies, Probe};
+use super::reach::Reach;
 use super::vocabulary::{self, Read};
 use crate::analysis::stem;
 use crate::model::{Pool, SearchFilter};
@@ -40,6 +41,9 @@ const TAKEN: usize = 32;
 /// Events of all up to which it is counted at once how many of them are of the filter: of more it would take long, and only
 /// a search that finds none has to know.
 const LOOKED_AT: f64 = 2_000.0;
+/// Rows that are looked at where only these tell whether an event counts: for one word, and for all of a query.
+const VISITED: usize = 2_000;
+const VISITED_IN_ALL: usize = 10_000;
 /// Words that a note names.
 const NAMED: usize = 3;
 
@@ -50,6 +54,7 @@ pub(super) struct Asked<'a> {
     /// The one session that is searched.
     pub(super) only: Option<&'a str>,
     pub(super) pool: &'a Pool,
+    pub(super) reach: &'a Reach<'a>,
     /// Terms that no event of the filter holds, as a search has shown.
     pub(super) lost: &'a [bool],
 }
@@ -81,6 +86,8 @@ struct Mender<'m> {
     connection: &'m Connection,
     asked: &'m Asked<'m>,
     read: Option<Read>,
+    /// Rows that may still be looked at.
+    visits: usize,
     /// Slips that one word is forgiven at most, and whether the first letter may be one of them: in a sentence, a word that
     /// is not held is more often another word than a slip.
     most: usize,
@@ -89,6 +96,13 @@ struct Mender<'m> {
 
 /// A word that events of the filter hold, and in about how many.
 type Counted = (String, i64);
+
+/// Events that were counted, and whether some that may count were not looked at.
+#[derive(Default)]
+struct Tally {
+    events: i64,
+    cut: bool,
+}
 
 /// Words with a part.
 #[derive(Default)]
@@ -103,7 +117,7 @@ struct Inside {
 pub(super) fn mend(connection: &Connection, asked: &Asked<'_>, estimated: &Frequencies) -> Result<Mended, Failure> {
     let Asked { query, only, pool, .. } = *asked;
     let few = query.clauses.len() <= FEW_WORDS;
-    let mut mender = Mender { connection, asked, read: None, most: 2, first: few };
+    let mut mender = Mender { connection, asked, read: None, visits: VISITED_IN_ALL, most: 2, first: few };
     let events = mender.held(estimated)?;
     let held = |term: usize| events[term];
     // What a session's day answers is no slip.
@@ -213,26 +227,34 @@ impl Mender<'_> {
     /// matter to a search that is not to find it there.
     fn held(&mut self, estimated: &Frequencies) -> Result<Vec<f64>, Failure> {
         let mut events = estimated.events.clone();
-        let narrow = !expression::scopes(self.asked.filter).is_empty();
-        for (number, term) in self.asked.query.terms.iter().enumerate() {
-            if self.asked.lost.get(number) == Some(&true) {
-                events[number] = 0.0;
-            }
-            let looked_at = 0.0 < events[number] && events[number] <= LOOKED_AT;
-            if !looked_at || estimated.common[number] {
+        let Asked { query, only, lost, .. } = *self.asked;
+        let narrow = self.narrow();
+        for (number, term) in query.terms.iter().enumerate() {
+            if only.is_some() {
+                // All of the session was read, but for what is not known to be lost.
+                events[number] = if lost.get(number) == Some(&true) { 0.0 } else { events[number].max(1.0) };
                 continue;
             }
-            if self.asked.only.is_some() {
-                // Of other words, the session's texts are not read for.
-                if words::is_word(&term.surface) && !term.prefix {
-                    let read = &self.read()?.words;
-                    events[number] = read.keys().filter(|word| as_term(word).term == term.term).count() as f64;
+            if lost.get(number) == Some(&true) {
+                // The index does not give what holds a word that the query excludes.
+                let counted = if query.excluded.is_empty() { Tally::default() } else { self.tally(term, 1, &[])? };
+                events[number] = if counted.cut { events[number] } else { counted.events as f64 };
+                continue;
+            }
+            let looked_at = 0.0 < events[number] && events[number] <= LOOKED_AT;
+            if looked_at && !estimated.common[number] && narrow {
+                let counted = self.tally(term, HARDLY as i64 + 1, &[])?;
+                if counted.events > 0 || !counted.cut {
+                    events[number] = counted.events as f64;
                 }
-            } else if narrow {
-                events[number] = self.count(term, HARDLY as i64 + 1)? as f64;
             }
         }
         Ok(events)
+    }
+
+    /// Whether events are outside the filter.
+    fn narrow(&self) -> bool {
+        self.asked.reach.looks() || !expression::scopes(self.asked.filter).is_empty()
     }
 
     /// What a word that nothing holds may have meant. A guess counts half.
@@ -249,7 +271,7 @@ impl Mender<'_> {
         if let Some(slip) = slip {
             return Ok(Some(Term { also: vec![also(slip, true)], ..written.clone() }.into()));
         }
-        let beginning = Term { prefix: true, ..written.clone() };
+        let beginning = Term { prefix: true, also: Vec::new(), ..written.clone() };
         let begins = parts && self.asked.only.is_none() && written.surface.chars().count() > MIN_PART_CHARS;
         Ok((begins && self.count(&beginning, COUNTED)? > 0).then(|| beginning.into()))
     }
@@ -300,7 +322,7 @@ impl Mender<'_> {
             let likely = self.likely(written);
             let single = self.heard(slips(written).into_iter().filter(|word| likely(word)).collect())?;
             let (single, _) = self.counted(single.into_iter(), usize::MAX)?;
-            if let Some(best) = commonest(single) {
+            if let Some(best) = self.commonest(single)? {
                 return Ok(Some(best));
             }
             if most == 1 && written.is_ascii() {
@@ -321,7 +343,8 @@ impl Mender<'_> {
         for slips in 1..=most {
             let likely = self.likely(written);
             let so_far = near.iter().filter(|(word, far)| *far == slips && likely(word)).map(|(word, _)| word.clone());
-            if let Some(best) = commonest(self.counted(so_far, usize::MAX)?.0) {
+            let counted = self.counted(so_far, usize::MAX)?.0;
+            if let Some(best) = self.commonest(counted)? {
                 return Ok(Some(best));
             }
         }
@@ -397,16 +420,56 @@ impl Mender<'_> {
         Ok(words)
     }
 
-    /// Events of the filter that hold `term`, counted up to `most`.
-    fn count(&self, term: &Term, most: i64) -> Result<i64, Failure> {
-        let mut probe = self.connection.prepare_cached(expression::NEWEST)?;
-        let matching = expression::any(term, self.asked.query, &expression::scopes(self.asked.filter));
-        let mut rows = probe.query((matching, i64::MIN, self.asked.pool.through, most))?;
-        let mut count = 0;
-        while rows.next()?.is_some() {
-            count += 1;
+    /// The first of the commonest, as texts hold it.
+    fn commonest(&mut self, mut found: Vec<Counted>) -> Result<Option<Counted>, Failure> {
+        while let Some(most) = found.iter().map(|(_, count)| *count).max() {
+            let at = found.iter().position(|(_, count)| *count == most).unwrap_or(0);
+            let (word, count) = found.remove(at);
+            if let Some(held) = self.bearer(word)? {
+                return Ok(Some((held, count)));
+            }
         }
-        Ok(count)
+        Ok(None)
+    }
+
+    /// The word that texts hold for a spelling that the index may know by another word's stem; `None` for one that nobody
+    /// looks for.
+    fn bearer(&mut self, word: String) -> Result<Option<String>, Failure> {
+        let connection = self.connection;
+        if self.read()?.words.contains_key(&word) || words::knows(connection, &word)? {
+            return Ok(Some(word));
+        }
+        let stem = as_term(&word).term;
+        let listed = vocabulary::having(connection, &HashSet::from([stem.clone()]))?.remove(&stem);
+        let read = self.read()?.words.keys().filter(|one| as_term(one).term == stem).min().cloned();
+        Ok(match listed.or(read) {
+            // Too many begin alike.
+            Some(held) if held.is_empty() => Some(word),
+            Some(held) if is_stop(&held) => None,
+            // Whether the filter's events hold this one, too, is not known.
+            Some(held) => Some(if self.narrow() { word } else { held }),
+            // The list has no words of three letters.
+            None if words::is_word(&word) && as_term(&stem).term == stem => Some(stem),
+            None => Some(word),
+        })
+    }
+
+    /// Events of the filter that hold `term` and nothing that the query excludes, counted up to `most`.
+    fn count(&mut self, term: &Term, most: i64) -> Result<i64, Failure> {
+        Ok(self.tally(term, most, &self.asked.query.excluded)?.events)
+    }
+
+    /// Events of the filter that hold `term` and nothing that is `excluded`, counted up to `most`.
+    fn tally(&mut self, term: &Term, most: i64, excluded: &[Clause]) -> Result<Tally, Failure> {
+        let Asked { query, filter, reach, .. } = *self.asked;
+        let visits = if reach.looks() { VISITED.min(self.visits) } else { usize::MAX };
+        let matching = expression::any(term, query, &expression::scopes(filter), excluded);
+        let most = usize::try_from(most).unwrap_or(0);
+        let found = reach.newest(self.connection, matching.as_deref(), most, visits, &HashSet::new())?;
+        if reach.looks() {
+            self.visits = self.visits.saturating_sub(found.visited);
+        }
+        Ok(Tally { events: found.seqs.len() as i64, cut: found.bounded && found.seqs.len() < most })
     }
 
     /// Words that have to be read: those that are not learnt yet, or those of the one session.
@@ -420,9 +483,4 @@ impl Mender<'_> {
         };
         Ok(self.read.insert(read))
     }
-}
-
-/// Of those before, the first of the commonest.
-fn commonest(found: Vec<Counted>) -> Option<Counted> {
-    found.into_iter().reduce(|best, one| if one.1 > best.1 { one } else { best })
 }

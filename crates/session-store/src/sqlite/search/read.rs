@@ -51,14 +51,8 @@ pub(super) struct Owner {
 }
 
 impl Search<'_> {
-    /// `sql` over the archive too, when the filter lets it in.
     pub(super) fn over(&self, sql: &'static str) -> Cow<'static, str> {
-        if !self.filter.archived {
-            return sql.into();
-        }
-        let archive =
-            sql.replace("session_events", "archived_events").replace("FROM sessions", "FROM archived_sessions");
-        format!("{sql} UNION ALL {archive}").into()
+        over(self.filter, sql)
     }
 
     /// Scores events by their texts; says how many were read before the bound on bytes. Those that are `near` were found by
@@ -87,6 +81,9 @@ impl Search<'_> {
             }
             self.bytes += data.len();
             let scored = self.ranker.score(data);
+            for (held, frequency) in self.held.iter_mut().zip(self.ranker.frequencies()) {
+                *held |= *frequency > 0.0;
+            }
             if scored.matches || (near && !scored.excluded) {
                 let event_id = row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?;
                 found.push(Candidate {
@@ -186,6 +183,15 @@ impl Search<'_> {
         }
         Ok(hits)
     }
+}
+
+/// `sql` over the archive too, when the filter lets it in.
+pub(super) fn over(filter: &SearchFilter, sql: &'static str) -> Cow<'static, str> {
+    if !filter.archived {
+        return sql.into();
+    }
+    let archive = sql.replace("session_events", "archived_events").replace("FROM sessions", "FROM archived_sessions");
+    format!("{sql} UNION ALL {archive}").into()
 }
 
 pub(super) fn in_time(filter: &SearchFilter, at: Option<Timestamp>) -> bool {
