@@ -68,7 +68,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
             let mut scan = std::time::Duration::ZERO;
             let (time, near) = timed(|| -> Result<Vec<u32>> {
                 let query = encoder.query(query);
-                let (taken, some) = timed(|| codes.nearest(&query, LOOKED_AT, WIDE));
+                let (taken, some) = timed(|| codes.nearest(&query, codes.len(), LOOKED_AT, WIDE));
                 scan = taken;
                 let places: Vec<u32> = some.iter().map(|one| one.place).collect();
                 let mut near: Vec<(f32, u32)> = Vec::with_capacity(places.len());
