@@ -290,5 +290,10 @@ impl Store for SqliteStore {
 }
 
 #[cfg(test)]
+#[allow(dead_code, reason = "shared with the tests outside the crate")]
+#[path = "../tests/sqlite/room.rs"]
+mod room;
+
+#[cfg(test)]
 #[path = "sqlite/cost_tests.rs"]
 mod cost_tests;

@@ -2,10 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code, reason = "shared with the tests outside the crate")]
-#[path = "../../tests/sqlite/room.rs"]
-mod room;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,7 +11,7 @@ use oneiric::id::SessionId;
 use rusqlite::{Connection, StatementStatus, params_from_iter};
 use serde_json::json;
 
-use self::room::{Room, command, event, start};
+use super::room::{Room, command, event, start};
 use super::search::{NEWEST, scope};
 use super::{events, sessions};
 use crate::{Page, SearchFilter, SearchRequest, SessionFilter, SessionStatus, Store, Unknown};

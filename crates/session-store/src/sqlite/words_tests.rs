@@ -2,15 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code, reason = "shared with the tests outside the crate")]
-#[path = "../../tests/sqlite/room.rs"]
-mod room;
-
 use serde_json::json;
 
-use self::room::{Room, command, event, put, start};
 use super::{AT_ONCE, keep, knows, learn, next, through};
 use crate::retention::{RetentionRules, apply};
+use crate::sqlite::room::{Room, command, event, put, start};
 
 /// Deletes what is older than a day, three days later.
 fn delete_old(store: &super::SqliteStore) {

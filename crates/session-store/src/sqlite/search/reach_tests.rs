@@ -2,18 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code, reason = "shared with the tests outside the crate")]
-#[path = "../../../tests/sqlite/room.rs"]
-mod room;
-
 use std::collections::HashSet;
 
 use serde_json::json;
 
-use self::room::{Room, command, event, put, start};
 use super::Reach;
 use crate::SearchFilter;
 use crate::sqlite::SqliteStore;
+use crate::sqlite::room::{Room, command, event, put, start};
 use crate::upkeep::{ArchiveRule, archive};
 
 const ZEBRAS: usize = 40;
