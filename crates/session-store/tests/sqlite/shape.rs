@@ -97,7 +97,7 @@ fn what_others_add_beside_and_older_versions_are_sound() {
         "CREATE INDEX mine ON sessions(username, hostname)",
         "DROP INDEX idx_sessions_start_time",
         "ALTER TABLE sessions ADD COLUMN mine TEXT",
-        "ALTER TABLE sessions ADD COLUMN mine TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE sessions ADD COLUMN also_mine TEXT NOT NULL DEFAULT ''",
         "CREATE VIRTUAL TABLE event_search_fresh USING fts5(terms)",
     ] {
         let copy = changed(&room, sql);
