@@ -241,6 +241,7 @@ impl Doctor<'_> {
         };
         let found = match looked {
             Ok(found) => found,
+            Err(_) if writable == Some(false) => return self.only_readable(&path, "could be opened"),
             Err(fault) => {
                 // Of what is damaged, this command says itself what can be done.
                 let hint = fault
@@ -264,9 +265,7 @@ impl Doctor<'_> {
             );
         }
         if writable == Some(false) {
-            let hint = "make the file and its folder writable".to_owned();
-            let fact = format!("{} is sound, but can only be read: nothing is stored", path.display());
-            self.say("Database", State::Failed, fact, Some(hint));
+            self.only_readable(&path, "is sound");
         } else {
             self.ok("Database", format!("{} is sound", path.display()));
         }
@@ -281,6 +280,11 @@ impl Doctor<'_> {
             }
             None => self.ok("Clock", now.local()),
         }
+    }
+
+    fn only_readable(&mut self, path: &Path, what: &str) {
+        let fact = format!("{} {what}, but can only be read: nothing is stored", path.display());
+        self.say("Database", State::Failed, fact, Some("make the file and its folder writable".to_owned()));
     }
 
     /// Makes the search index and the list of words anew when they are damaged; whether they are sound then.

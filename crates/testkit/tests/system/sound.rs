@@ -136,7 +136,8 @@ fn doctor_says_when_the_database_can_only_be_read() {
     }
     let home = TestHome::new();
     fs::create_dir_all(home.session_buddy_home()).unwrap();
-    let disk = SmallDisk::mount(&home.session_buddy_home(), 16 * 1024);
+    // Enough that its space is not what is wrong.
+    let disk = SmallDisk::mount(&home.session_buddy_home(), 512 * 1024);
     message(&home).expect_success();
     let sound = home.session_buddy(["doctor"]).run();
     assert!(sound.stdout.contains("✓ Database: "), "{sound}");
