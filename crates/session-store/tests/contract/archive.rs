@@ -1,5 +1,5 @@
 use session_store::upkeep::{Amount, ArchiveRule, RestoreRule, archive, restore};
-use session_store::{EventFilter, Page, SessionFilter, SessionStatus, Unknown, Upkeep};
+use session_store::{EventFilter, Page, SessionFilter, SessionStatus, Unknown};
 
 use crate::world::{World, at, command, end, start, start_in};
 

@@ -25,7 +25,8 @@ fn with_backup(room: &Room, age: u32) -> (Backups, PathBuf) {
 
 fn grow_old(path: &Path, days: u32) {
     let file = fs::File::options().write(true).open(path).unwrap();
-    file.set_modified(SystemTime::now() - DAY * days).unwrap();
+    let now = Duration::from_micros(u64::try_from(SystemClock.now().as_micros()).unwrap());
+    file.set_modified(SystemTime::UNIX_EPOCH + now - DAY * days).unwrap();
 }
 
 fn names(backups: &Backups) -> Vec<String> {
