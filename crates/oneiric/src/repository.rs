@@ -60,21 +60,37 @@ pub fn probe(dir: &Path, limit: Duration) -> Option<RepositoryIdentity> {
 
 /// Reads what `rev-parse` printed: common directory, whether inside a working tree, the way up to its top (no line at
 /// all when outside), commit, full name of the head.
+///
+/// `None` when the lines do not add up: then a folder's name holds a line feed, and its first part alone may be that of many.
 fn identity_of(dir: &Path, printed: &[u8]) -> Option<RepositoryIdentity> {
     let mut lines = printed
+        .strip_suffix(b"\n")
+        .unwrap_or(printed)
         .split(|byte| *byte == b'\n')
         .map(path_of)
         .filter(|line| !line.as_os_str().as_encoded_bytes().starts_with(b"--"));
     let common_dir = resolve(dir, &lines.next().filter(|line| !line.as_os_str().is_empty())?);
-    let worktree = if lines.next()?.as_os_str() == "true" {
+    let inside = match lines.next()?.to_str()? {
+        "true" => true,
+        "false" => false,
+        _ => return None,
+    };
+    let worktree = if inside {
         resolve(dir, &lines.next()?)
     } else {
         // In the git directory itself, or in a bare repository.
         let main = common_dir.parent().filter(|_| common_dir.ends_with(".git"));
         main.unwrap_or(&common_dir).to_path_buf()
     };
-    let commit = lines.next().and_then(|line| commit_of(line.to_str()?));
-    let branch = lines.next().and_then(|line| Some(line.to_str()?.strip_prefix("refs/heads/")?.to_owned()));
+    let (commit, head) = (lines.next(), lines.next());
+    // Before the first commit, the first of them says `HEAD`.
+    let adds_up = lines.next().is_none()
+        && commit.as_ref().is_none_or(|line| line.as_os_str() == "HEAD" || line.to_str().and_then(commit_of).is_some());
+    if !adds_up || !common_dir.join("HEAD").exists() {
+        return None;
+    }
+    let commit = commit.and_then(|line| commit_of(line.to_str()?));
+    let branch = head.and_then(|line| Some(line.to_str()?.strip_prefix("refs/heads/")?.to_owned()));
     Some(RepositoryIdentity {
         common_dir: common_dir.to_string_lossy().into_owned(),
         worktree: worktree.to_string_lossy().into_owned(),

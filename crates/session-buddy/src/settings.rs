@@ -108,7 +108,7 @@ static SPECS: &[Spec] = &[
         "backup.keep_days",
         Kind::Int { min: 0, max: 36_500 },
         "30",
-        "Days that 'backup prune' keeps backups; the newest is always kept",
+        "Days that 'backup prune' keeps backups; the newest that can be restored is always kept",
     ),
     spec(
         "retention.days",

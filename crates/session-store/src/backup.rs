@@ -18,7 +18,9 @@ use oneiric::paths::{ensure_private_dir, plain};
 use serde::{Deserialize, Serialize};
 
 use crate::sqlite::snapshot::{self, Content, Waiting};
+use crate::sqlite::stray;
 use crate::upkeep::Progress;
+use pack::Form;
 pub use pack::Label;
 use workshop::Workshop;
 
@@ -36,6 +38,9 @@ pub struct Entry {
     pub written_at: Timestamp,
     /// Bytes on disk.
     pub bytes: u64,
+    /// Whether its end is missing. Much else can be wrong with it: see [`Backups::verify`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
     /// What it says of itself; nothing when it was made by other means.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
@@ -120,7 +125,9 @@ impl Backups {
         let meta = fs::symlink_metadata(path).ok().filter(|meta| ours && meta.is_file())?;
         let since = meta.modified().ok()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let written_at = Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
-        Some(Entry { name, written_at, bytes: meta.len(), label: pack::label(path) })
+        let label = pack::label(path);
+        let incomplete = meta.len() == 0 || label.as_ref().is_some_and(|label| !pack::has_end(path, label));
+        Some(Entry { name, written_at, bytes: meta.len(), incomplete, label })
     }
 
     /// The file that `wanted` means: a path, a name in the folder, or `latest`.
@@ -153,8 +160,28 @@ impl Backups {
 
     fn unpacked(file: &Path, to: &Path) -> Result<Content> {
         let shown = format!("the backup {}", file.display());
-        pack::unpack(file, to, &shown)?;
+        if pack::unpack(file, to, &shown)? == Form::Plain {
+            // A copy made by other means may have its newest content in a log beside it.
+            Self::take_log(file, to, &shown)?;
+        }
         snapshot::examine(to, &shown)
+    }
+
+    /// Makes the log beside `file` part of the copy `to`, when it is that database's.
+    fn take_log(file: &Path, to: &Path, shown: &str) -> Result<()> {
+        let log = snapshot::beside(file, "-wal");
+        if fs::metadata(&log).map_or(0, |meta| meta.len()) == 0 {
+            return Ok(());
+        }
+        let copy = snapshot::beside(to, "-wal");
+        fs::copy(&log, &copy).map_err(|error| {
+            Fault::unavailable(format!("cannot copy {}: {}", log.display(), plain(&error)))
+                .hint("check the rights of the file and the free space")
+        })?;
+        if stray::belongs(to, &copy).unwrap_or(true) {
+            return snapshot::take_log_in(to, shown);
+        }
+        fs::remove_file(&copy).map_err(|error| unwritable(&copy, &error))
     }
 
     /// Puts a backup in the place of `database`: the content, and the name under which the replaced one is kept. `waiting` is
@@ -170,7 +197,8 @@ impl Backups {
         waiting: Waiting<'_>,
     ) -> Result<(Content, Option<PathBuf>)> {
         ensure_private_dir(&self.folder).map_err(|error| unwritable(&self.folder, &error))?;
-        // Beside the database: names can change without copying only there.
+        // Beside the database, not beside a link to it: names can change without copying only there.
+        let database = &snapshot::resolved(database);
         let beside = database.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         ensure_private_dir_if_missing(beside)?;
         let workshop = Workshop::open(beside)?;
@@ -215,26 +243,51 @@ impl Backups {
         Ok(self.list()?.into_iter().find(|entry| !entry.name.ends_with(SAFETY)))
     }
 
-    /// Deletes backups that were written longer than `keep` ago, but never the newest. Gives the deleted ones, or with
-    /// `dry_run` those that would be.
+    /// Deletes backups that were written longer than `keep` ago, but never the newest that can be restored. Gives the deleted
+    /// ones, or with `dry_run` those that would be.
     ///
     /// # Errors
-    /// `Unavailable` when a file cannot be deleted.
+    /// `Unavailable` when a file cannot be deleted, or when no backup can be restored: none is deleted then.
     pub fn prune(&self, keep: Duration, now: Timestamp, dry_run: bool) -> Result<Vec<Entry>> {
         if !dry_run {
             workshop::sweep(&self.folder);
         }
-        let kept = self.newest()?.map(|entry| entry.name);
-        let old = |entry: &Entry| entry.written_at < now.minus(keep) && Some(&entry.name) != kept.as_ref();
-        let old: Vec<Entry> = self.list()?.into_iter().filter(old).collect();
+        let all = self.list()?;
+        let is_old = |entry: &&Entry| entry.written_at < now.minus(keep);
+        if !all.iter().any(|entry| is_old(&entry)) {
+            return Ok(Vec::new());
+        }
+        let mut backups = all.iter().filter(|entry| !entry.name.ends_with(SAFETY)).peekable();
+        let kept = match (backups.peek().is_some(), backups.find(|entry| self.can_be_restored(entry))) {
+            (true, None) => {
+                let folder = self.folder.display();
+                return Err(Fault::unavailable(format!("no backup in {folder} can be restored, so none was deleted"))
+                    .hint("make one: session-buddy backup create"));
+            }
+            (_, kept) => kept.map(|entry| entry.name.clone()),
+        };
+        let old = |entry: &Entry| is_old(&entry) && Some(&entry.name) != kept.as_ref();
+        let old: Vec<Entry> = all.into_iter().filter(old).collect();
         for entry in old.iter().filter(|_| !dry_run) {
             let path = self.folder.join(&entry.name);
             fs::remove_file(&path).map_err(|error| {
                 Fault::unavailable(format!("cannot delete {}: {}", path.display(), plain(&error)))
                     .hint("make the folder writable")
             })?;
+            // What a restore kept of a damaged database has its log beside it.
+            let _ = fs::remove_file(snapshot::beside(&path, "-wal"));
         }
         Ok(old)
+    }
+
+    /// Whether a backup is whole. Deleting others is what makes room: without any to unpack it, its digest has to do.
+    fn can_be_restored(&self, entry: &Entry) -> bool {
+        let path = self.folder.join(&entry.name);
+        match &entry.label {
+            _ if entry.incomplete => false,
+            Some(label) if !has_room(&self.folder, label.bytes) => pack::is_intact(&path, label),
+            _ => self.verify(&path).is_ok(),
+        }
     }
 
     /// Sweeps away what killed processes left in `folder`; how many leftovers there were.
@@ -247,6 +300,12 @@ impl Backups {
     pub fn leftovers(folder: &Path) -> usize {
         workshop::leftovers(folder).len()
     }
+}
+
+/// Whether as many bytes, and a few more, can be written to the folder.
+fn has_room(folder: &Path, bytes: u64) -> bool {
+    let free = |stat: rustix::fs::StatVfs| stat.f_bavail.saturating_mul(stat.f_frsize);
+    rustix::fs::statvfs(folder).map_or(true, |stat| free(stat) > bytes.saturating_add(1024 * 1024))
 }
 
 fn ensure_private_dir_if_missing(folder: &Path) -> Result<()> {

@@ -14,8 +14,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::model::{Session, SessionStatus};
+use crate::model::SessionStatus;
 use crate::store::{Store, Unknown};
+use target::Target;
 
 /// Longest message, note, to-do or file name, in bytes.
 pub const MAX_TEXT_BYTES: usize = 256 * 1024;
@@ -128,8 +129,7 @@ impl<'s> Scribe<'s> {
             bounded("role", role)?;
             data.insert("role".into(), role.into());
         }
-        let (session, opened) = target::find_or_open(self, to, here)?;
-        self.write(&session, EventType::MESSAGE, data, opened)
+        self.write(target::find_or_open(self, to, here)?, EventType::MESSAGE, data)
     }
 
     /// Adds a test's result to the session of that id, or that beginning of an id.
@@ -155,8 +155,8 @@ impl<'s> Scribe<'s> {
             bounded("message", &message)?;
             data.insert("message".into(), message.into());
         }
-        let session = self.store.session(session)?;
-        self.write(&session, EventType::TEST_RESULT, data, false)
+        let session = Box::new(self.store.session(session)?);
+        self.write(Target::Known(session), EventType::TEST_RESULT, data)
     }
 
     /// Adds a checkpoint to the session of that id, or that beginning of an id.
@@ -164,8 +164,8 @@ impl<'s> Scribe<'s> {
     /// # Errors
     /// `NotFound` when no session has it, `User` when a text is too long or there are too many.
     pub fn checkpoint(&self, session: &str, checkpoint: Checkpoint) -> Result<Recorded> {
-        let session = self.store.session(session)?;
-        self.write(&session, EventType::CHECKPOINT, checkpoint.data()?, false)
+        let session = Box::new(self.store.session(session)?);
+        self.write(Target::Known(session), EventType::CHECKPOINT, checkpoint.data()?)
     }
 
     /// Adds a checkpoint to the session of the directory: its worktree's newest active one, then its repository's; a
@@ -175,20 +175,21 @@ impl<'s> Scribe<'s> {
     /// `User` when the directory is in no repository or a text is too long.
     pub fn checkpoint_here(&self, here: &Here, checkpoint: Checkpoint) -> Result<Recorded> {
         let data = checkpoint.data()?;
-        let (session, opened) = target::of_place(self, here)?;
-        self.write(&session, EventType::CHECKPOINT, data, opened)
+        self.write(target::of_place(self, here)?, EventType::CHECKPOINT, data)
     }
 
-    fn write(
-        &self,
-        session: &Session,
-        kind: &'static str,
-        mut data: Map<String, Value>,
-        opened: bool,
-    ) -> Result<Recorded> {
-        if session.status != SessionStatus::Active {
-            data.insert(ASIDE.into(), true.into());
-        }
+    /// Stores one event, in one transaction with the beginning of a session that is opened for it: all of it or nothing.
+    fn write(&self, target: Target, kind: &'static str, mut data: Map<String, Value>) -> Result<Recorded> {
+        let (session_id, start) = match target {
+            Target::Known(session) => {
+                if session.status != SessionStatus::Active {
+                    data.insert(ASIDE.into(), true.into());
+                }
+                (known(&session.session_id)?, None)
+            }
+            Target::New(session_id, start) => (session_id, Some(start)),
+        };
+        let opened = start.is_some();
         let event_id = EventId::generate(self.now);
         let event = Event {
             event_id: event_id.clone(),
@@ -197,11 +198,12 @@ impl<'s> Scribe<'s> {
             sequence: None,
             data,
         };
-        self.put(EventBatch { session_id: known(&session.session_id)?, events: vec![event] })?;
-        Ok(Recorded { session_id: session.session_id.clone(), event_id: event_id.to_string(), opened })
+        let events = start.into_iter().chain([event]).collect();
+        self.put(EventBatch { session_id: session_id.clone(), events })?;
+        Ok(Recorded { session_id: session_id.to_string(), event_id: event_id.to_string(), opened })
     }
 
-    /// Stores one batch of one event.
+    /// Stores one batch.
     fn put(&self, batch: EventBatch) -> Result<()> {
         let receipts = self.store.ingest(&[batch], Unknown::Refuse)?;
         match receipts.first().and_then(|receipt| receipt.rejected.first()) {

@@ -54,7 +54,7 @@ impl RetentionRules {
         for text in projects {
             let (name, age) = parted("retention.projects", text)?;
             let age = if age == "keep" { None } else { Some(days_of("retention.projects", text, age)?) };
-            rules.projects.insert(name.to_owned(), age);
+            once("retention.projects", name, rules.projects.insert(name.to_owned(), age).is_some())?;
         }
         for text in events {
             let (name, age) = parted("retention.events", text)?;
@@ -66,7 +66,8 @@ impl RetentionRules {
                 return Err(Fault::config(format!("retention.events: '{name}' is no event type"))
                     .hint("write a type in lower case, such as command=90"));
             }
-            rules.events.insert(name.to_owned(), days_of("retention.events", text, age)?);
+            let age = days_of("retention.events", text, age)?;
+            once("retention.events", name, rules.events.insert(name.to_owned(), age).is_some())?;
         }
         Ok(rules)
     }
@@ -76,6 +77,14 @@ impl RetentionRules {
     pub fn is_empty(&self) -> bool {
         self.sessions.is_none() && self.projects.values().all(Option::is_none) && self.events.is_empty()
     }
+}
+
+/// Two rules for one name contradict each other, and guessing which one was meant may delete what was to be kept.
+fn once(setting: &str, name: &str, twice: bool) -> Result<()> {
+    if twice {
+        return Err(Fault::config(format!("{setting}: '{name}' has more than one rule")).hint("write one rule for it"));
+    }
+    Ok(())
 }
 
 fn parted<'t>(setting: &str, text: &'t str) -> Result<(&'t str, &'t str)> {
@@ -132,6 +141,9 @@ mod tests {
         assert!(RetentionRules::parse(0, &[], &[]).unwrap().is_empty());
         for (projects, events) in [
             (&["scratch"][..], &[][..]),
+            (&["a=keep", "a=3"], &[]),
+            (&["a=3", " a =3"], &[]),
+            (&[], &["command=90", "command=30"]),
             (&["x=0"], &[]),
             (&["=3"], &[]),
             (&[], &["command=keep"]),

@@ -17,6 +17,7 @@ mod met;
 mod migrations;
 mod prepare;
 mod retention;
+mod schema;
 mod scope;
 mod search;
 mod session_row;
@@ -54,6 +55,7 @@ use writer::Writer;
 
 pub use connection::busy_waits;
 pub use migrations::SCHEMA_VERSION;
+pub use schema::Foreign;
 pub use vectors::SqliteVectors;
 
 /// Short enough that nobody takes the search for lost.

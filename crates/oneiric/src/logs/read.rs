@@ -46,9 +46,18 @@ impl Filter {
                 Fault::user(format!("--grep is no regular expression: {why}"))
             })
         };
+        let time = |text: &str| {
+            moment::parse(text, now).map_err(|fault| {
+                let told = Fault::new(fault.kind(), format!("--since: {}", fault.message()));
+                match fault.advice() {
+                    Some(hint) => told.hint(hint),
+                    None => told,
+                }
+            })
+        };
         Ok(Self {
             level: level.and_then(parse_level),
-            since: since.map(|text| moment::parse(text, now)).transpose()?,
+            since: since.map(time).transpose()?,
             grep: grep.map(regex).transpose()?,
             limit: (limit > 0).then_some(limit),
         })

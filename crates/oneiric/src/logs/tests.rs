@@ -229,7 +229,9 @@ fn a_typed_filter_names_the_part_that_is_not_understood() {
     let filter = Filter::typed(Some("error"), Some("24h"), Some("a+"), 0, now).unwrap();
     assert_eq!((filter.since, filter.limit), (Timestamp::parse("2026-11-21T12:00:00Z"), None));
     assert!(Filter::typed(None, None, Some("("), 5, now).unwrap_err().to_string().contains("--grep"));
-    assert!(Filter::typed(None, Some("soon"), None, 5, now).unwrap_err().to_string().contains("soon"));
+    let refused = Filter::typed(None, Some("soon"), None, 5, now).unwrap_err();
+    assert!(refused.message().starts_with("--since: ") && refused.message().contains("soon"), "{refused}");
+    assert!(refused.advice().is_some(), "{refused}");
 }
 
 #[test]

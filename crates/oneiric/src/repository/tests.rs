@@ -177,6 +177,36 @@ fn when_the_state_takes_too_long_the_identity_is_kept_and_git_is_ended_with_all_
 }
 
 #[test]
+fn folders_with_a_line_feed_in_their_names_are_never_taken_for_one_another() {
+    let temp = tempfile::tempdir().unwrap();
+    let below = temp.path().canonicalize().unwrap();
+    // The first part of each name is a repository of its own.
+    repository(temp.path(), "a");
+    git(&below, &["init", "-q", "--bare", "bare"]);
+    for name in ["a\nb", "a\ntrue\nc", "x\ny", "a\ntrue", "a/.git\ntrue\n"] {
+        let dir = below.join(name);
+        fs::create_dir_all(&dir).unwrap();
+        for commits in [false, true] {
+            if commits {
+                repository(temp.path(), name);
+            } else {
+                git(&dir, &["init", "-q"]);
+            }
+            assert_eq!(probe(&dir, LIMIT), None, "{name:?}");
+        }
+    }
+    for name in ["bare\nfalse", "bare\ntrue\n"] {
+        git(&below, &["init", "-q", "--bare", name]);
+        assert_eq!(probe(&below.join(name), LIMIT), None, "{name:?}");
+    }
+    // Other names that need care have their own.
+    for name in ["tab\there", " spaces ", "-dash", "true", "quote\"'"] {
+        let dir = repository(temp.path(), name);
+        assert_eq!(known(&dir).worktree, dir.to_str().unwrap(), "{name:?}");
+    }
+}
+
+#[test]
 fn a_limit_of_zero_answers_nothing() {
     let temp = tempfile::tempdir().unwrap();
     assert_eq!(probe(&repository(temp.path(), "r"), Duration::ZERO), None);

@@ -32,7 +32,7 @@ pub(super) enum BackupCommand {
     Verify(VerifyArgs),
     /// Put a backup in the place of the database, which is kept as a safety copy
     Restore(RestoreArgs),
-    /// Delete old backups; the newest is always kept
+    /// Delete old backups; the newest that can be restored is always kept
     Prune(PruneArgs),
 }
 
@@ -229,9 +229,14 @@ pub(super) fn bytes(count: u64) -> String {
     }
 }
 
+fn size(entry: &Entry) -> String {
+    if entry.incomplete { format!("{}, incomplete", bytes(entry.bytes)) } else { bytes(entry.bytes) }
+}
+
 fn show(entries: &[Entry], format: Format, context: &Context) -> Result<ExitCode> {
     let number = |entry: &Entry, of: fn(&session_store::backup::Label) -> u64| {
-        entry.label.as_ref().map(|label| of(label).to_string())
+        // Of what is not all there, nobody knows how much is.
+        entry.label.as_ref().filter(|_| !entry.incomplete).map(|label| of(label).to_string())
     };
     match format {
         Format::Json => output::emit_json(&entries),
@@ -261,12 +266,14 @@ fn show(entries: &[Entry], format: Format, context: &Context) -> Result<ExitCode
                 vec![
                     cell(&entry.name),
                     Cell::new(entry.written_at.local()),
-                    Cell::new(bytes(entry.bytes)),
+                    Cell::new(size(entry)),
                     Cell::new(number(entry, |label| label.sessions).unwrap_or_else(unknown)),
                     Cell::new(number(entry, |label| label.events).unwrap_or_else(unknown)),
                 ]
             });
-            output::emit(&context.screen().table(&["Name", "Written", "Size", "Sessions", "Events"], rows.collect()))
+            output::emit(
+                &context.screen().table_of_names(&["Name", "Written", "Size", "Sessions", "Events"], rows.collect()),
+            )
         }
     }
 }

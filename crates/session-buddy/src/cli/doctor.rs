@@ -30,6 +30,8 @@ const LOW_SPACE: u64 = 256 * 1024 * 1024;
 const CLOCK_SLACK: Duration = Duration::from_secs(600);
 /// A backup older than this is told.
 const OLD_BACKUP: Duration = Duration::from_secs(14 * 86_400);
+/// What to do about damage that cannot be mended.
+const RESTORE: &str = "restore a backup: session-buddy backup restore latest";
 
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
@@ -116,7 +118,7 @@ impl Doctor<'_> {
         match SqliteVectors::look(&path) {
             Ok(None) => {
                 self.ok("Vectors", format!("{} is sound", path.display()));
-                self.orphans(&path);
+                self.orphans(&path, &database);
             }
             Ok(Some(wrong)) => self.broken_vectors(&path, wrong),
             Err(fault) => self.say("Vectors", State::Warning, fault.to_string(), None),
@@ -142,7 +144,11 @@ impl Doctor<'_> {
     }
 
     /// Vectors of events that are gone.
-    fn orphans(&mut self, path: &Path) {
+    fn orphans(&mut self, path: &Path, database: &Path) {
+        if !database.exists() {
+            // Whether it comes back is not known, and all vectors would count as orphans; nor is one made here.
+            return;
+        }
         let looked = self
             .context
             .own_desk()
@@ -219,7 +225,9 @@ impl Doctor<'_> {
             return self.say("Database", State::Warning, format!("{} is not there yet", path.display()), Some(hint));
         }
         // Brings it to this version, and takes in what waits.
-        let opened = self.context.own_desk().map(|_| ());
+        let opened = self.context.own_desk();
+        let writable = opened.as_ref().ok().and_then(|desk| desk.store().ok()?.info().ok()).map(|info| info.writable);
+        let opened = opened.map(|_| ());
         let looked = checkup::look(&path, deep);
         let derived = looked.as_ref().ok().and_then(|found| found.derived.clone());
         let looked = match derived {
@@ -233,12 +241,22 @@ impl Doctor<'_> {
         };
         let found = match looked {
             Ok(found) => found,
+            Err(_) if writable == Some(false) => return self.only_readable(&path, "could be opened"),
             Err(fault) => {
-                return self.say("Database", State::Failed, fault.message(), fault.advice().map(str::to_owned));
+                // Of what is damaged, this command says itself what can be done.
+                let hint = fault
+                    .advice()
+                    .map(|advice| if advice.contains("'session-buddy doctor'") { RESTORE } else { advice });
+                return self.say("Database", State::Failed, fault.message(), hint.map(str::to_owned));
             }
         };
         if let Some(damage) = found.damage {
-            let hint = "restore a backup: session-buddy backup restore latest".to_owned();
+            let hint = match found.foreign {
+                Some(foreign) => {
+                    format!("look at it, and remove it: sqlite3 {} '{}'", path.display(), foreign.drop_statement())
+                }
+                None => RESTORE.to_owned(),
+            };
             return self.say(
                 "Database",
                 State::Failed,
@@ -246,7 +264,11 @@ impl Doctor<'_> {
                 Some(hint),
             );
         }
-        self.ok("Database", format!("{} is sound", path.display()));
+        if writable == Some(false) {
+            self.only_readable(&path, "is sound");
+        } else {
+            self.ok("Database", format!("{} is sound", path.display()));
+        }
         self.totals(&path, &found);
         self.session_counts(&path, &found);
         self.index(&path, &found);
@@ -258,6 +280,11 @@ impl Doctor<'_> {
             }
             None => self.ok("Clock", now.local()),
         }
+    }
+
+    fn only_readable(&mut self, path: &Path, what: &str) {
+        let fact = format!("{} {what}, but can only be read: nothing is stored", path.display());
+        self.say("Database", State::Failed, fact, Some("make the file and its folder writable".to_owned()));
     }
 
     /// Makes the search index and the list of words anew when they are damaged; whether they are sound then.
@@ -276,7 +303,7 @@ impl Doctor<'_> {
                 true
             }
             Err(fault) => {
-                let hint = "restore a backup: session-buddy backup restore latest".to_owned();
+                let hint = RESTORE.to_owned();
                 self.say("Search index", State::Failed, format!("{fact}; {}", fault.message()), Some(hint));
                 false
             }
@@ -382,6 +409,10 @@ impl Doctor<'_> {
         let make = "make one: session-buddy backup create".to_owned();
         match newest {
             None => self.say("Backups", State::Warning, "there is none", Some(make)),
+            Some(entry) if entry.incomplete => {
+                let fact = format!("the newest, {}, is incomplete", entry.name);
+                self.say("Backups", State::Warning, fact, Some(make));
+            }
             Some(entry) if entry.written_at < self.context.now().minus(OLD_BACKUP) => {
                 self.say(
                     "Backups",

@@ -46,7 +46,7 @@ pub(super) fn run(args: &HealthArgs, context: &Context) -> Result<ExitCode> {
     if args.json {
         output::emit_json(&Whole { report: report.body(true), mcp_server: &server })?;
     } else {
-        output::emit(&as_text(&server, &report))?;
+        output::emit(&context.screen().lines(as_text(&server, &report)))?;
     }
     Ok(code)
 }

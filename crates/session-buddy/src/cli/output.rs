@@ -4,7 +4,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use comfy_table::{Cell, Color, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
+use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
 use oneiric::fault::{Fault, Result};
 use serde::Serialize;
 
@@ -93,6 +93,16 @@ impl Screen {
     /// A table of `rows` under `headers`.
     #[must_use]
     pub(super) fn table(&self, headers: &[&str], rows: Vec<Vec<Cell>>) -> String {
+        self.drawn(headers, rows, None)
+    }
+
+    /// The same, with a first column that never breaks: what stands there is copied into another command.
+    #[must_use]
+    pub(super) fn table_of_names(&self, headers: &[&str], rows: Vec<Vec<Cell>>) -> String {
+        self.drawn(headers, rows, Some(ColumnConstraint::ContentWidth))
+    }
+
+    fn drawn(&self, headers: &[&str], rows: Vec<Vec<Cell>>, first: Option<ColumnConstraint>) -> String {
         let mut table = Table::new();
         table.load_style(BOX);
         if self.wrap {
@@ -108,6 +118,9 @@ impl Screen {
         }
         for row in rows {
             table.add_row(row);
+        }
+        if let (Some(constraint), Some(column)) = (first, table.column_mut(0)) {
+            column.set_constraint(constraint);
         }
         format!("{table}\n")
     }
@@ -176,6 +189,11 @@ mod tests {
     #[test]
     fn a_table_is_drawn_with_single_lines_and_control_characters_stay_out() {
         let screen = Screen { width: 60, colour: false, wrap: true };
+        let name = "sessions-20261122-193045.before-restore.db";
+        let row = || vec![cell(name), cell("2026-11-22 19:30:45"), cell("12.5 MiB, incomplete")];
+        let headers = ["Name", "Written", "Size"];
+        assert!(!screen.table(&headers, vec![row()]).contains(name));
+        assert!(screen.table_of_names(&headers, vec![row()]).contains(name), "a name is copied whole");
         let table = screen.table(&["Session ID", "Events"], vec![vec![cell("abc\u{1b}[31m"), cell("12")]]);
         assert_eq!(
             table,

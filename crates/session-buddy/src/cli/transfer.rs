@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -79,7 +80,7 @@ pub(super) fn export(args: &ExportArgs, context: &Context) -> Result<ExitCode> {
             }
         }
         Some(path) => {
-            let (sessions, events) = to_file(&source, &selection, &context.surroundings.cwd.join(path), args.force)?;
+            let (sessions, events) = to_path(&source, &selection, &context.surroundings.cwd.join(path), args.force)?;
             let (sessions, events) = (counted(sessions, "session", "sessions"), counted(events, "event", "events"));
             note(&format!("Exported {sessions} with {events} to {}", path.display()));
             Ok(ExitCode::SUCCESS)
@@ -170,14 +171,47 @@ fn write(source: &Source, selection: &Selection, out: &mut dyn Write) -> Result<
     }
 }
 
-/// Writes a file that is whole or not there: under another name first.
-fn to_file(source: &Source, selection: &Selection, path: &Path, force: bool) -> Result<(u64, u64)> {
-    let refused =
-        |error: &std::io::Error| Fault::unavailable(format!("cannot write {}: {}", path.display(), plain(error)));
-    if path.exists() && !force {
+/// Writes to the file at `path`. Devices, such as `/dev/null`, are written to as they are; nothing else that is there and is no
+/// file is touched.
+fn to_path(source: &Source, selection: &Selection, path: &Path, force: bool) -> Result<(u64, u64)> {
+    let named = |what: &str| Fault::user(format!("{} {what}", path.display()));
+    let linked = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+    let kind = match std::fs::metadata(path) {
+        Ok(meta) => meta.file_type(),
+        Err(_) if linked => return Err(named("is a link to a file that does not exist").hint("name the file itself")),
+        Err(_) => return to_file(source, selection, path),
+    };
+    if kind.is_char_device() {
+        let refused = |error: &std::io::Error| unwritable(path, error);
+        let mut out = BufWriter::new(File::options().write(true).open(path).map_err(|error| refused(&error))?);
+        return match write(source, selection, &mut out) {
+            Ok(counts) => Ok(counts),
+            Err(Broken::Fault(fault)) => Err(fault),
+            Err(Broken::Pipe) => Err(Fault::unavailable(format!("cannot write {}", path.display()))),
+        };
+    }
+    if kind.is_dir() {
+        return Err(named("is a folder").hint("name a file"));
+    }
+    if !kind.is_file() {
+        return Err(named("is no regular file").hint("without --output, the export goes to standard output"));
+    }
+    if !force {
         return Err(Fault::conflict(format!("{} exists", path.display())).hint("name another file, or add --force"));
     }
-    let Some(name) = path.file_name().filter(|_| !path.is_dir()) else {
+    // A link to a file elsewhere stays a link.
+    let real = std::fs::canonicalize(path).map_err(|error| unwritable(path, &error))?;
+    to_file(source, selection, &real)
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Fault {
+    Fault::unavailable(format!("cannot write {}: {}", path.display(), plain(error)))
+}
+
+/// Writes a file that is whole or not there: under another name first.
+fn to_file(source: &Source, selection: &Selection, path: &Path) -> Result<(u64, u64)> {
+    let refused = |error: &std::io::Error| unwritable(path, error);
+    let Some(name) = path.file_name() else {
         return Err(Fault::user(format!("{} is no file", path.display())));
     };
     let part = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));

@@ -1,7 +1,7 @@
 //! A database as a gzip file, with what it holds and its digest in the header, and back.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use flate2::bufread::{GzDecoder, MultiGzDecoder};
@@ -18,6 +18,15 @@ use crate::sqlite::snapshot::Content;
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// A good part of the smallest size in a third of its time.
 const LEVEL: u32 = 4;
+
+/// How the database lies in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Packed by gzip.
+    Packed,
+    /// As it is.
+    Plain,
+}
 
 /// What a backup says of itself, in the comment of its gzip header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,8 +120,31 @@ pub(super) fn label(path: &Path) -> Option<Label> {
     serde_json::from_slice(decoder.header()?.comment()?).ok()
 }
 
+/// Whether the last bytes of a packed file say the size that it was made with, as its label does: cheap, and enough to know one
+/// that was cut off.
+pub(super) fn has_end(path: &Path, label: &Label) -> bool {
+    let mut size = [0; 4];
+    let read = File::open(path).and_then(|mut file| {
+        file.seek(SeekFrom::End(-4))?;
+        file.read_exact(&mut size)
+    });
+    // gzip keeps the lower 32 bits.
+    read.is_ok() && u64::from(u32::from_le_bytes(size)) == label.bytes & u64::from(u32::MAX)
+}
+
+/// Whether a packed file holds what its label says, found without room for it.
+pub(super) fn is_intact(path: &Path, label: &Label) -> bool {
+    let mut sha = Sha256::new();
+    let Ok(file) = File::open(path) else { return false };
+    let read = transfer(&mut MultiGzDecoder::new(BufReader::new(file)), |part| {
+        sha.update(part);
+        Ok(())
+    });
+    read.is_ok_and(|bytes| bytes == label.bytes) && label.sha256 == hex(&sha.finalize())
+}
+
 /// Unpacks `file` into the new file `to`, or copies it when it is not packed. Its content is checked by its label.
-pub(super) fn unpack(file: &Path, to: &Path, shown: &str) -> Result<()> {
+pub(super) fn unpack(file: &Path, to: &Path, shown: &str) -> Result<Form> {
     let unreadable = |error: std::io::Error| failed("read", file, &error);
     let packed = is_gzip(file).map_err(unreadable)?;
     let label = label(file);
@@ -148,6 +180,7 @@ pub(super) fn unpack(file: &Path, to: &Path, shown: &str) -> Result<()> {
     match label {
         Some(label) if label.bytes != bytes => Err(damaged("its size is not the one it was made with")),
         Some(label) if label.sha256 != hex(&sha.finalize()) => Err(damaged("its checksum is wrong")),
-        _ => Ok(()),
+        _ if packed => Ok(Form::Packed),
+        _ => Ok(Form::Plain),
     }
 }

@@ -1,6 +1,6 @@
 //! Which session takes what is written by hand.
 
-use oneiric::event::{EVENT_VERSION, Environment, Event, EventBatch, EventType, SessionStart, UserIdentity};
+use oneiric::event::{EVENT_VERSION, Environment, Event, EventType, SessionStart, UserIdentity};
 use oneiric::fault::{Fault, FaultKind, Result};
 use oneiric::id::{EventId, SessionId};
 use oneiric::repository::project_name;
@@ -12,14 +12,22 @@ use crate::model::{Page, Session, SessionFilter, SessionStatus};
 /// Longest project name.
 const MAX_NAME_BYTES: usize = 128;
 
+/// The session that takes it.
+pub(super) enum Target {
+    /// One that is there.
+    Known(Box<Session>),
+    /// A manual one that begins with this event. Nothing of it is stored yet: that happens with what it is opened for.
+    New(SessionId, Event),
+}
+
 /// The session of that id; else the newest active session of the project of that name; else the session whose id begins
-/// so; else a manual session that is opened for the project. The flag says whether it was opened.
-pub(super) fn find_or_open(scribe: &Scribe<'_>, to: &str, here: &Here) -> Result<(Session, bool)> {
+/// so; else a manual session that is opened for the project.
+pub(super) fn find_or_open(scribe: &Scribe<'_>, to: &str, here: &Here) -> Result<Target> {
     let store = scribe.store;
     if let Ok(id) = SessionId::parse(to)
         && store.session_exists(&id)?
     {
-        return Ok((store.session(to)?, false));
+        return Ok(Target::Known(Box::new(store.session(to)?)));
     }
     let name = to.trim();
     if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
@@ -27,20 +35,20 @@ pub(super) fn find_or_open(scribe: &Scribe<'_>, to: &str, here: &Here) -> Result
     }
     let of_project = |status| SessionFilter { project: Some(name.to_owned()), status, ..SessionFilter::default() };
     if let Some(active) = store.sessions(&of_project(Some(SessionStatus::Active)), Page::first(1))?.pop() {
-        return Ok((active, false));
+        return Ok(Target::Known(Box::new(active)));
     }
     if store.sessions(&of_project(None), Page::first(1))?.is_empty() {
         match store.session(name) {
-            Ok(session) => return Ok((session, false)),
+            Ok(session) => return Ok(Target::Known(Box::new(session))),
             Err(fault) if fault.kind() == FaultKind::NotFound && !looks_like_id(name) => {}
             Err(fault) => return Err(fault),
         }
     }
-    open(scribe, name, here).map(|session| (session, true))
+    open(scribe, name, here)
 }
 
 /// The newest active session of the place, or a manual one that is opened for it.
-pub(super) fn of_place(scribe: &Scribe<'_>, here: &Here) -> Result<(Session, bool)> {
+pub(super) fn of_place(scribe: &Scribe<'_>, here: &Here) -> Result<Target> {
     let Some(repository) = &here.repository else {
         return Err(Fault::user("this directory is in no git repository, so its session is not known")
             .hint("name the session: --session ID"));
@@ -50,10 +58,10 @@ pub(super) fn of_place(scribe: &Scribe<'_>, here: &Here) -> Result<(Session, boo
     let any = SessionFilter { repository: Some(repository.common_dir.clone()), ..active };
     for filter in [worktree, any] {
         if let Some(session) = scribe.store.sessions(&filter, Page::first(1))?.pop() {
-            return Ok((session, false));
+            return Ok(Target::Known(Box::new(session)));
         }
     }
-    open(scribe, &project_name(repository), here).map(|session| (session, true))
+    open(scribe, &project_name(repository), here)
 }
 
 /// Whether nobody would call a project so: hexadecimal digits and hyphens, as generated ids have them.
@@ -63,7 +71,7 @@ fn looks_like_id(name: &str) -> bool {
         && name.bytes().any(|byte| byte.is_ascii_digit())
 }
 
-fn open(scribe: &Scribe<'_>, project: &str, here: &Here) -> Result<Session> {
+fn open(scribe: &Scribe<'_>, project: &str, here: &Here) -> Result<Target> {
     let session_id = SessionId::generate(scribe.now);
     // A repository of another name says nothing about this project.
     let repository = here.repository.clone().filter(|found| project_name(found) == project);
@@ -98,6 +106,5 @@ fn open(scribe: &Scribe<'_>, project: &str, here: &Here) -> Result<Session> {
         sequence: None,
         data,
     };
-    scribe.put(EventBatch { session_id: session_id.clone(), events: vec![event] })?;
-    scribe.store.session(session_id.as_str())
+    Ok(Target::New(session_id, event))
 }

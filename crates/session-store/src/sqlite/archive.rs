@@ -2,6 +2,8 @@
 //!
 //! Rows are moved as they are; `seq` stays, and so do the search index's rows. A session is in exactly one of the two.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, params_from_iter, types::Value};
 
 use super::counters::{self, Changes};
@@ -180,7 +182,8 @@ pub(super) fn restorable(connection: &Connection, rule: &RestoreRule) -> Result<
         sql.push_str(" ORDER BY start_time, rowid");
         return listed(connection, &sql, values);
     }
-    let mut found = Vec::with_capacity(rule.ids.len());
+    let mut found: Vec<Candidate> = Vec::with_capacity(rule.ids.len());
+    let mut named = BTreeSet::new();
     for wanted in &rule.ids {
         let id = sessions::resolve(connection, wanted)?;
         let session = sessions::get(connection, id.as_str())?;
@@ -188,7 +191,10 @@ pub(super) fn restorable(connection: &Connection, rule: &RestoreRule) -> Result<
             let fault = oneiric::fault::Fault::not_found(format!("session {id} is not in the archive"));
             return Err(fault.hint("see which ones are: session-buddy list-sessions --archived").into());
         }
-        found.push(Candidate { session_id: session.session_id, events: session.event_count });
+        // Two beginnings of one id name it once.
+        if named.insert(session.session_id.clone()) {
+            found.push(Candidate { session_id: session.session_id, events: session.event_count });
+        }
     }
     Ok(found)
 }

@@ -14,15 +14,18 @@ use super::connection::{Access, Place};
 use super::counters;
 use super::failure::Failure;
 use super::prepare::Terms;
+use super::schema::{self, Foreign};
 use super::session_row::{SCOPE_COMPONENT, SCOPE_EVENT_TYPE, SCOPE_PROJECT, SCOPE_SESSION_TYPE, scope, time, whole};
-use super::{stray, words};
+use super::{migrations, stray, words};
 use crate::upkeep::{Progress, REST};
 
 /// The search index.
 const SEARCH: &str = "event_search";
+/// The list of words.
+pub(super) const TABLE_OF_WORDS: &str = "words";
 /// Tables that are made of the others, and how the names of their own parts begin.
-const DERIVED: [&str; 3] = [SEARCH, "words", "word_letters"];
-/// Events that are looked for in the index: the newest, and as many from everywhere.
+const DERIVED: [&str; 3] = [SEARCH, TABLE_OF_WORDS, "word_letters"];
+/// Events that are looked for in the index, of the live ones and of the archived: the newest, and as many from everywhere.
 const SAMPLE: i64 = 100;
 /// Events that one transaction of rebuilding the index takes: some 20 milliseconds, for which capture waits.
 const BATCH: usize = 2_000;
@@ -39,8 +42,10 @@ const ALL_EVENTS: &str = "(SELECT seq, session_id, event_type, data FROM session
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checkup {
-    /// What SQLite says of the file's structure, when it is not sound.
+    /// What SQLite says of the file's structure, when it is not sound; or what is not there that this program makes.
     pub damage: Option<String>,
+    /// Somebody else's trigger or view, when that is the damage.
+    pub foreign: Option<Foreign>,
     /// What is wrong with the search index or the list of words, when the rows that these are made of are sound.
     pub derived: Option<String>,
     /// Totals that differ from what they count: name, kept, counted.
@@ -71,7 +76,12 @@ pub fn look(path: &Path, deep: bool) -> Result<Checkup> {
         let connection = place.reader()?;
         let check = if deep { "PRAGMA integrity_check(1)" } else { "PRAGMA quick_check(1)" };
         let damage = match connection.query_row(check, [], |row| row.get::<_, String>(0)) {
-            Ok(answer) if answer == "ok" => missing(&connection)?,
+            Ok(answer) if answer == "ok" => match first_difference(&connection)? {
+                Some(found) if !found.derived => {
+                    return Ok(Checkup { damage: Some(found.what), foreign: found.foreign, ..Checkup::default() });
+                }
+                found => found.map(|found| found.what),
+            },
             Ok(answer) => answer.lines().find(|line| !line.starts_with("***")).map(str::to_owned).or(Some(answer)),
             Err(error) => Some(error.to_string()),
         };
@@ -85,7 +95,7 @@ pub fn look(path: &Path, deep: bool) -> Result<Checkup> {
         let latest = "SELECT max(last_event_time) FROM sessions";
         let latest = snapshot.query_row(latest, [], |row| time(row, 0))?;
         let (miscounted, miscounted_sessions) = (miscounted(&snapshot)?, counts::wrong(&snapshot)?);
-        Ok(Checkup { damage: None, derived: None, miscounted, miscounted_sessions, sampled, unindexed, latest })
+        Ok(Checkup { miscounted, miscounted_sessions, sampled, unindexed, latest, ..Checkup::default() })
     })();
     looked.map_err(|failure: Failure| failure.tell(&place))
 }
@@ -95,15 +105,12 @@ pub(super) fn is_derived(table: &str) -> bool {
     DERIVED.iter().any(|derived| table.starts_with(derived))
 }
 
-/// A table of those that can be made anew that is not there.
-fn missing(connection: &Connection) -> Result<Option<String>, Failure> {
-    let mut there = connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?;
-    for name in DERIVED {
-        if !there.exists([name])? {
-            return Ok(Some(format!("there is no table {name}")));
-        }
+/// The worst of what is not as this program makes it. Opening says what is wrong with other versions.
+fn first_difference(connection: &Connection) -> Result<Option<schema::Difference>, Failure> {
+    match migrations::version(connection)? {
+        version @ 1..=migrations::SCHEMA_VERSION => Ok(schema::differences(connection, version)?.into_iter().next()),
+        _ => Ok(None),
     }
-    Ok(None)
 }
 
 /// Whether every table that cannot be made anew is sound, with its indexes.
@@ -190,10 +197,14 @@ fn miscounted(connection: &Connection) -> Result<Vec<(String, u64, u64)>, Failur
 
 /// How many of some events the index does not know.
 fn sample(connection: &Connection) -> Result<(u64, u64), Failure> {
-    let sql = "SELECT seq, event_type FROM (SELECT seq, event_type FROM session_events ORDER BY seq DESC LIMIT ?1)
-        UNION SELECT seq, event_type FROM (SELECT seq, event_type FROM session_events
-            WHERE seq % max(1, (SELECT count(*) / ?1 FROM session_events)) = 0 LIMIT ?1)";
-    let mut select = connection.prepare(sql)?;
+    let of = |table: &str| {
+        format!(
+            "SELECT seq, event_type FROM (SELECT seq, event_type FROM {table} ORDER BY seq DESC LIMIT ?1)
+             UNION SELECT seq, event_type FROM (SELECT seq, event_type FROM {table}
+                WHERE seq % max(1, (SELECT count(*) / ?1 FROM {table})) = 0 LIMIT ?1)"
+        )
+    };
+    let mut select = connection.prepare(&format!("{} UNION {}", of("session_events"), of("archived_events")))?;
     let mut known = connection.prepare("SELECT 1 FROM event_search WHERE event_search MATCH ?1 AND rowid = ?2")?;
     let (mut sampled, mut unknown) = (0, 0);
     let mut rows = select.query([SAMPLE])?;

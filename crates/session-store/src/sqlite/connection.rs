@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::failure::{Failure, is_access, is_busy, no_space, read_only, tell};
 use super::session_row::whole;
+use super::snapshot::beside;
 use super::{Options, migrations};
 
 /// Pause between two tries for a lock. Short, because a commit takes about a millisecond.
@@ -96,11 +97,9 @@ impl Place {
     /// Whether one of its files has grown to the limit that this process has for the size of files.
     pub(super) fn is_at_limit(&self) -> bool {
         let (Some(path), Some(limit)) = (self.path(), file_limit::bytes()) else { return false };
-        ["", "-wal", "-shm", "-journal"].into_iter().any(|end| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(end);
-            fs::metadata(name).is_ok_and(|meta| meta.len().saturating_add(LEAST_ROOM) > limit)
-        })
+        ["", "-wal", "-shm", "-journal"]
+            .into_iter()
+            .any(|end| fs::metadata(beside(path, end)).is_ok_and(|meta| meta.len().saturating_add(LEAST_ROOM) > limit))
     }
 
     fn connect(&self) -> rusqlite::Result<Connection> {
@@ -239,6 +238,9 @@ pub(super) fn open_memory(options: &Options) -> Result<(Place, Connection)> {
 
 /// `None` when SQLite could open the file for reading only.
 fn open_for_writing(place: &Place, options: &Options) -> Result<Option<Connection>, Failure> {
+    if let Some(path) = place.path() {
+        keep_writable(path);
+    }
     let reader = place.reader()?;
     if reader.is_readonly("main")? {
         return Ok(None);
@@ -286,6 +288,21 @@ fn keep_private(path: &Path) {
     }
 }
 
+/// SQLite gives its other files the mode that the database has when it makes them. After that was read-only for a while, they
+/// would keep a database that can be written again from being written.
+fn keep_writable(path: &Path) {
+    let is_writable = |meta: &fs::Metadata| meta.permissions().mode() & 0o200 != 0;
+    if !fs::metadata(path).is_ok_and(|meta| is_writable(&meta)) {
+        return;
+    }
+    for part in ["-wal", "-shm"].map(|end| beside(path, end)) {
+        if fs::symlink_metadata(&part).is_ok_and(|meta| meta.is_file() && !is_writable(&meta)) {
+            // Fails when the file is another user's, who then decides.
+            let _ = fs::set_permissions(&part, fs::Permissions::from_mode(FILE_MODE));
+        }
+    }
+}
+
 /// Whether the disk of this file has no room even for the index of a log.
 fn is_full(path: &Path) -> bool {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -296,9 +313,7 @@ fn is_full(path: &Path) -> bool {
 }
 
 fn has_log(path: &Path) -> bool {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    fs::metadata(name).is_ok_and(|meta| meta.len() > 0)
+    fs::metadata(beside(path, "-wal")).is_ok_and(|meta| meta.len() > 0)
 }
 
 fn immutable_uri(path: &Path) -> String {
@@ -320,11 +335,7 @@ fn immutable_uri(path: &Path) -> String {
 pub(super) fn size(connection: &Connection, place: &Place) -> Result<u64, Failure> {
     let pages = connection.query_row("PRAGMA page_count", [], |row| whole(row, 0))?;
     let page = connection.query_row("PRAGMA page_size", [], |row| whole(row, 0))?;
-    let log = place.path().map_or(0, |path| {
-        let mut name = path.as_os_str().to_owned();
-        name.push("-wal");
-        fs::metadata(name).map_or(0, |meta| meta.len())
-    });
+    let log = place.path().map_or(0, |path| fs::metadata(beside(path, "-wal")).map_or(0, |meta| meta.len()));
     Ok(pages * page + log)
 }
 

@@ -30,6 +30,11 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
 
 /// Applies what is missing, in one transaction; several processes may try at once.
 pub(super) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), Failure> {
+    migrate_to(connection, now, SCHEMA_VERSION)
+}
+
+/// The same up to a version that may be an older one.
+pub(super) fn migrate_to(connection: &mut Connection, now: Timestamp, goal: u32) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = version(&transaction)?;
     if found > SCHEMA_VERSION {
@@ -46,14 +51,14 @@ pub(super) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(),
         let lineage: i32 = transaction.query_row("SELECT random() & 0x3fffffff", [], |row| row.get(0))?;
         stray::set(&transaction, lineage)?;
     }
-    for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
+    for migration in MIGRATIONS.iter().filter(|migration| (found + 1..=goal).contains(&migration.version)) {
         transaction.execute_batch(migration.sql)?;
         transaction.execute(
             "INSERT INTO schema_migrations (version, name, applied_at) VALUES (?1, ?2, ?3)",
             (migration.version, migration.name, now.to_string()),
         )?;
     }
-    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.pragma_update(None, "user_version", goal)?;
     transaction.commit()?;
     Ok(())
 }

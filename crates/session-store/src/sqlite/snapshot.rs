@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use oneiric::clock::{Clock, SystemClock, Timestamp};
+use oneiric::clock::{Clock, SystemClock};
 use oneiric::fault::{Fault, Result};
 use oneiric::paths::{plain, private_file};
 use rusqlite::backup::{Backup, StepResult};
@@ -46,7 +46,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)
         .or_else(|_| Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_ONLY))?;
     connection.busy_timeout(Duration::from_secs(60))?;
-    // What a stranger's file defines is not run.
+    // No function that a stranger's file calls can do harm. Triggers would run all the same: see `examine`.
     connection.pragma_update(None, "trusted_schema", false)?;
     Ok(connection)
 }
@@ -110,7 +110,19 @@ fn single(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Looks whether the file at `path` is a whole database of this program. The file should be nobody else's.
+/// Makes the log beside the database at `path` a part of it. The files should be nobody else's.
+///
+/// # Errors
+/// `Unavailable` when they are damaged.
+pub(crate) fn take_log_in(path: &Path, shown: &str) -> Result<()> {
+    single(path).map_err(|failure| match failure {
+        Failure::Sqlite(error) if unusable(&error) => damaged(shown, "it is no database, or not all of it"),
+        other => other.tell(&place(path)),
+    })
+}
+
+/// Looks whether the file at `path` is a whole database of this program, in which nothing runs by itself. The file should be
+/// nobody else's.
 ///
 /// # Errors
 /// `Unavailable` when it is damaged, `Config` when it is something else or of a newer version.
@@ -122,6 +134,10 @@ pub fn examine(path: &Path, shown: &str) -> Result<Content> {
             return Err(damaged(shown, answer.lines().next().unwrap_or_default()).into());
         }
         let version = super::migrations::version(&connection)?;
+        let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        if objects == 0 {
+            return Err(damaged(shown, "it is empty").into());
+        }
         let ours: i64 = connection.query_row(
             "SELECT count(*) FROM sqlite_schema
              WHERE type = 'table' AND name IN ('sessions', 'session_events', 'schema_migrations')",
@@ -140,10 +156,16 @@ pub fn examine(path: &Path, shown: &str) -> Result<Content> {
             .hint("use the program version that made it")
             .into());
         }
-        if version == SCHEMA_VERSION
-            && let Some(table) = missing(&connection)?
+        if let Some(found) = super::schema::differences(&connection, version)?.into_iter().find(|found| !found.derived)
         {
-            return Err(damaged(shown, &format!("there is no table {table}")).into());
+            let fault = damaged(shown, &found.what);
+            return Err(match found.foreign {
+                Some(foreign) => {
+                    fault.hint(format!("look at it, and remove it from a copy: {}", foreign.drop_statement()))
+                }
+                None => fault,
+            }
+            .into());
         }
         let count = |tables: [&str; 2]| -> rusqlite::Result<u64> {
             let mut sum = 0;
@@ -168,19 +190,6 @@ pub fn examine(path: &Path, shown: &str) -> Result<Content> {
         Failure::Sqlite(error) if unusable(&error) => damaged(shown, "it is no database, or not all of it"),
         other => other.tell(&place(path)),
     })
-}
-
-/// A table of this version that is not there, of those that cannot be made anew.
-fn missing(connection: &Connection) -> Result<Option<String>, Failure> {
-    let mut whole = Connection::open_in_memory()?;
-    super::migrations::migrate(&mut whole, Timestamp::from_micros(0))?;
-    let tables = |connection: &Connection| -> rusqlite::Result<Vec<String>> {
-        let mut select = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
-        select.query_map([], |row| row.get(0))?.collect()
-    };
-    let there = tables(connection)?;
-    let gone = |name: &String| !super::checkup::is_derived(name) && !there.contains(name);
-    Ok(tables(&whole)?.into_iter().find(gone))
 }
 
 fn damaged(shown: &str, detail: &str) -> Fault {
@@ -224,6 +233,8 @@ pub type Keep<'k> = &'k mut dyn FnMut(&Path) -> Result<()>;
 /// # Errors
 /// `Unavailable` when it cannot be written; `live` is as it was then.
 pub fn replace(live: &Path, by: &Path, safety: &Path, keep: Keep<'_>, waiting: Waiting<'_>) -> Result<()> {
+    // A link stays, and what it leads to is replaced.
+    let live = &resolved(live);
     if !live.exists() {
         fs::rename(by, live).map_err(|error| unwritable(live, &error))?;
         settle(live);
@@ -316,12 +327,20 @@ fn aside(live: &Path, by: &Path, safety: &Path, keep: Keep<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The file that SQLite keeps beside a database under this ending.
+/// The file that SQLite keeps beside a database under this ending: beside the file itself, where `path` is a link to it.
 #[must_use]
 pub fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+    let mut name = resolved(path).into_os_string();
     name.push(end);
     PathBuf::from(name)
+}
+
+/// The file that a link leads to; any other path as it is.
+#[must_use]
+pub fn resolved(path: &Path) -> PathBuf {
+    let is_link = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+    let target = is_link.then(|| fs::canonicalize(path).ok()).flatten();
+    target.unwrap_or_else(|| path.to_path_buf())
 }
 
 /// Makes a changed name survive a loss of power, where the file system lets us.

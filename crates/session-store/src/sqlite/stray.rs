@@ -73,13 +73,17 @@ pub(super) fn number(connection: &Connection) -> rusqlite::Result<i32> {
 /// # Errors
 /// `Unavailable` when such a log cannot be moved: the database must not be opened then.
 pub fn set_aside(path: &Path) -> Result<Option<Aside>> {
-    if !SEEN.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf()) {
-        return Ok(None);
-    }
-    look(path)
+    // Two names of one file are one file; one that is not there yet may be known by either later.
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = seen.contains(path) || seen.contains(&real);
+    seen.extend([path.to_path_buf(), real.clone()]);
+    drop(seen);
+    if known { Ok(None) } else { look(&real) }
 }
 
 fn look(path: &Path) -> Result<Option<Aside>> {
+    // SQLite follows a link, and keeps its log beside the file that it leads to.
     let log = beside(path, "-wal");
     if fs::metadata(&log).map_or(0, |meta| meta.len()) == 0 {
         return Ok(None);
@@ -117,7 +121,8 @@ fn look(path: &Path) -> Result<Option<Aside>> {
     Ok(Some(Aside { log, kept }))
 }
 
-fn belongs(path: &Path, log: &Path) -> std::io::Result<bool> {
+/// Whether SQLite may take in the log beside this database: it goes on where the file stops, or nothing would come of it.
+pub(crate) fn belongs(path: &Path, log: &Path) -> std::io::Result<bool> {
     let mut first = Vec::new();
     if path.exists() {
         File::open(path)?.take(65_536).read_to_end(&mut first)?;

@@ -16,6 +16,16 @@ fn bring_back(world: &World, ids: &[&str]) -> Amount {
     restore(&*world.store, &rule, &mut |_, _| {}).unwrap()
 }
 
+fn sessions_that_are_named_twice_come_back_and_count_once(world: &World) {
+    finished(world, "old-1", 10.0);
+    put_away(world, &before(50.0));
+    let ids = ["old-1", "old", "old-1"].map(str::to_owned).to_vec();
+    let rule = RestoreRule { ids, ..RestoreRule::default() };
+    let found = world.store.restorable(&rule).unwrap();
+    assert_eq!((found.len(), found[0].events), (1, 4));
+    assert_eq!(bring_back(world, &["old-1", "old"]), Amount { sessions: 1, events: 4 });
+}
+
 fn listed(world: &World, archived: bool) -> Vec<String> {
     let filter = SessionFilter { archived, ..SessionFilter::default() };
     let sessions = world.store.sessions(&filter, Page::first(100)).unwrap();
@@ -148,6 +158,7 @@ on_every_store!(
     an_active_session_is_never_archived_however_old,
     a_session_is_as_old_as_its_last_event,
     only_the_named_projects_sessions_move,
+    sessions_that_are_named_twice_come_back_and_count_once,
     a_late_event_brings_its_session_back_and_a_repeated_one_does_not,
     an_event_id_of_the_archive_is_not_stored_with_another_session,
     numbers_of_events_are_not_given_again_after_archiving,

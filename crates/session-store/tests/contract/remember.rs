@@ -14,6 +14,7 @@ on_every_store!(
     a_message_goes_to_the_session_of_that_id_or_beginning,
     a_message_to_a_project_goes_to_its_newest_active_session,
     a_message_to_a_project_without_an_active_session_opens_one,
+    a_session_is_opened_with_what_it_is_opened_for,
     a_message_to_an_id_that_nothing_has_opens_nothing,
     an_empty_or_endless_message_is_refused,
     a_message_after_the_end_changes_neither_end_nor_duration,
@@ -72,6 +73,22 @@ fn a_message_to_a_project_without_an_active_session_opens_one(world: &World) {
     let session = world.get(&first.session_id);
     assert_eq!((session.session_type.as_str(), session.project.as_deref()), ("manual", Some("my-project")));
     assert_eq!((session.status, session.event_count), (SessionStatus::Active, 3));
+}
+
+fn a_session_is_opened_with_what_it_is_opened_for(world: &World) {
+    let before = world.store.counts().unwrap();
+    let (hand, here) = (hand(), Here { cwd: None, repository: Some(git("main", "0123abcd", false)) });
+    let scribe = Scribe::new(world.store.as_ref(), &hand, at(100.0));
+    let opened = message(world, "my-project", "x").unwrap();
+    let checked = scribe.checkpoint_here(&here, Checkpoint::default()).unwrap();
+    for (recorded, kind) in [(opened, "message"), (checked, "checkpoint")] {
+        assert!(recorded.opened);
+        let events = world.events(&recorded.session_id);
+        let kinds: Vec<&str> = events.iter().map(|event| event.event_type.as_str()).collect();
+        assert_eq!(kinds, ["session_start", kind]);
+        assert_eq!(events[1].event_id, recorded.event_id);
+    }
+    assert_eq!(world.store.counts().unwrap().events_total(), before.events_total() + 4);
 }
 
 fn a_message_to_an_id_that_nothing_has_opens_nothing(world: &World) {

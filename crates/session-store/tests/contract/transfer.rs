@@ -16,6 +16,7 @@ on_every_store!(
     what_was_captured_here_is_not_archived_by_an_import,
     an_import_that_is_repeated_adds_nothing,
     an_import_that_was_cut_short_is_made_whole_by_another,
+    an_import_of_more_than_its_first_line_promises_is_whole,
     foreign_and_hostile_lines_are_told_and_the_others_stored,
     a_file_of_something_else_is_refused_by_one_line_and_nothing_of_it_is_stored,
     exports_in_one_file_with_marks_and_line_ends_of_others_are_imported,
@@ -172,6 +173,19 @@ fn an_import_that_was_cut_short_is_made_whole_by_another(world: &World) {
         }
         import(&other, &text);
         assert_eq!(export(&other, &everything()), text, "after a cut at {cut}");
+    }
+}
+
+fn an_import_of_more_than_its_first_line_promises_is_whole(world: &World) {
+    world.session("one", start(), &["ls"]);
+    world.session("two", start(), &["make"]);
+    let text = export(world, &everything());
+    let (first, rest) = text.split_once('\n').unwrap();
+    for (sessions, complete) in [(1, true), (2, true), (3, false)] {
+        let mut header: serde_json::Value = serde_json::from_str(first).unwrap();
+        header["sessions"] = sessions.into();
+        let (report, troubles) = import(world, &format!("{header}\n{rest}"));
+        assert_eq!((report.sessions, report.complete(), troubles), (2, complete, Vec::new()), "{sessions} promised");
     }
 }
 

@@ -23,6 +23,13 @@ fn create(room: &Room) -> PathBuf {
     backups.folder().join(entry.name)
 }
 
+/// As `gzip` packs it.
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
 #[test]
 fn a_backup_is_made_while_others_write_and_holds_a_whole_moment() {
     let room = Room::new();
@@ -112,7 +119,8 @@ fn what_is_damaged_cut_off_foreign_or_newer_is_refused_and_nothing_changes() {
         ("header.gz", good[..20].to_vec(), FaultKind::Unavailable),
         ("half.db", half, FaultKind::Unavailable),
         ("text.db", b"no database at all".to_vec(), FaultKind::Unavailable),
-        ("empty.db", Vec::new(), FaultKind::Config),
+        ("empty.db", Vec::new(), FaultKind::Unavailable),
+        ("empty.db.gz", packed(&[]), FaultKind::Unavailable),
         ("newer.db.gz", newer.finish().unwrap(), FaultKind::Config),
         ("foreign.db", foreign, FaultKind::Config),
     ] {

@@ -1,7 +1,9 @@
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 
+use oneiric::clock::Timestamp;
 use oneiric::fault::{Fault, FaultKind};
+use session_store::remember::{Hand, Here, Scribe};
 use session_store::sqlite::Options;
 use session_store::{EventFilter, Page, SearchRequest, SessionFilter, Store};
 
@@ -64,6 +66,24 @@ fn random_bytes_in_the_middle_are_told_and_never_crash() {
         }
     }
     assert!(told > 20, "only {told} answers noticed");
+}
+
+#[test]
+fn a_session_is_opened_with_the_message_that_it_is_opened_for_or_not_at_all() {
+    let room = Room::new();
+    let limited = room.try_open(Options { max_bytes: Some(2 * 1024 * 1024), ..options() }).unwrap();
+    let hand = Hand { username: "ada".into(), home: "/h".into(), hostname: "box".into(), platform: "linux".into() };
+    let now = Timestamp::parse("2026-11-22T18:00:00Z").unwrap();
+    let message = |number: usize| {
+        let text = "some words to fill pages ".repeat(8_000);
+        Scribe::new(&limited, &hand, now).message(&format!("project-{number}"), &text, None, &Here::default())
+    };
+    let stored = (0..100).take_while(|number| message(*number).is_ok()).count();
+    assert!((2..100).contains(&stored), "{stored} messages");
+    let sessions = limited.sessions(&SessionFilter::default(), Page::first(1000)).unwrap();
+    assert_eq!(sessions.len(), stored, "the one that did not fit opened none");
+    assert!(sessions.iter().all(|session| session.event_count == 2));
+    assert_eq!(limited.commits(), stored as u64, "one transaction for each");
 }
 
 #[test]

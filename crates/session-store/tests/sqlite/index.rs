@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use oneiric::clock::Timestamp;
 use session_store::sqlite::checkup::{look, rebuild_index, recount_sessions, remake_derived};
+use session_store::upkeep::ArchiveRule;
 use session_store::{SearchRequest, Store, Upkeep};
 
-use super::room::{Room, command, put};
+use super::room::{Room, command, event, put, start};
 
 const EVENTS: usize = 2_300;
 
@@ -159,6 +161,28 @@ fn sessions_that_count_their_events_wrong_are_found_and_set_right() {
         .map(Result::unwrap)
         .collect();
     assert!(plan.iter().all(|line| line.contains("COVERING INDEX")), "{plan:?}");
+}
+
+#[test]
+fn archived_events_that_the_index_does_not_know_are_found_as_live_ones_are() {
+    let room = Room::new();
+    let store = room.open();
+    for session in ["one", "two", "three"] {
+        let start = event(&format!("{session}-start"), "session_start", 0, start("c", "t", "p"));
+        let end = event(&format!("{session}-end"), "session_end", 2, serde_json::json!({ "status": "ended" }));
+        put(&store, session, vec![start, command(&format!("{session}-c"), "marker7"), end]).unwrap();
+    }
+    let rule = ArchiveRule { before: Timestamp::parse("2027-01-01T00:00:00Z").unwrap(), project: None };
+    assert_eq!(store.archive(&["one".to_owned(), "two".to_owned()], &rule).unwrap().events, 6);
+    let sound = look(&room.path(), false).unwrap();
+    assert_eq!((sound.sampled, sound.unindexed), (9, 0));
+    for (table, unindexed) in [("archived_events", 6), ("session_events", 3)] {
+        room.raw().execute_batch("INSERT INTO event_search (event_search) VALUES ('delete-all')").unwrap();
+        rebuild_index(&room.path(), &mut |_, _| {}).unwrap();
+        // As if what stands in the table had been forgotten.
+        room.raw().execute_batch(&format!("UPDATE {table} SET seq = seq + 1000")).unwrap();
+        assert_eq!(look(&room.path(), false).unwrap().unindexed, unindexed, "{table}");
+    }
 }
 
 #[test]

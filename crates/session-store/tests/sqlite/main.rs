@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod backup;
+mod beside;
 mod damage;
 mod file;
 mod index;
 mod neighbours;
+mod pruning;
 mod room;
+mod shape;

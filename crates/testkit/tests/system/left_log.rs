@@ -1,7 +1,7 @@
 //! A backup copied over the database of a killed server, whose log is still there: the copy is what counts, undamaged.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use testkit::{Server, TestHome};
@@ -19,13 +19,21 @@ fn content(home: &TestHome) -> String {
     home.session_buddy(["export", "--archived"]).run().expect_success().stdout.clone()
 }
 
+/// The log, which lies beside the file itself.
+fn log(home: &TestHome) -> PathBuf {
+    let database = fs::canonicalize(home.database()).unwrap();
+    PathBuf::from(format!("{}-wal", database.display()))
+}
+
 fn set_aside(home: &TestHome) -> usize {
-    let names = fs::read_dir(home.session_buddy_home()).unwrap().flatten().map(|entry| entry.file_name());
-    names.filter(|name| name.to_string_lossy().starts_with("sessions.db-wal.aside-")).count()
+    let log = log(home);
+    let begin = format!("{}.aside-", log.file_name().unwrap().to_string_lossy());
+    let names = fs::read_dir(log.parent().unwrap()).unwrap().flatten().map(|entry| entry.file_name());
+    names.filter(|name| name.to_string_lossy().starts_with(&begin)).count()
 }
 
 fn log_bytes(home: &TestHome) -> u64 {
-    fs::metadata(home.session_buddy_home().join("sessions.db-wal")).map_or(0, |meta| meta.len())
+    fs::metadata(log(home)).map_or(0, |meta| meta.len())
 }
 
 /// A server with some work, a backup by `backup`, more work, `kill -9`; then the copy at `copied` goes over the database.
@@ -65,6 +73,33 @@ fn a_backup_of_this_program_copied_over_a_killed_servers_database_is_not_mixed_w
     let log = home.session_buddy(["logs", "--tail", "50"]).run();
     assert!(log.everything().contains("set aside as sessions.db-wal.aside-"), "{log}");
     server.stop();
+}
+
+#[test]
+fn the_same_holds_for_a_database_behind_a_link() {
+    let home = TestHome::patient();
+    home.session_buddy(["list-sessions"]).run().expect_success();
+    let linked =
+        "mkdir ~/real && mv ~/.session-buddy/sessions.db ~/real/s.db && ln -s ~/real/s.db ~/.session-buddy/sessions.db";
+    home.sh(linked).run().expect_success();
+    let then = killed_and_restored(
+        &home,
+        "session-buddy backup create",
+        "gunzip ~/.session-buddy/backups/sessions-*.db.gz && cp ~/.session-buddy/backups/sessions-*.db ~/.session-buddy/sessions.db",
+    );
+    let listed = home.session_buddy(["list-sessions"]).run();
+    listed.expect_success().expect_one_clear_line(&["real/s.db-wal set aside as", "another database"]);
+    assert_eq!(content(&home), then);
+    assert_eq!(sql(&home, "PRAGMA integrity_check"), "ok");
+    assert_eq!(set_aside(&home), 1);
+    // What is damaged is replaced behind the link.
+    home.sh("gzip ~/.session-buddy/backups/sessions-*.db; echo nothing > ~/.session-buddy/sessions.db")
+        .run()
+        .expect_success();
+    home.session_buddy(["backup", "restore", "latest"]).run().expect_success();
+    assert!(fs::symlink_metadata(home.database()).unwrap().is_symlink(), "the link is still there");
+    assert_eq!(content(&home), then);
+    home.sh("grep -q nothing ~/.session-buddy/backups/*.before-restore.db").run().expect_success();
 }
 
 #[test]

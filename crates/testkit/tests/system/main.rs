@@ -38,6 +38,7 @@ mod seed_lines;
 mod sessions;
 mod shell_input;
 mod shell_terminal;
+mod sound;
 mod start_and_stop;
 mod stdio;
 mod sweep_words;

@@ -47,6 +47,13 @@ pub(super) fn set_json(text: &str, key: &str, entry: &Value) -> Result<String, S
 /// # Errors
 /// The line and what is wrong there.
 pub(super) fn set_toml(text: &str, key: &str, entry: &Value) -> Result<String, String> {
+    // The parser takes a byte order mark away, and every line end for a line feed.
+    let (mark, text) = text.strip_prefix('\u{feff}').map_or(("", text), |rest| ("\u{feff}", rest));
+    let changed = set_table(text, key, entry)?.replace("\r\n", "\n");
+    Ok(format!("{mark}{}", changed.replace('\n', jsonc::line_end(text))))
+}
+
+fn set_table(text: &str, key: &str, entry: &Value) -> Result<String, String> {
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| one_line(text, &error))?;
     let servers = document.entry(key).or_insert_with(|| {
         let mut table = toml_edit::Table::new();
@@ -168,6 +175,37 @@ mod tests {
         let called = set_toml(&changed, "mcp_servers", &json!({ "url": "u" })).unwrap();
         assert!(called.contains("url = \"u\"") && called.contains("B = \"keep\" # mine"), "{called}");
         assert!(called.contains("startup_timeout_sec = 20") && !called.contains("command"), "{called}");
+    }
+
+    #[test]
+    fn a_toml_file_keeps_its_line_ends_and_its_byte_order_mark() {
+        let entry = json!({ "command": "x", "args": ["start"] });
+        let text = "# mine\nmodel = \"m\"\nlong = \"\"\"\none\ntwo\"\"\"\n";
+        for (mark, end) in [("", "\n"), ("", "\r\n"), ("\u{feff}", "\n"), ("\u{feff}", "\r\n")] {
+            let written = |text: &str| format!("{mark}{}", text.replace('\n', end));
+            let changed = set_toml(&written(text), "mcp_servers", &entry).unwrap();
+            assert_eq!(changed, written(&set_toml(text, "mcp_servers", &entry).unwrap()), "{mark:?} {end:?}");
+            assert!(changed.starts_with(&written(text)), "{changed}");
+            assert_eq!(set_toml(&changed, "mcp_servers", &entry).unwrap(), changed, "the same again changes nothing");
+        }
+    }
+
+    #[test]
+    fn a_port_stays_through_comments_and_trailing_commas() {
+        let entry = json!({ "command": "new", "args": ["start", "--mode=standard", "--mcp"] });
+        for args in [
+            "[\"start\", \"--mode=standard\", \"--mcp\", \"--port\", \"8679\", // my port\n  ]",
+            "[\"start\", \"--mcp\", \"--port\", \"8679\",]",
+            "[/* as it was */ \"start\", \"--port\", \"8679\"]",
+        ] {
+            let text =
+                format!("{{ \"mcpServers\": {{ \"session-buddy\": {{ \"command\": \"old\", \"args\": {args} }} }} }}");
+            assert_eq!(set_json(&text, "mcpServers", &entry).unwrap(), text.replace("\"old\"", "\"new\""));
+        }
+        // One client has program and arguments in one list.
+        let entry = json!({ "type": "local", "command": ["new", "start", "--mcp"] });
+        let text = "{\"mcp\": {\"session-buddy\": {\"type\": \"local\", \"command\": [\"old\", \"start\", \"--port\", \"1\", // mine\n ]}}}";
+        assert_eq!(set_json(text, "mcp", &entry).unwrap(), text.replace("\"old\"", "\"new\""));
     }
 
     #[test]

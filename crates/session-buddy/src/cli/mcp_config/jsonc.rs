@@ -9,8 +9,35 @@ const MAX_DEPTH: usize = 128;
 #[derive(Debug)]
 struct Value {
     span: Range<usize>,
-    /// Of an object.
-    members: Option<Vec<Member>>,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Object(Vec<Member>),
+    Array(Vec<Value>),
+    /// Text, a number, or one of the three words.
+    Plain,
+}
+
+impl Value {
+    fn members(&self) -> Option<&[Member]> {
+        match &self.kind {
+            Kind::Object(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// The value itself, without what only people read.
+    fn json(&self, text: &str) -> Option<serde_json::Value> {
+        match &self.kind {
+            Kind::Object(members) => {
+                members.iter().map(|member| Some((member.key.clone(), member.value.json(text)?))).collect()
+            }
+            Kind::Array(items) => items.iter().map(|item| item.json(text)).collect(),
+            Kind::Plain => parsed(&text[self.span.clone()]),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -32,10 +59,11 @@ pub(super) fn set(text: &str, path: &[&str], json: &str) -> Result<String, Strin
         let value: serde_json::Value = serde_json::from_str(&nested).map_err(|error| error.to_string())?;
         return serde_json::to_string_pretty(&value).map(|text| text + "\n").map_err(|error| error.to_string());
     }
+    let json = &json.replace('\n', line_end(text));
     let root = Reader { text, at: 0 }.document()?;
     let mut value = &root;
     for (depth, key) in path.iter().enumerate() {
-        let Some(members) = &value.members else {
+        let Some(members) = value.members() else {
             return Err(format!("line {}: this is no object", line_of(text, value.span.start)));
         };
         // The last of several equal keys is the one that counts.
@@ -45,11 +73,33 @@ pub(super) fn set(text: &str, path: &[&str], json: &str) -> Result<String, Strin
         }
     }
     let mut changed = text.to_owned();
-    if parsed(&text[value.span.clone()]) != parsed(json) {
-        let indent = indent_of(text, value.span.start);
-        changed.replace_range(value.span.clone(), &shifted(json, &indent));
+    let new = parsed(json);
+    if value.json(text) == new {
+        return Ok(changed);
+    }
+    match (&value.kind, new) {
+        // What is the same in an array stays as it was written, with the comments beside it.
+        (Kind::Array(items), Some(serde_json::Value::Array(new))) if items.len() == new.len() => {
+            for (item, new) in items.iter().zip(&new).rev() {
+                if item.json(text).as_ref() != Some(new) {
+                    changed.replace_range(item.span.clone(), &new.to_string());
+                }
+            }
+        }
+        _ => {
+            let indent = indent_of(text, value.span.start);
+            changed.replace_range(value.span.clone(), &shifted(json, &indent));
+        }
     }
     Ok(changed)
+}
+
+/// How lines end in this text, by its first one.
+pub(super) fn line_end(text: &str) -> &'static str {
+    match text.find('\n') {
+        Some(at) if text[..at].ends_with('\r') => "\r\n",
+        _ => "\n",
+    }
 }
 
 fn parsed(json: &str) -> Option<serde_json::Value> {
@@ -62,17 +112,17 @@ fn parsed(json: &str) -> Option<serde_json::Value> {
 /// As [`set`].
 pub(super) fn members(text: &str, path: &[&str]) -> Result<Option<Vec<String>>, String> {
     let root = read(text)?;
-    let found = root.as_ref().and_then(|root| at(root, path)).and_then(|value| value.members.as_ref());
+    let found = root.as_ref().and_then(|root| at(root, path)).and_then(Value::members);
     Ok(found.map(|members| members.iter().map(|member| member.key.clone()).collect()))
 }
 
-/// The value at `path`; `None` when nothing is there, or comments are in it.
+/// The value at `path`; `None` when nothing is there.
 ///
 /// # Errors
 /// As [`set`].
 pub(super) fn value(text: &str, path: &[&str]) -> Result<Option<serde_json::Value>, String> {
     let root = read(text)?;
-    Ok(root.as_ref().and_then(|root| at(root, path)).and_then(|value| parsed(&text[value.span.clone()])))
+    Ok(root.as_ref().and_then(|root| at(root, path)).and_then(|value| value.json(text)))
 }
 
 /// Takes the member at `path` away, and comments between it and the next one.
@@ -83,7 +133,7 @@ pub(super) fn remove(text: &str, path: &[&str]) -> Result<String, String> {
     let Some((name, outer)) = path.split_last() else { return Ok(text.to_owned()) };
     let root = read(text)?;
     let object = root.as_ref().and_then(|root| at(root, outer));
-    let Some(members) = object.and_then(|object| object.members.as_ref()) else { return Ok(text.to_owned()) };
+    let Some(members) = object.and_then(Value::members) else { return Ok(text.to_owned()) };
     let Some(place) = members.iter().rposition(|member| member.key == *name) else { return Ok(text.to_owned()) };
     let member = &members[place];
     let range = match (members.get(place + 1), place.checked_sub(1).map(|before| &members[before])) {
@@ -106,7 +156,7 @@ fn read(text: &str) -> Result<Option<Value>, String> {
 /// The last of several equal keys is the one that counts.
 fn at<'v>(root: &'v Value, path: &[&str]) -> Option<&'v Value> {
     path.iter().try_fold(root, |value, key| {
-        value.members.as_ref()?.iter().rev().find(|member| member.key == **key).map(|member| &member.value)
+        value.members()?.iter().rev().find(|member| member.key == **key).map(|member| &member.value)
     })
 }
 
@@ -119,8 +169,9 @@ fn insert(text: &str, object: &Value, members: &[Member], path: &[&str], json: &
     };
     let nested = path[1..].iter().rev().fold(json.to_owned(), |inner, key| format!("{{{}:{inner}}}", quoted(key)));
     let value: serde_json::Value = serde_json::from_str(&nested).map_err(|error| error.to_string())?;
-    let pretty = serde_json::to_string_pretty(&value).map_err(|error| error.to_string())?;
-    let member = format!("\n{indent}{}: {}", quoted(path[0]), shifted(&pretty, &indent));
+    let end_of_line = line_end(text);
+    let pretty = serde_json::to_string_pretty(&value).map_err(|error| error.to_string())?.replace('\n', end_of_line);
+    let member = format!("{end_of_line}{indent}{}: {}", quoted(path[0]), shifted(&pretty, &indent));
     let mut changed = text.to_owned();
     match members.last() {
         Some(last) => {
@@ -133,13 +184,13 @@ fn insert(text: &str, object: &Value, members: &[Member], path: &[&str], json: &
             }
             if !rest.contains('\n') {
                 let close = changed.len() - (text.len() - object.span.end) - 1;
-                changed.insert_str(close, &format!("\n{outer}"));
+                changed.insert_str(close, &format!("{end_of_line}{outer}"));
             }
         }
         None => {
             let close = object.span.end - 1;
             let kept = text[object.span.start + 1..close].trim_end().len();
-            changed.replace_range(object.span.start + 1 + kept..close, &format!("{member}\n{outer}"));
+            changed.replace_range(object.span.start + 1 + kept..close, &format!("{member}{end_of_line}{outer}"));
         }
     }
     Ok(changed)
@@ -224,22 +275,19 @@ impl Reader<'_> {
             return self.wrong("nested too deeply");
         }
         let start = self.at;
-        let members = match self.peek() {
-            Some(b'{') => Some(self.members(depth)?),
-            Some(b'[') => {
-                self.items(depth)?;
-                None
-            }
+        let kind = match self.peek() {
+            Some(b'{') => Kind::Object(self.members(depth)?),
+            Some(b'[') => Kind::Array(self.items(depth)?),
             Some(b'"') => {
                 self.string()?;
-                None
+                Kind::Plain
             }
             _ => {
                 self.word()?;
-                None
+                Kind::Plain
             }
         };
-        Ok(Value { span: start..self.at, members })
+        Ok(Value { span: start..self.at, kind })
     }
 
     fn members(&mut self, depth: usize) -> Result<Vec<Member>, String> {
@@ -273,14 +321,15 @@ impl Reader<'_> {
         Ok(members)
     }
 
-    fn items(&mut self, depth: usize) -> Result<(), String> {
+    fn items(&mut self, depth: usize) -> Result<Vec<Value>, String> {
+        let mut items = Vec::new();
         self.at += 1;
         loop {
             self.space()?;
             if self.peek() == Some(b']') {
                 break;
             }
-            self.value(depth + 1)?;
+            items.push(self.value(depth + 1)?);
             self.space()?;
             match self.peek() {
                 Some(b',') => self.at += 1,
@@ -289,7 +338,7 @@ impl Reader<'_> {
             }
         }
         self.at += 1;
-        Ok(())
+        Ok(items)
     }
 
     fn string(&mut self) -> Result<String, String> {
@@ -347,6 +396,28 @@ mod tests {
         let again = set(&changed, &PATH, "{\n  \"command\": \"y\"\n}").unwrap();
         assert_eq!(again, changed.replace("\"x\"\n", "\"y\"\n"));
         assert_eq!(set(&again, &PATH, "{\n  \"command\": \"y\"\n}").unwrap(), again, "the same again changes nothing");
+    }
+
+    #[test]
+    fn values_are_read_through_comments_and_trailing_commas() {
+        let text =
+            "{ \"a\": { \"args\": [\"start\", \"--port\", \"8679\", // my port\n /* and no more */ ], \"n\": 1e3, }, }";
+        assert_eq!(value(text, &["a", "args"]).unwrap(), Some(serde_json::json!(["start", "--port", "8679"])));
+        assert_eq!(value(text, &["a"]).unwrap().unwrap()["n"], 1e3);
+        assert_eq!(set(text, &["a", "args"], "[\n\"start\",\n\"--port\",\n\"8679\"\n]").unwrap(), text);
+        let other = set(text, &["a", "args"], "[\"start\", \"--port\", \"9000\"]").unwrap();
+        assert_eq!(other, text.replace("8679", "9000"), "comments stay");
+    }
+
+    #[test]
+    fn lines_that_end_as_on_other_systems_stay_so() {
+        for text in ["{\n  \"a\": 1\n}\n", "{\n  \"mcpServers\": {}\n}\n", "{\n}\n", "\u{feff}{\n\"a\": {}}\n"] {
+            let crlf = text.replace('\n', "\r\n");
+            let changed = set(&crlf, &PATH, ENTRY).unwrap();
+            assert_eq!(changed, set(text, &PATH, ENTRY).unwrap().replace('\n', "\r\n"));
+            let again = set(&changed, &PATH, "{\n  \"command\": \"y\"\n}").unwrap();
+            assert_eq!(again, changed.replace("\"x\"", "\"y\""));
+        }
     }
 
     #[test]
