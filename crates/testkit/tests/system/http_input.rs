@@ -69,7 +69,7 @@ fn malformed_bodies_are_json_rpc_errors() {
             ("a number", b"17", -32600),
             ("no version", b"{\"id\":1,\"method\":\"tools/list\"}", -32600),
             ("an object as id", b"{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"tools/list\"}", -32600),
-            ("a deep nest", deep.as_bytes(), -32600),
+            ("a deep nest without its end", deep.as_bytes(), -32700),
         ];
         for (what, body, code) in bodies {
             expect_refusal(&send(&server, &headers, body), &[400], Some(code), what);
