@@ -9,12 +9,25 @@ pub(super) fn sets(text: &[u8], name_start: usize, password: bool) -> bool {
     let line = assign::line_before(text, name_start);
     let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let setter = [&b"ENV"[..], b"ARG", b"set", b"setx", b"setenv", b"export"];
-    let sets = words.next().is_some_and(|word| setter.contains(&word)) && words.all(|word| word.starts_with(b"-"));
+    let sets = words.next().is_some_and(|word| setter.contains(&word))
+        && words.all(|word| word.starts_with(b"-"))
+        && !tells(text, name_start);
     sets || configures(line)
         || (password
             && (line.trim_ascii_start().starts_with(b"machine ")
                 || structure::find(line, b"login ").is_some()
                 || (line.trim_ascii().is_empty() && login_above(text, name_start - line.len(), name_start))))
+}
+
+/// Whether the name at `name_start` goes on as a sentence does: `set password rules for the admin page`. A setting ends with its
+/// value, and one of several words is no usual one.
+fn tells(text: &[u8], name_start: usize) -> bool {
+    let line =
+        text[name_start..text.len().min(name_start + 256)].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let mut is_plain =
+        || words.next().is_some_and(|word| word.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'_'));
+    is_plain() && is_plain() && is_plain()
 }
 
 /// Whether a program's setting follows `line`: `aws configure set`, `git config --global`, `npm config set //host/:`.

@@ -4,6 +4,9 @@ use super::*;
 
 /// Text, and what is left of it.
 const FORMS: &[(&str, &str)] = &[
+    ("set password hunter", "set password [redacted:password]"),
+    ("set -gx DB_PASSWORD hunter and more", "set -gx DB_PASSWORD [redacted:password] and more"),
+    ("set password hunter22 # for staging", "set password [redacted:password] # for staging"),
     // Short options in one word.
     ("curl -su ada:Vk01pass! https://x", "curl -su ada:[redacted:password] https://x"),
     ("curl -X POST -vku 'ada:Vk01pass!' x", "curl -X POST -vku 'ada:[redacted:password]' x"),
@@ -177,6 +180,12 @@ const FORMS: &[(&str, &str)] = &[
 
 /// What looks like one of the forms and tells no secret.
 const HARMLESS_FORMS: &[&str] = &[
+    // What is set is a thing, not a variable.
+    "set password rules for the admin page",
+    "set token refresh in the client",
+    "set secret rotation interval",
+    "set api_key header name",
+    "export password manager entries",
     // A quote that closes what was searched for.
     "grep -rn 'password=' src/ && cargo test -p shop",
     "grep -rn \"password = \" src/ | head",
