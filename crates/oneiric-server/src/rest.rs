@@ -11,7 +11,7 @@ mod keys;
 mod problem;
 mod route;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
@@ -45,7 +45,8 @@ struct Inner {
     routes: &'static [Route],
     auth: Auth,
     clock: Arc<dyn Clock>,
-    document: String,
+    /// Made when somebody asks for it: a start does not wait for it.
+    document: OnceLock<String>,
     bulk: Option<Bulky>,
     keys: keys::Keys,
 }
@@ -86,9 +87,8 @@ impl Api {
         clock: Arc<dyn Clock>,
         bulk: Option<Bulky>,
     ) -> Self {
-        let find = |route: &Route| find(tools.as_ref(), bulk.as_ref(), route);
-        let document = document::openapi(&card, &find, routes).to_string();
-        Self(Arc::new(Inner { card, tools, routes, auth, clock, document, bulk, keys: keys::Keys::default() }))
+        let (document, keys) = (OnceLock::new(), keys::Keys::default());
+        Self(Arc::new(Inner { card, tools, routes, auth, clock, document, bulk, keys }))
     }
 
     /// Whether requests of this kind may take longer than others.
@@ -106,7 +106,9 @@ impl Api {
     /// The description as OpenAPI 3.1.
     #[must_use]
     pub fn openapi(&self) -> &str {
-        &self.0.document
+        let Inner { card, tools, routes, bulk, document, .. } = self.0.as_ref();
+        let find = |route: &Route| find(tools.as_ref(), bulk.as_ref(), route);
+        document.get_or_init(|| document::openapi(card, &find, routes).to_string())
     }
 
     pub(crate) fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
@@ -121,22 +123,23 @@ impl Api {
             };
             router = router.route(&format!("{BASE}{}", route.path), on(route.verb.filter(), handler));
         }
-        let fixed = |path: &'static str, body: String| {
-            let (api, body) = (self.clone(), axum::body::Bytes::from(body));
+        let fixed = |path: &'static str, body: fn(&Self) -> String| {
+            let api = self.clone();
             let handler = move |request: Request| {
-                let (api, body) = (api.clone(), body.clone());
+                let api = api.clone();
                 async move {
                     match api.admit(&request, path, Scope::Read) {
-                        Ok(_) => json_response(StatusCode::OK, body),
+                        Ok(_) => json_response(StatusCode::OK, body(&api)),
                         Err(refusal) => *refusal,
                     }
                 }
             };
             (path, on(Verb::Get.filter(), handler))
         };
-        let version = json!({ "name": self.0.card.name, "version": self.0.card.version, "api": "v1" });
+        let version =
+            |api: &Self| json!({ "name": api.0.card.name, "version": api.0.card.version, "api": "v1" }).to_string();
         for (path, method) in
-            [fixed("/api/v1/openapi.json", self.0.document.clone()), fixed("/api/v1/version", version.to_string())]
+            [fixed("/api/v1/openapi.json", |api| api.openapi().to_owned()), fixed("/api/v1/version", version)]
         {
             router = router.route(path, method);
         }
