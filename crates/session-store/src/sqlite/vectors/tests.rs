@@ -126,14 +126,19 @@ fn forgotten_events_are_gone_and_those_to_make_again_move_the_watermark_back() {
     assert_eq!(vectors.marks_from(first.id, 2, 1).unwrap(), [(3, 30)]);
 }
 
-#[test]
-fn a_damaged_file_is_made_again_and_one_of_something_else_is_left_alone() {
+/// A file that holds one vector.
+fn file_of_one() -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vectors.db");
     let made = SqliteVectors::open(&path).unwrap();
     let first = made.generation(&model("a")).unwrap();
     made.append(first.id, &batch(&[1], 0)).unwrap();
-    drop(made);
+    (folder, path)
+}
+
+#[test]
+fn a_damaged_file_is_made_again_and_one_of_something_else_is_left_alone() {
+    let (folder, path) = file_of_one();
     let again = SqliteVectors::open(&path).unwrap();
     assert_eq!((again.replaced(), again.generations().unwrap().len()), (None, 1));
     drop(again);
@@ -151,12 +156,7 @@ fn a_damaged_file_is_made_again_and_one_of_something_else_is_left_alone() {
 
 #[test]
 fn a_look_tells_of_a_damaged_file_and_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("vectors.db");
-    let made = SqliteVectors::open(&path).unwrap();
-    let first = made.generation(&model("a")).unwrap();
-    made.append(first.id, &batch(&[1], 0)).unwrap();
-    drop(made);
+    let (_folder, path) = file_of_one();
     assert_eq!(SqliteVectors::look(&path).unwrap(), None);
     let sound = std::fs::read(&path).unwrap();
     let mut torn = sound.clone();
