@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use rmcp::model::{ErrorData, JsonRpcError, RequestId};
-use serde::de::IgnoredAny;
+use serde::de::{Error, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -29,7 +29,7 @@ pub(crate) struct CallParams<'a> {
     pub(crate) name: Cow<'a, str>,
     #[serde(borrow, default)]
     pub(crate) arguments: Option<&'a RawValue>,
-    #[serde(borrow, rename = "_meta", default)]
+    #[serde(borrow, rename = "_meta", default, deserialize_with = "object")]
     pub(crate) meta: Option<Meta<'a>>,
     /// What the client gives back to a tool that asked it something; for the library to read.
     #[serde(rename = "requestState", default)]
@@ -67,6 +67,15 @@ struct Raw<'a> {
     method: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     params: Option<&'a RawValue>,
+}
+
+/// An object; a list of its members' values would pass for one.
+fn object<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Meta<'a>>, D::Error> {
+    match Option::<&'de RawValue>::deserialize(deserializer)?.map(RawValue::get) {
+        None => Ok(None),
+        Some(text) if text.starts_with('{') => serde_json::from_str(text).map(Some).map_err(D::Error::custom),
+        Some(_) => Err(D::Error::custom("_meta must be an object")),
+    }
 }
 
 /// `null` too is something that was sent.
@@ -113,15 +122,19 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// What is wrong with them. Such a call must go no further: it would be judged without being known.
     pub(crate) fn call(&self) -> Result<Option<CallParams<'a>>, String> {
-        match &self.method {
-            Some(method) if method == "tools/call" => {
-                if let Some(fault) = params::fault(method, self.params) {
-                    return Err(fault);
-                }
-                let params = self.params.map_or("null", RawValue::get);
-                serde_json::from_str(params).map(Some).map_err(|error| format!("{method}: params: {error}"))
+        let Some(method) = self.method.as_deref().filter(|method| *method == "tools/call") else { return Ok(None) };
+        let params = self.params.map_or("null", RawValue::get);
+        // A list of the members' values would pass for the members.
+        let read = params.starts_with('{').then(|| serde_json::from_str(params));
+        match read {
+            Some(Ok(call)) => Ok(Some(call)),
+            // Only what is wrong is looked at again: a batch of events is long.
+            Some(Err(error)) => {
+                Err(params::fault(method, self.params).unwrap_or_else(|| format!("{method}: params: {error}")))
             }
-            _ => Ok(None),
+            None => {
+                Err(params::fault(method, self.params).unwrap_or_else(|| format!("{method}: params must be an object")))
+            }
         }
     }
 }
@@ -214,6 +227,7 @@ mod tests {
         for params in [
             "{}",
             r#"{"name":"x","name":"y"}"#,
+            r#"{"name":"x","_meta":["2026-07-28",{},null]}"#,
             r#"{"name":"x","_meta":{"io.modelcontextprotocol/protocolVersion":5}}"#,
             r#"{"name":"x","_meta":{"io.modelcontextprotocol/clientInfo":1,"io.modelcontextprotocol/clientInfo":{}}}"#,
         ] {
