@@ -33,4 +33,4 @@ pub use schema::{input_schema, output_schema};
 pub use sessions::Served;
 pub use stdio::{MAX_LINE_BYTES, serve_stdio};
 pub use tool::{Arguments, Effect, Profile, ToolDescription, ToolError, ToolFuture, ToolSet, blocking};
-pub use visit::{Arrival, Connection, Guest, Passer, Reception, Told};
+pub use visit::{Arrival, Connection, Guest, Passer, Reception, Source, Told};

@@ -158,7 +158,7 @@ static SPECS: &[Spec] = &[
         "session_tracking.idle_timeout",
         Kind::Int { min: 1, max: 86_400 },
         "1800",
-        "Seconds of silence after which an HTTP client of revision 2026-07-28, which has no connection, has gone",
+        "Seconds of silence after which an HTTP client has gone that has no connection (revision 2026-07-28), or whose process is not known",
     ),
     named(
         spec(

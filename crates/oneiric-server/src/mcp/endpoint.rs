@@ -2,11 +2,9 @@
 //!
 //! Order of judgement: a token in the header, size, a token in the arguments, scope, JSON-RPC shape, then the call itself.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use rmcp::model::{ErrorData, JsonRpcError, RequestId};
@@ -19,9 +17,9 @@ use super::envelope::{CallParams, Envelope, refusal};
 use super::params;
 use super::sessions::{Doors, Served, Services};
 use super::tool::ToolSet;
-use super::visit::{Guest, Pass, Passer, Reception, short};
+use super::visit::{Guest, Pass, Passer, Reception, Source, short};
 use crate::http::body::{ReadBody, Unknown, discard, read_body};
-use crate::http::{Auth, Caller, ConnectionId, Ending, Refused, Visit, address};
+use crate::http::{Auth, Caller, Ending, Refused, Visit, address};
 
 /// Largest request body in bytes.
 pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
@@ -182,8 +180,7 @@ impl Endpoint {
             client_version: short(&client.version),
             revision: revision.to_owned(),
             subject: caller.subject.clone(),
-            peer: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0),
-            connection: parts.extensions.get::<ConnectionId>().copied(),
+            source: Source::of(&parts.extensions),
         };
         reception.passes(passer).await
     }

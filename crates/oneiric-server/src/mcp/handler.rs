@@ -5,10 +5,8 @@ mod presence;
 mod reading;
 mod tasks;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use oneiric::secret::Secret;
 use rmcp::model::{
@@ -154,10 +152,6 @@ fn parts(context: &RequestContext<RoleServer>) -> Option<&Parts> {
     context.extensions.get::<Parts>()
 }
 
-fn peer_of(context: &RequestContext<RoleServer>) -> Option<SocketAddr> {
-    parts(context)?.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
-}
-
 /// The guest of a request without a connection.
 fn passing(context: &RequestContext<RoleServer>) -> Option<Arc<dyn Guest>> {
     parts(context)?.extensions.get::<Pass>().map(|pass| Arc::clone(&pass.0))
@@ -191,13 +185,18 @@ impl ServerHandler for Handler {
         let mut answer = self.negotiate_initialize(&request)?;
         // The one extension is one of revision 2026-07-28, which has no `initialize`.
         answer.capabilities.extensions = None;
-        self.presence.arrived(Some(&request.client_info), answer.protocol_version.as_str(), peer_of(&context));
+        self.presence.begins(Some(&request.client_info), answer.protocol_version.as_str(), &context).await;
         context.peer.set_peer_info(request);
         Ok(answer)
     }
 
+    async fn ping(&self, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {
+        self.presence.heard(&context).await;
+        Ok(())
+    }
+
     async fn discover(&self, context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
-        self.presence.seen(&context);
+        self.presence.heard(&context).await;
         Ok(DiscoverResult::from_server_info(self.supported_protocol_versions().into_owned(), self.get_info()))
     }
 
@@ -214,7 +213,7 @@ impl ServerHandler for Handler {
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        self.presence.seen(&context);
+        self.presence.heard(&context).await;
         let mut result = ListToolsResult::with_all_items(self.listed.to_vec());
         (result.ttl_ms, result.cache_scope) = fixed(&context);
         Ok(result)
@@ -236,7 +235,7 @@ impl ServerHandler for Handler {
                 None,
             ));
         }
-        let guest = self.presence.seen(&context).or_else(|| passing(&context));
+        let guest = self.presence.heard(&context).await.or_else(|| passing(&context));
         if let Some(guest) = &guest {
             guest.called(tool.name);
         }
@@ -314,6 +313,7 @@ impl ServerHandler for Handler {
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
+        self.presence.heard(&context).await;
         let mut result = reading::prompts(self.library.as_deref());
         (result.ttl_ms, result.cache_scope) = fixed(&context);
         Ok(result)
@@ -322,16 +322,18 @@ impl ServerHandler for Handler {
     async fn get_prompt(
         &self,
         request: GetPromptRequestParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
+        self.presence.heard(&context).await;
         reading::prompt(self.library.as_deref(), request).await
     }
 
     async fn list_resources(
         &self,
         request: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
+        self.presence.heard(&context).await;
         reading::resources(self.library.as_deref(), request.and_then(|page| page.cursor)).await
     }
 
@@ -340,6 +342,7 @@ impl ServerHandler for Handler {
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        self.presence.heard(&context).await;
         let mut result = reading::templates(self.library.as_deref());
         (result.ttl_ms, result.cache_scope) = fixed(&context);
         Ok(result)
@@ -348,16 +351,18 @@ impl ServerHandler for Handler {
     async fn read_resource(
         &self,
         request: ReadResourceRequestParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
+        self.presence.heard(&context).await;
         reading::resource(self.library.as_deref(), request.uri).await
     }
 
     async fn complete(
         &self,
         request: CompleteRequestParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
+        self.presence.heard(&context).await;
         reading::complete(self.library.as_deref(), request).await
     }
 }

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use axum::extract::ConnectInfo;
+use axum::http::Extensions;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -48,8 +50,23 @@ pub struct Arrival {
     pub revision: String,
     /// By what it stays.
     pub connection: Connection,
-    /// Where it calls from, over HTTP.
-    pub peer: Option<SocketAddr>,
+}
+
+/// Where a request over HTTP came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// Address of the other side.
+    pub peer: SocketAddr,
+    /// The connection, where it has a name.
+    pub connection: Option<ConnectionId>,
+}
+
+impl Source {
+    /// As the listener noted it.
+    pub(super) fn of(extensions: &Extensions) -> Option<Self> {
+        let ConnectInfo(peer) = *extensions.get::<ConnectInfo<SocketAddr>>()?;
+        Some(Self { peer, connection: extensions.get().copied() })
+    }
 }
 
 /// A client without a connection, at one of its calls.
@@ -64,9 +81,7 @@ pub struct Passer {
     /// Subject of its token; empty while none is asked for.
     pub subject: String,
     /// Where it calls from.
-    pub peer: Option<SocketAddr>,
-    /// By which connection.
-    pub connection: Option<ConnectionId>,
+    pub source: Option<Source>,
 }
 
 /// An answer under way.
@@ -83,6 +98,9 @@ pub trait Reception: Send + Sync + 'static {
 
 /// A client that is there. One that stays goes when this is dropped.
 pub trait Guest: Send + Sync + 'static {
+    /// The client is heard of by a request from `source`, which is answered after this. Comes before all else of that request.
+    fn heard(&self, source: Source) -> Told<'_, ()>;
+
     /// The client said in which folders it works. May come more than once, or never. Must not wait.
     fn works_in(&self, folders: Vec<PathBuf>);
 

@@ -6,6 +6,7 @@ mod auth;
 mod by_hand;
 mod client_files;
 mod clocks;
+mod connected;
 mod crash_points;
 mod damaged_files;
 mod full_disk;

@@ -5,9 +5,11 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use testkit::mcp::{self, Revision, StdioClient};
-use testkit::{Program, Server, TestHome, eventually, git};
+use testkit::{Finished, Program, Server, TestHome, eventually, git, ports};
 
 const END: Duration = Duration::from_secs(5);
+/// Exit code of `curl` that cannot call from the address it is to call from.
+const ADDRESS_TAKEN: i32 = 45;
 
 /// A server as a client starts it, inside a repository of the home.
 fn server(home: &TestHome) -> Program {
@@ -81,7 +83,8 @@ fn impatient() -> TestHome {
 
 /// Calls a tool as a program that works in `folder` and ends with its answer.
 fn passing(home: &TestHome, server: &Server, folder: &str, client: &str, tool: &str, arguments: Value) -> Value {
-    passing_with(home, server, folder, client, tool, arguments, &[])
+    let answer = passing_with(home, server, folder, client, tool, arguments, &[]);
+    answer.expect_success().json()["result"].clone()
 }
 
 /// The same with more options of `curl`.
@@ -93,7 +96,7 @@ fn passing_with(
     tool: &str,
     arguments: Value,
     more: &[&str],
-) -> Value {
+) -> Finished {
     let mut call = mcp::tool_call(Revision::V2026_07_28, 1, tool, arguments);
     call["params"]["_meta"]["io.modelcontextprotocol/clientInfo"] = json!({ "name": client, "version": "3" });
     let mut args = vec!["-sS".to_owned(), "--data-binary".into(), "@-".into()];
@@ -102,8 +105,7 @@ fn passing_with(
         args.extend(["-H".to_owned(), format!("{name}: {value}")]);
     }
     args.push(format!("http://127.0.0.1:{}/mcp", server.port()));
-    let answer = home.program("curl", &args).cwd(home.work().join(folder)).stdin(call.to_string()).run();
-    answer.expect_success().json()["result"].clone()
+    home.program("curl", &args).cwd(home.work().join(folder)).stdin(call.to_string()).run()
 }
 
 #[test]
@@ -150,14 +152,20 @@ fn an_address_that_comes_again_is_no_client_that_comes_again() {
     let server = Server::start(&home);
     let _ = git::repository(&home, "shop");
     let _ = git::repository(&home, "mill");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    // The server closes, so that the address is free at once.
-    let options = ["--local-port", port.as_str(), "-H", "Connection: close"];
-    let said = |folder: &str| {
+    let said = |folder: &str, port: u16| {
+        // The server closes, so that the address is free at once; unless the client was the first to close.
+        let options = ["--local-port", &port.to_string(), "-H", "Connection: close"];
         let told = passing_with(&home, &server, folder, "agent", "add_message", json!({ "text": folder }), &options);
-        told["structuredContent"]["session_id"].as_str().unwrap_or_else(|| panic!("{told}")).to_owned()
+        if told.code == Some(ADDRESS_TAKEN) {
+            return None;
+        }
+        let told = told.expect_success().json()["result"].clone();
+        Some(told["structuredContent"]["session_id"].as_str().unwrap_or_else(|| panic!("{told}")).to_owned())
     };
-    let (shop, mill) = (said("shop"), said("mill"));
+    let (shop, mill) = eventually(END, "the same address twice", || {
+        let port = ports::free();
+        Some((said("shop", port)?, said("mill", port)?))
+    });
     assert_ne!(shop, mill);
     for (id, project) in [(shop, "shop"), (mill, "mill")] {
         assert!(home.events(&id).iter().any(|event| event["data"]["message"] == project), "{project}");

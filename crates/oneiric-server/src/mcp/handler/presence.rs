@@ -1,15 +1,15 @@
 //! Whether the client stays, and what is known of it then.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use axum::http::request::Parts;
 use rmcp::RoleServer;
 use rmcp::model::Implementation;
 use rmcp::service::{Peer, RequestContext};
 
-use crate::mcp::visit::{Arrival, Connection, Guest, Reception, short};
+use crate::mcp::visit::{Arrival, Connection, Guest, Reception, Source, short};
 
 /// Longest time that a client gets to say in which folders it works.
 const FOLDERS_LIMIT: Duration = Duration::from_secs(10);
@@ -41,12 +41,7 @@ impl Presence {
     }
 
     /// The client has come, and says who it is.
-    pub(super) fn arrived(
-        &self,
-        client: Option<&Implementation>,
-        revision: &str,
-        peer: Option<SocketAddr>,
-    ) -> Option<&Arc<dyn Guest>> {
+    fn arrived(&self, client: Option<&Implementation>, revision: &str) -> Option<&Arc<dyn Guest>> {
         let (reception, connection) = (self.reception.as_ref()?, self.connection?);
         Some(self.guest.get_or_init(|| {
             reception.arrived(Arrival {
@@ -54,19 +49,40 @@ impl Presence {
                 client_version: client.map(|client| short(&client.version)).unwrap_or_default(),
                 revision: revision.to_owned(),
                 connection,
-                peer,
             })
         }))
     }
 
-    /// The client, which has come by now if it stays at all: a revision without handshake says who it is with each request.
-    pub(super) fn seen(&self, context: &RequestContext<RoleServer>) -> Option<Arc<dyn Guest>> {
+    /// The client makes a request. It has come by now if it stays at all: a revision without handshake says who it is with
+    /// each request.
+    pub(super) async fn heard(&self, context: &RequestContext<RoleServer>) -> Option<Arc<dyn Guest>> {
         self.connection?;
-        if let Some(guest) = self.guest.get() {
-            return Some(Arc::clone(guest));
+        match self.guest.get() {
+            Some(_) => self.heard_from(context).await,
+            None => {
+                let revision = context.protocol_version().map(|version| version.to_string()).unwrap_or_default();
+                self.begins(context.client_info().as_ref(), &revision, context).await
+            }
         }
-        let revision = context.protocol_version().map(|version| version.to_string()).unwrap_or_default();
-        self.arrived(context.client_info().as_ref(), &revision, None).cloned()
+    }
+
+    /// The client makes its first request, and says who it is.
+    pub(super) async fn begins(
+        &self,
+        client: Option<&Implementation>,
+        revision: &str,
+        context: &RequestContext<RoleServer>,
+    ) -> Option<Arc<dyn Guest>> {
+        self.arrived(client, revision)?;
+        self.heard_from(context).await
+    }
+
+    async fn heard_from(&self, context: &RequestContext<RoleServer>) -> Option<Arc<dyn Guest>> {
+        let guest = Arc::clone(self.guest.get()?);
+        if let Some(source) = context.extensions.get::<Parts>().and_then(|parts| Source::of(&parts.extensions)) {
+            guest.heard(source).await;
+        }
+        Some(guest)
     }
 
     /// Asks the client in which folders it works, if it can be asked.

@@ -43,10 +43,10 @@ enum Stage {
 
 /// What is known of one client.
 pub(super) struct Visit {
-    visitors: Arc<Visitors>,
+    pub(super) visitors: Arc<Visitors>,
     session_id: SessionId,
     began: Duration,
-    pub(super) arrival: Arrival,
+    arrival: Arrival,
     subject: String,
     stage: Mutex<Stage>,
     /// Looks at folders that are under way.
@@ -78,7 +78,7 @@ impl Visit {
         }
         self.looks.send_modify(|count| *count += 1);
         let visit = Arc::clone(self);
-        self.aside(move || {
+        self.visitors.aside(move || {
             let found = folders().into_iter().find_map(|folder| {
                 let repository = folder.is_dir().then(|| probe(&folder, PROBE_LIMIT))??;
                 Some((folder, repository))
@@ -102,8 +102,14 @@ impl Visit {
         (*stage == Stage::Open).then(|| Map::from_iter([(META_KEY.to_owned(), self.session_id.as_str().into())]))
     }
 
+    /// Arguments that hold for a call of `tool` that lacks them.
+    pub(super) async fn defaults(self: &Arc<Self>, tool: &str) -> Map<String, Value> {
+        let own = self.own_session(tool).await;
+        own.map(|id| Map::from_iter([("session_id".to_owned(), id.as_str().into())])).unwrap_or_default()
+    }
+
     /// The session that a call of `tool` means when it names none. What records is reason enough to open one.
-    pub(super) async fn own_session(self: &Arc<Self>, tool: &str) -> Option<SessionId> {
+    async fn own_session(self: &Arc<Self>, tool: &str) -> Option<SessionId> {
         let records = RECORDS.contains(&tool);
         if !records && !READS.contains(&tool) {
             return None;
@@ -119,14 +125,6 @@ impl Visit {
             *locked(&visit.stage) == Stage::Open
         });
         open.await.unwrap_or(false).then(|| self.session_id.clone())
-    }
-
-    /// Does `work` on a blocking thread; the end of this process waits for it.
-    pub(super) fn aside(&self, work: impl FnOnce() + Send + 'static) {
-        let _inside = self.visitors.runtime.enter();
-        self.visitors.lifecycle.spawn(async move {
-            let _ = tokio::task::spawn_blocking(work).await;
-        });
     }
 
     fn open(&self, folder: Option<&Path>, repository: Option<RepositoryIdentity>) {
