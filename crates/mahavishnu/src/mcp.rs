@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod pools;
 pub(crate) mod repos;
+mod rows;
 pub(crate) mod schedules;
 pub(crate) mod workflows;
 

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,6 +17,30 @@ const NICE: i32 = 19;
 pub struct Lifecycle {
     token: CancellationToken,
     tasks: TaskTracker,
+    fallen: Fallen,
+}
+
+/// Background work that stopped before its end, by name. Cheap to clone; clones tell of the same process.
+#[derive(Clone, Debug, Default)]
+pub struct Fallen(Arc<Mutex<Vec<&'static str>>>);
+
+impl Fallen {
+    /// Its names, in the order in which they stopped.
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static str> {
+        self.locked().clone()
+    }
+
+    fn note(&self, name: &'static str) {
+        let mut names = self.locked();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<&'static str>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Lifecycle {
@@ -40,9 +65,15 @@ impl Lifecycle {
         self.tasks.spawn(task)
     }
 
+    /// Background work that stopped before its end.
+    #[must_use]
+    pub fn fallen(&self) -> Fallen {
+        self.fallen.clone()
+    }
+
     /// Calls `work` on a blocking thread every `period` until the end; never twice at once.
-    pub fn every(&self, period: Duration, mut work: impl FnMut() + Send + 'static) {
-        let token = self.token();
+    pub fn every(&self, name: &'static str, period: Duration, mut work: impl FnMut() + Send + 'static) {
+        let (token, fallen) = (self.token(), self.fallen());
         self.spawn(async move {
             let mut ticks = tokio::time::interval(period);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -58,7 +89,8 @@ impl Lifecycle {
                 match ran.await {
                     Ok(back) => work = back,
                     Err(error) => {
-                        tracing::error!(%error, "background work stopped");
+                        tracing::error!(%error, name, "background work stopped");
+                        fallen.note(name);
                         return;
                     }
                 }
@@ -71,17 +103,21 @@ impl Lifecycle {
     pub fn aside(&self, name: &'static str, work: impl FnOnce(&Receiver<()>) + Send + 'static) {
         let (ending, ended) = sync_channel::<()>(1);
         let (done, finished) = tokio::sync::oneshot::channel::<()>();
+        let fallen = self.fallen();
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             // Of nobody in particular means, to Linux, of the calling thread, and of those that it starts.
             if let Err(error) = rustix::process::setpriority_process(None, NICE) {
                 tracing::debug!(%error, name, "a thread keeps its priority");
             }
+            let standing = Standing { name, fallen };
             // The call takes `work`, so that all it holds is dropped when it is over.
             work(&ended);
+            drop(standing);
             drop(done);
         });
         if let Err(error) = thread {
             tracing::warn!(%error, name, "a thread cannot be started");
+            self.fallen.note(name);
             return;
         }
         let token = self.token();
@@ -102,6 +138,21 @@ impl Lifecycle {
     pub async fn finished(&self, limit: Duration) -> bool {
         self.tasks.close();
         tokio::time::timeout(limit, self.tasks.wait()).await.is_ok()
+    }
+}
+
+/// A thread at work. One that panics is noted.
+struct Standing {
+    name: &'static str,
+    fallen: Fallen,
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(name = self.name, "background work stopped");
+            self.fallen.note(self.name);
+        }
     }
 }
 
@@ -191,7 +242,7 @@ mod tests {
         let counted = Arc::clone(&runs);
         let (enough, reached) = tokio::sync::oneshot::channel();
         let mut enough = Some(enough);
-        lifecycle.every(Duration::from_millis(1), move || {
+        lifecycle.every("count", Duration::from_millis(1), move || {
             if counted.fetch_add(1, Ordering::SeqCst) == 2 {
                 enough.take().map(|sender| sender.send(()));
             }
@@ -229,6 +280,27 @@ mod tests {
         lifecycle.end();
         assert!(lifecycle.finished(Duration::from_secs(5)).await);
         assert_eq!(closed.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn work_that_falls_is_named() {
+        let lifecycle = Lifecycle::new();
+        let hold = Arc::new(AtomicU32::new(0));
+        let held = Slow(Arc::clone(&hold));
+        lifecycle.aside("thread", move |_| {
+            let _held = held;
+            panic!("on purpose");
+        });
+        lifecycle.every("rounds", Duration::from_millis(1), || panic!("on purpose"));
+        lifecycle.aside("whole", |ended| assert!(ended.recv().is_err()));
+        while lifecycle.fallen().names().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        lifecycle.end();
+        assert!(lifecycle.finished(Duration::from_secs(5)).await);
+        let mut names = lifecycle.fallen().names();
+        names.sort_unstable();
+        assert_eq!((names, hold.load(Ordering::SeqCst)), (vec!["rounds", "thread"], 1));
     }
 
     #[tokio::test]

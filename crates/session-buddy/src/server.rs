@@ -80,7 +80,8 @@ struct Server {
 impl Server {
     fn new(launch: Launch, clock: Arc<dyn Clock>, lifecycle: &Lifecycle) -> Self {
         let shelf = Arc::new(archive::Later::new(launch.archive.clone(), Arc::clone(&clock)));
-        let desk = Desk::new(Arc::clone(&shelf) as Arc<dyn Shelf>, Arc::clone(&clock), launch.facts.clone())
+        let facts = launch.facts.clone().of_work(lifecycle.fallen());
+        let desk = Desk::new(Arc::clone(&shelf) as Arc<dyn Shelf>, Arc::clone(&clock), facts)
             .written_by(launch.hand.clone())
             .keeping_by(launch.keeping.clone())
             .searching_by(Arc::clone(&launch.semantics));

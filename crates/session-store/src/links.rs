@@ -3,6 +3,8 @@
 //! A link is an event in both sessions, stored in one transaction; so it is archived, exported and imported with them.
 //! What holds is what the latest such event of a pair and kind says.
 
+use std::collections::HashMap;
+
 use oneiric::clock::Timestamp;
 use oneiric::event::{Event, EventBatch, EventType};
 use oneiric::fault::{Fault, Result};
@@ -11,15 +13,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::model::{EventFilter, Page};
+use crate::model::{EventFilter, EventRow, Page};
 use crate::remember::ASIDE;
 use crate::store::{Store, Unknown};
 
 /// Type of the events that carry links.
 pub const SESSION_LINK: &str = "session_link";
 
-/// Most link events of a session that are read.
-const MAX_LINKS: usize = 1_000;
+/// Link events that are read at a time.
+const AT_ONCE: usize = 1_000;
 
 /// How one session belongs to another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -147,28 +149,56 @@ pub fn of(store: &dyn Store, session: &str) -> Result<Vec<Link>> {
         event_type: Some(SESSION_LINK.to_owned()),
         ..EventFilter::default()
     };
-    let mut links: Vec<Link> = Vec::new();
-    for event in store.events(&filter, Page::first(MAX_LINKS))? {
+    let mut links = Links::default();
+    for offset in (0..).step_by(AT_ONCE) {
+        let events = store.events(&filter, Page { limit: AT_ONCE, offset })?;
+        let last = events.len() < AT_ONCE;
+        events.into_iter().for_each(|event| links.read(event));
+        if last {
+            break;
+        }
+    }
+    Ok(links.in_order())
+}
+
+/// What the events that were read say.
+#[derive(Default)]
+struct Links {
+    /// Each with its place, by the other session and the relation.
+    standing: HashMap<(String, &'static str), (usize, Link)>,
+    read: usize,
+}
+
+impl Links {
+    fn read(&mut self, event: EventRow) {
+        self.read += 1;
         let text = |name: &str| event.data.get(name).and_then(Value::as_str);
         let Some(kind) = text("kind").and_then(|name| LinkKind::ALL.into_iter().find(|kind| kind.as_str() == name))
         else {
-            continue;
+            return;
         };
         let (other, relation) = match (text("to"), text("from")) {
-            (Some(other), _) => (other, kind.seen()),
-            (None, Some(other)) => (other, kind.seen_back()),
-            (None, None) => continue,
+            (Some(other), _) => (other.to_owned(), kind.seen()),
+            (None, Some(other)) => (other.to_owned(), kind.seen_back()),
+            (None, None) => return,
         };
-        links.retain(|link| !(link.session_id == other && link.kind == kind && link.relation == relation));
-        if event.data.get("removed") != Some(&Value::Bool(true)) {
-            links.push(Link {
-                session_id: other.to_owned(),
-                kind,
-                relation: relation.to_owned(),
-                since: event.timestamp,
-                event_id: event.event_id,
-            });
+        if event.data.get("removed") == Some(&Value::Bool(true)) {
+            self.standing.remove(&(other, relation));
+            return;
         }
+        let link = Link {
+            session_id: other.clone(),
+            kind,
+            relation: relation.to_owned(),
+            since: event.timestamp,
+            event_id: event.event_id,
+        };
+        self.standing.insert((other, relation), (self.read, link));
     }
-    Ok(links)
+
+    fn in_order(self) -> Vec<Link> {
+        let mut links: Vec<(usize, Link)> = self.standing.into_values().collect();
+        links.sort_unstable_by_key(|(place, _)| *place);
+        links.into_iter().map(|(_, link)| link).collect()
+    }
 }

@@ -9,12 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::rows::rows;
 use crate::schedules::{self, Recurring, Wanted, schedules};
 use crate::world::World;
 
-/// Most due times and runs of a schedule that are told.
-const MAX_ROWS: u32 = 1_000;
-/// So many when nothing is said.
+/// Due times and runs of a schedule that are told when nothing is said.
 const ROWS: u32 = 5;
 
 /// Arguments of `list_schedules`.
@@ -24,7 +23,7 @@ pub(crate) struct ListSchedules {
     /// One schedule, with its next times and latest runs
     #[serde(default)]
     name: Option<String>,
-    /// How many of those, default 5
+    /// How many of those, 1 to 1000, default 5
     #[serde(default)]
     count: Option<u32>,
 }
@@ -41,7 +40,7 @@ impl ListSchedules {
         let Some(name) = &self.name else {
             return Ok(json!({ "schedules": schedules(world).list()? }));
         };
-        let count = self.count.unwrap_or(ROWS).min(MAX_ROWS) as usize;
+        let count = rows("count", self.count, ROWS)?;
         let schedule = schedules(world).get(name)?;
         let now = world.clock.now();
         let due = schedule.preview(now, count)?;

@@ -14,13 +14,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
+use super::rows::rows;
 use crate::cli::workflow::{machine, whole_value};
 use crate::drive;
 use crate::sweeps::SweepRequest;
 use crate::world::World;
 
-/// Most rows of a list.
-const MAX_ROWS: u32 = 1_000;
 /// Most bytes of printed text in an answer.
 const MAX_TEXT: usize = 64 * 1024;
 /// Most bytes of a plan.
@@ -141,8 +140,8 @@ impl ListWorkflows {
             Kind::Active => Which::Active,
             Kind::Failed => Which::Failed,
         };
-        let limit = self.limit.unwrap_or(20).clamp(1, MAX_ROWS);
-        Ok(json!({ "workflows": world.workflows().list(which, limit as usize)? }))
+        let limit = rows("limit", self.limit, 20)?;
+        Ok(json!({ "workflows": world.workflows().list(which, limit)? }))
     }
 }
 

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use oneiric::fault::{Fault, Result};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use super::{MANIFEST, TOKENIZER, WEIGHTS};
+use super::{MANIFEST, TOKENIZER, WEIGHTS, known};
 use crate::embedder::ModelIdentity;
 
 /// Fewest word pieces that a model sees at once: those around every text, and a few of the text.
@@ -38,7 +39,17 @@ impl Manifest {
     /// What vectors of this model are kept under.
     #[must_use]
     pub fn identity(&self) -> ModelIdentity {
-        ModelIdentity { name: self.name.clone(), digest: self.digest.clone(), dimensions: self.dimensions }
+        let known = known::by_name(&self.name);
+        let is_known =
+            |known: &known::Known| known.digest == self.digest && known.tokenizer_digest == self.tokenizer_digest;
+        let digest = if known.is_some_and(is_known) {
+            self.digest.clone()
+        } else {
+            // Other word pieces make other vectors of the same weights, and so do another window and other heads.
+            let parts = format!("{} {} {} {}", self.digest, self.tokenizer_digest, self.window, self.heads);
+            Sha256::digest(parts).iter().map(|byte| format!("{byte:02x}")).collect()
+        };
+        ModelIdentity { name: self.name.clone(), digest, dimensions: self.dimensions }
     }
 }
 
@@ -88,4 +99,36 @@ fn damaged(folder: &Path, why: &str) -> Fault {
 pub(super) fn write_error(path: &Path, error: &std::io::Error) -> Fault {
     Fault::unavailable(format!("cannot write {}: {}", path.display(), oneiric::paths::plain(error)))
         .hint("make room or the folder writable")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_are_kept_under_all_that_they_depend_on() {
+        let known = known::KNOWN[0];
+        let whole = Manifest {
+            name: known.name.into(),
+            digest: known.digest.into(),
+            tokenizer_digest: known.tokenizer_digest.into(),
+            dimensions: known.dimensions,
+            heads: known.heads,
+            window: known.window,
+            bytes: 1,
+        };
+        assert_eq!(whole.identity().digest, known.digest);
+        let own = Manifest { name: "own".into(), ..whole };
+        let others = [
+            Manifest { tokenizer_digest: "another".into(), ..own.clone() },
+            Manifest { digest: "another".into(), ..own.clone() },
+            Manifest { window: 512, ..own.clone() },
+            Manifest { heads: 6, ..own.clone() },
+            own,
+        ];
+        let mut digests: Vec<String> = others.iter().map(|manifest| manifest.identity().digest).collect();
+        digests.sort_unstable();
+        digests.dedup();
+        assert_eq!(digests.len(), others.len(), "{digests:?}");
+    }
 }

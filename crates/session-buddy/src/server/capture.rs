@@ -23,7 +23,7 @@ const BATCH_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) fn start(lifecycle: &Lifecycle, desk: &Arc<Desk>, spools: &[PathBuf], clock: &Arc<dyn Clock>) {
     let (at, spools, time) = (Arc::clone(desk), spools.to_vec(), Arc::clone(clock));
     let mut told: Option<String> = None;
-    lifecycle.every(DRAIN_EVERY, move || {
+    lifecycle.every("spools", DRAIN_EVERY, move || {
         let trouble = match at.store() {
             Ok(store) => drain(&store, &spools, time.as_ref()),
             Err(fault) => Some(fault.to_string()),
@@ -38,7 +38,7 @@ pub(crate) fn start(lifecycle: &Lifecycle, desk: &Arc<Desk>, spools: &[PathBuf],
         }
     });
     let (at, time) = (Arc::clone(desk), Arc::clone(clock));
-    lifecycle.every(LIVENESS_EVERY, move || {
+    lifecycle.every("liveness", LIVENESS_EVERY, move || {
         if let Ok(store) = at.store() {
             mark_stale(store.as_ref(), time.as_ref());
         }

@@ -7,6 +7,7 @@ use oneiric::count::counted;
 use oneiric::settings::Settings;
 use oneiric::spool;
 use oneiric_server::health::{Part, Report};
+use oneiric_server::lifecycle::Fallen;
 use session_store::{Damage, Page, SessionFilter, SessionStatus};
 
 use super::meaning::Semantics;
@@ -24,6 +25,7 @@ pub struct Facts {
     model: Choice,
     optional: Vec<Part>,
     semantics: Option<Arc<Semantics>>,
+    fallen: Fallen,
 }
 
 impl Facts {
@@ -38,7 +40,15 @@ impl Facts {
             model: Choice::new(settings),
             optional: optional(settings),
             semantics: None,
+            fallen: Fallen::default(),
         }
+    }
+
+    /// With the background work that stopped in the report.
+    #[must_use]
+    pub fn of_work(mut self, fallen: Fallen) -> Self {
+        self.fallen = fallen;
+        self
     }
 
     /// With the state of the vectors in the report.
@@ -77,6 +87,11 @@ impl Facts {
         parts.push(self.model.part());
         if let (Some(semantics), Ok(store)) = (&self.semantics, shelf.store()) {
             parts.extend(semantics.part(store.as_ref()));
+        }
+        let fallen = self.fallen.names();
+        if !fallen.is_empty() {
+            const MEND: &str = "restart the server; 'session-buddy logs' says what happened";
+            parts.push(Part::failed("Background work", "stopped", fallen.join(", "), MEND));
         }
         parts.extend(self.optional.iter().cloned());
         Report::over(PRODUCT, VERSION, parts)

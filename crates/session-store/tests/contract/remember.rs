@@ -1,5 +1,6 @@
 //! What is written by hand, links, and the brief that is made of a session.
 
+use oneiric::event::Event;
 use oneiric::fault::FaultKind;
 use oneiric::repository::RepositoryIdentity;
 use serde_json::json;
@@ -21,6 +22,7 @@ on_every_store!(
     a_message_is_found_and_holds_no_secret,
     test_results_out_of_range_are_refused,
     a_checkpoint_goes_to_the_session_of_its_tree,
+    all_links_of_a_session_are_known,
     both_sides_see_a_link_once_and_may_take_it_away,
     a_brief_names_what_is_not_solved_and_cites_every_line,
     a_failure_stands_until_the_same_worked_in_the_same_directory,
@@ -170,6 +172,20 @@ fn a_checkpoint_goes_to_the_session_of_its_tree(world: &World) {
     let third = at_home(&here("/home/ada/third"));
     assert!(!third.opened, "another worktree's active session of the same repository takes it");
     assert_eq!(scribe.checkpoint_here(&Here::default(), Checkpoint::default()).unwrap_err().kind(), FaultKind::User);
+}
+
+fn all_links_of_a_session_are_known(world: &World) {
+    world.session("hub", start(), &[]);
+    let link = |count: u32, removed: bool| {
+        let data = json!({ "kind": "relates", "to": format!("s{count}"), "removed": removed });
+        event(&format!("l{count}{removed}"), "session_link", f64::from(count), data)
+    };
+    let made: Vec<Event> = (0..2_500).map(|count| link(count, false)).chain([link(2_499, true)]).collect();
+    for events in made.chunks(500) {
+        world.put("hub", events.to_vec());
+    }
+    let known = links::of(world.store.as_ref(), "hub").unwrap();
+    assert_eq!((known.len(), known[0].session_id.as_str(), known[2_498].session_id.as_str()), (2_499, "s0", "s2498"));
 }
 
 fn both_sides_see_a_link_once_and_may_take_it_away(world: &World) {

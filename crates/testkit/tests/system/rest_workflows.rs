@@ -89,6 +89,9 @@ fn wrong_requests_are_problems_that_begin_nothing() {
         assert_eq!(problem(&answer), (wanted.0, wanted.1.into()), "{path} {body} {answer:?}");
     }
     assert_eq!(problem(&get(&server, "/workflows?which=some")).0, 400);
+    for path in ["/workflows?limit=0", "/workflows?limit=1001", "/schedules?name=x&count=0"] {
+        assert_eq!(problem(&get(&server, path)), (400, "invalid_arguments".to_owned()), "{path}");
+    }
     assert_eq!(get(&server, "/workflows").json(), json!({ "workflows": [] }));
     let deep = json!({ "command": ["true"], "parameters": { "a": "b" }, "adapter": "prefect" });
     assert!((400..500).contains(&post(&server, "/sweeps", &[], &deep).status));
