@@ -122,10 +122,12 @@ pub fn plain(error: &io::Error) -> String {
     }
 }
 
-/// `~` and `~/…` expanded against `user_home`; other paths as they are.
+/// A path that begins with the user's home: `~`, or `$HOME` or `${HOME}` that no shell has expanded, as after
+/// `export $(cat .env | xargs)`; other paths as they are.
 #[must_use]
-pub fn expand_tilde(path: &str, user_home: &Path) -> PathBuf {
-    match path.strip_prefix('~') {
+pub fn expand_home(path: &str, user_home: &Path) -> PathBuf {
+    let rest = ["~", "$HOME", "${HOME}"].iter().find_map(|home| path.strip_prefix(home));
+    match rest {
         Some("") => user_home.to_path_buf(),
         Some(rest) if rest.starts_with('/') => user_home.join(&rest[1..]),
         _ => PathBuf::from(path),
@@ -151,10 +153,13 @@ mod tests {
     }
 
     #[test]
-    fn tilde_means_the_users_home_and_nothing_else() {
+    fn the_users_home_is_expanded_and_nothing_else() {
         let home = Path::new("/home/ada");
-        assert_eq!(expand_tilde("~/x", home), Path::new("/home/ada/x"));
-        assert_eq!(expand_tilde("~", home), home);
-        assert_eq!(expand_tilde("~bob/x", home), Path::new("~bob/x"));
+        assert_eq!(expand_home("~/x", home), Path::new("/home/ada/x"));
+        assert_eq!(expand_home("~", home), home);
+        assert_eq!(expand_home("$HOME/x", home), Path::new("/home/ada/x"));
+        assert_eq!(expand_home("${HOME}/x", home), Path::new("/home/ada/x"));
+        assert_eq!(expand_home("$HOMES/x", home), Path::new("$HOMES/x"));
+        assert_eq!(expand_home("~bob/x", home), Path::new("~bob/x"));
     }
 }

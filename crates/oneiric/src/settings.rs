@@ -188,7 +188,7 @@ impl Settings {
     pub fn opt_path(&self, path: &str) -> Option<PathBuf> {
         let text = self.opt_text(path)?;
         let base = if self.is_given(path) { self.cwd.as_path() } else { self.home.root() };
-        Some(base.join(paths::expand_tilde(text, &self.user_home)))
+        Some(base.join(paths::expand_home(text, &self.user_home)))
     }
 
     /// A secret.

@@ -190,7 +190,7 @@ impl Manifest {
             .repos
             .into_iter()
             .map(|repo| Repository {
-                path: clean(&folder.join(oneiric::paths::expand_tilde(&repo.path.value, user_home))),
+                path: clean(&folder.join(oneiric::paths::expand_home(&repo.path.value, user_home))),
                 name: repo.name.value,
                 package: repo.package,
                 nickname: repo.nickname.map(|nickname| nickname.value),

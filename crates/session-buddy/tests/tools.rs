@@ -14,7 +14,7 @@ use oneiric_server::mcp::{Endpoint, Profile, ToolSet};
 use serde_json::{Value, json};
 use session_buddy::desk::{Desk, Open};
 use session_buddy::mcp::Tools;
-use session_buddy::server::facts::Facts;
+use session_buddy::server::facts::{Facts, authentication};
 use session_buddy::server::figures::Figures;
 use session_store::Store;
 use session_store::sqlite::{Options, SqliteStore};
@@ -35,7 +35,7 @@ impl Server {
         let nowhere =
             Surroundings { cwd: "/nonexistent".into(), user_home: "/nonexistent".into(), ..Surroundings::default() };
         let settings = Settings::load(&session_buddy::settings::CATALOG, &nowhere).unwrap();
-        let facts = Facts::new(&settings, "standard", false, Vec::new());
+        let facts = Facts::new(&settings, "standard", authentication(Ok(None)), Vec::new());
         facts.serving("http://127.0.0.1:8678");
         let desk = Arc::new(Desk::new(Arc::new(Open(store)), clock, facts));
         let figures = Arc::new(Figures::new(Arc::clone(&desk)));

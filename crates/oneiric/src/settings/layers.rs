@@ -60,7 +60,7 @@ pub(super) fn load(catalog: &'static Catalog, from: &Surroundings) -> Result<Set
 
 fn home(catalog: &Catalog, from: &Surroundings, vars: &BTreeMap<String, String>) -> Home {
     match vars.get(&format!("{}_HOME", catalog.env_prefix)) {
-        Some(path) => Home::at(from.cwd.join(paths::expand_tilde(path, &from.user_home))),
+        Some(path) => Home::at(from.cwd.join(paths::expand_home(path, &from.user_home))),
         None => Home::at(from.user_home.join(format!(".{}", catalog.product))),
     }
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use oneiric::fault::{Fault, Result};
-use oneiric::paths::{expand_tilde, plain};
+use oneiric::paths::{expand_home, plain};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -82,7 +82,7 @@ pub fn import(file: &Path, user_home: &Path) -> Result<(Source, Vec<Entry>)> {
 /// As [`import`].
 pub fn parse(text: &str, file: &Path, user_home: &Path) -> Result<(Source, Vec<Entry>)> {
     let folder = file.parent().unwrap_or(Path::new("/"));
-    let place = |path: &str| super::clean(&folder.join(expand_tilde(path.trim(), user_home)));
+    let place = |path: &str| super::clean(&folder.join(expand_home(path.trim(), user_home)));
     let name = file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let source = match () {
         () if name.ends_with(".csv") => Source::Gita,

@@ -29,7 +29,7 @@ use crate::mcp::sessions::{GetSession, ListSessions, TrackSessionEnd, TrackSessi
 use crate::mcp::{events::ListEvents, search::Search};
 use crate::server::access::Access;
 use crate::server::capture;
-use crate::server::facts::Facts;
+use crate::server::facts::{Facts, authentication};
 use crate::server::launch;
 use crate::server::meaning::Semantics;
 use crate::server::model::Choice;
@@ -252,8 +252,8 @@ impl Context {
     /// Facts of an installation whose server does not run.
     #[must_use]
     pub(super) fn facts(&self, spools: Vec<std::path::PathBuf>) -> Facts {
-        let auth = Access::from_settings(&self.settings).is_ok_and(|access| access.is_some());
-        Facts::new(&self.settings, "standard", auth, spools)
+        let access = Access::from_settings(&self.settings);
+        Facts::new(&self.settings, "standard", authentication(access.as_ref().map(Option::as_ref)), spools)
     }
 }
 

@@ -32,7 +32,9 @@ enum ConfigFormat {
 /// Runs `config`.
 pub(super) fn run(args: &ConfigArgs, surroundings: &Surroundings) -> Result<ExitCode> {
     let settings = launch::load(surroundings)?;
-    let mut rows = settings.rows_with(&Settings::load(&ONEIRIC, surroundings)?);
+    // Arguments are settings of this program alone.
+    let without_args = Surroundings { args: Vec::new(), ..surroundings.clone() };
+    let mut rows = settings.rows_with(&Settings::load(&ONEIRIC, &without_args)?);
     // A secret alone turns auth on.
     if !settings.is_given("auth.enabled")
         && settings.secret("auth.secret").is_some()

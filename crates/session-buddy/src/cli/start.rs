@@ -24,7 +24,7 @@ pub(super) struct StartArgs {
     /// Offer MCP (the default)
     #[arg(long, conflicts_with = "no_mcp")]
     mcp: bool,
-    /// Offer only /health and /metrics over HTTP
+    /// Offer no MCP over HTTP; REST, /health and /metrics stay
     #[arg(long)]
     no_mcp: bool,
     /// Port to listen on; 0 takes a free one [default: 8678]

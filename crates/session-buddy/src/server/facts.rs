@@ -4,23 +4,38 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use oneiric::count::counted;
+use oneiric::fault::Fault;
 use oneiric::settings::Settings;
 use oneiric::spool;
 use oneiric_server::health::{Part, Report};
 use oneiric_server::lifecycle::Fallen;
 use session_store::{Damage, Page, SessionFilter, SessionStatus};
 
+use super::access::Access;
 use super::meaning::Semantics;
 use super::model::Choice;
 use crate::desk::Shelf;
 use crate::{PRODUCT, VERSION};
+
+/// Whether callers need a token, and can have one.
+#[must_use]
+pub fn authentication(access: Result<Option<&Access>, &Fault>) -> Part {
+    const NAME: &str = "Authentication";
+    match access {
+        Ok(Some(_)) => Part::ok(NAME, "enabled", "tokens signed with auth_secret"),
+        Ok(None) => Part::off(NAME, "auth_enabled = false"),
+        Err(fault) => {
+            Part::failed(NAME, "broken", fault.message(), fault.advice().unwrap_or("set SESSION_BUDDY_SECRET"))
+        }
+    }
+}
 
 /// Facts for health reports. Cheap to clone; clones share what is being served.
 #[derive(Clone, Debug)]
 pub struct Facts {
     serving: Arc<Mutex<Option<String>>>,
     mode: &'static str,
-    auth: bool,
+    auth: Part,
     spools: Vec<PathBuf>,
     model: Choice,
     optional: Vec<Part>,
@@ -29,9 +44,9 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Facts by `settings`; nothing is served yet.
+    /// Facts by `settings`, and `auth` of [`authentication`]; nothing is served yet.
     #[must_use]
-    pub fn new(settings: &Settings, mode: &'static str, auth: bool, spools: Vec<PathBuf>) -> Self {
+    pub fn new(settings: &Settings, mode: &'static str, auth: Part, spools: Vec<PathBuf>) -> Self {
         Self {
             serving: Arc::new(Mutex::new(None)),
             mode,
@@ -79,11 +94,7 @@ impl Facts {
         };
         let mut parts = vec![server];
         parts.extend(self.database(shelf));
-        parts.push(if self.auth {
-            Part::ok("Authentication", "enabled", "tokens signed with auth_secret")
-        } else {
-            Part::off("Authentication", "auth_enabled = false")
-        });
+        parts.push(self.auth.clone());
         parts.push(self.model.part());
         if let (Some(semantics), Ok(store)) = (&self.semantics, shelf.store()) {
             parts.extend(semantics.part(store.as_ref()));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use oneiric::clock::SystemClock;
 use oneiric::event::UserIdentity;
 use oneiric::fault::{Fault, Result};
-use oneiric::paths::{Home, expand_tilde};
+use oneiric::paths::{Home, expand_home};
 use oneiric::process::username;
 use oneiric::settings::{Settings, Surroundings};
 use oneiric_server::mcp::Profile;
@@ -16,7 +16,7 @@ use session_store::retention::RetentionRules;
 
 use super::access::Access;
 use super::archive::Archive;
-use super::facts::Facts;
+use super::facts::{Facts, authentication};
 use super::meaning::Semantics;
 use super::model::Choice;
 use super::visitors::Own;
@@ -107,7 +107,8 @@ impl Launch {
         let access = if wishes.no_auth || mode == Mode::Lite { None } else { Access::from_settings(settings)? };
         // An in-memory store would lose what a spool keeps safe.
         let spools = (mode == Mode::Standard).then(|| spools(settings, surroundings));
-        let facts = Facts::new(settings, mode.as_str(), access.is_some(), spools.clone().unwrap_or_default());
+        let auth = authentication(Ok(access.as_ref()));
+        let facts = Facts::new(settings, mode.as_str(), auth, spools.clone().unwrap_or_default());
         let archive = if mode == Mode::Lite { Archive::Memory } else { archive(settings)? };
         Ok(Self {
             semantics: Arc::new(Semantics::new(Choice::new(settings), &archive, Arc::new(SystemClock))),
@@ -167,10 +168,10 @@ pub fn archive(settings: &Settings) -> Result<Archive> {
 pub fn spools(settings: &Settings, surroundings: &Surroundings) -> Vec<PathBuf> {
     let named = settings.list("capture.spools");
     if !named.is_empty() {
-        return named.iter().map(|path| surroundings.cwd.join(expand_tilde(path, &surroundings.user_home))).collect();
+        return named.iter().map(|path| surroundings.cwd.join(expand_home(path, &surroundings.user_home))).collect();
     }
     let shells = match surroundings.vars.get("MAHAVISHNU_HOME").filter(|home| !home.is_empty()) {
-        Some(home) => surroundings.cwd.join(expand_tilde(home, &surroundings.user_home)),
+        Some(home) => surroundings.cwd.join(expand_home(home, &surroundings.user_home)),
         None => surroundings.user_home.join(".mahavishnu"),
     };
     vec![settings.home().spool(), Home::at(shells).spool()]

@@ -37,6 +37,7 @@ mod searching;
 mod secrets;
 mod seed_lines;
 mod sessions;
+mod settings;
 mod shell_input;
 mod shell_terminal;
 mod sound;

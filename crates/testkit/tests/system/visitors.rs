@@ -51,6 +51,17 @@ fn a_client_in_a_repository_has_a_session_for_as_long_as_it_stays() {
 }
 
 #[test]
+fn a_client_that_goes_at_once_has_been_there() {
+    let home = TestHome::new();
+    let mut client = StdioClient::start(&server(&home));
+    client.handshake();
+    client.process.close_stdin();
+    client.process.wait(END);
+    let sessions = visits(&home);
+    assert_eq!((sessions.len(), &sessions[0]["status"]), (1, &json!("ended")), "{sessions:?}");
+}
+
+#[test]
 fn a_client_whose_server_is_killed_leaves_a_stale_session() {
     let home = TestHome::new();
     let (mut client, named) = connected(&server(&home), Revision::V2025_11_25);

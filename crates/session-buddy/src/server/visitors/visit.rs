@@ -31,10 +31,12 @@ const RECORDS: [&str; 4] = ["track_events", "add_message", "checkpoint", "store_
 const READS: [&str; 2] = ["get_session", "session_links"];
 
 /// How far the session of a client has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
     /// Where it works is not known, or no repository.
     Waiting,
+    /// It has gone for this reason, while a look at where it works was under way: a short stay is one, too.
+    Leaving(String),
     /// Its session is open.
     Open,
     /// It is gone.
@@ -129,9 +131,12 @@ impl Visit {
 
     fn open(&self, folder: Option<&Path>, repository: Option<RepositoryIdentity>) {
         let mut stage = locked(&self.stage);
-        if *stage != Stage::Waiting {
-            return;
-        }
+        let leaving = match &*stage {
+            Stage::Waiting => None,
+            // Only for what it was looked at for.
+            Stage::Leaving(reason) if folder.is_some() => Some(reason.clone()),
+            _ => return,
+        };
         // The stage stays locked meanwhile, so that the end comes after the beginning.
         let now = self.visitors.desk.clock().now();
         match self.store(EventType::SESSION_START, "start", &self.start(folder, repository), now) {
@@ -140,6 +145,10 @@ impl Visit {
                 tracing::info!(session_id = %self.session_id, client = %self.arrival.client, folder = %folder.unwrap_or(Path::new("-")).display(), "session opened for a client");
             }
             Err(fault) => tracing::warn!(%fault, client = %self.arrival.client, "no session for a client"),
+        }
+        drop(stage);
+        if let Some(reason) = leaving {
+            self.end(&reason, None);
         }
     }
 
@@ -181,7 +190,12 @@ impl Visit {
     /// Ends the session, once; `last` is when the client was heard of, by both clocks, if that is not now.
     pub(super) fn end(&self, reason: &str, last: Option<(Timestamp, Duration)>) {
         let mut stage = locked(&self.stage);
-        if std::mem::replace(&mut *stage, Stage::Over) != Stage::Open || !self.visitors.own.ends {
+        let over = match &*stage {
+            Stage::Leaving(_) => return,
+            Stage::Waiting if *self.looks.borrow() > 0 => Stage::Leaving(reason.into()),
+            _ => Stage::Over,
+        };
+        if std::mem::replace(&mut *stage, over) != Stage::Open || !self.visitors.own.ends {
             return;
         }
         let clock = self.visitors.desk.clock();
