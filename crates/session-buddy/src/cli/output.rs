@@ -4,7 +4,9 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
+use comfy_table::{
+    Cell, Color, ColumnConstraint, ContentArrangement, ContentLineStyle, LineStyle, Row, Table, TableStyle,
+};
 use oneiric::fault::{Fault, Result};
 use serde::Serialize;
 
@@ -32,6 +34,9 @@ const BOX: TableStyle = TableStyle::new()
 
 /// Width when nobody says.
 const DEFAULT_WIDTH: u16 = 80;
+
+/// Longest text that does not break around a column of long ones: an id that is made here has 36, a caller's own may have more.
+const LONGEST: u16 = 40;
 
 /// Writes `text` to standard output. A reader that left early is no failure.
 ///
@@ -93,16 +98,30 @@ impl Screen {
     /// A table of `rows` under `headers`.
     #[must_use]
     pub(super) fn table(&self, headers: &[&str], rows: Vec<Vec<Cell>>) -> String {
-        self.drawn(headers, rows, None)
+        self.drawn(headers, rows, None, |_, _| false)
     }
 
     /// The same, with a first column that never breaks: what stands there is copied into another command.
     #[must_use]
     pub(super) fn table_of_names(&self, headers: &[&str], rows: Vec<Vec<Cell>>) -> String {
-        self.drawn(headers, rows, Some(ColumnConstraint::ContentWidth))
+        self.drawn(headers, rows, None, |column, _| column == 0)
     }
 
-    fn drawn(&self, headers: &[&str], rows: Vec<Vec<Cell>>, first: Option<ColumnConstraint>) -> String {
+    /// A table around column `text`, which takes the room that the others leave: they do not break, and on a terminal a row
+    /// ends after `lines` lines with an ellipsis.
+    #[must_use]
+    pub(super) fn table_around(&self, text: usize, lines: usize, headers: &[&str], rows: Vec<Vec<Cell>>) -> String {
+        self.drawn(headers, rows, Some(lines).filter(|_| self.wrap), |column, width| column != text && width <= LONGEST)
+    }
+
+    /// `whole` says of a column and the width of its content whether it stays unbroken.
+    fn drawn(
+        &self,
+        headers: &[&str],
+        rows: Vec<Vec<Cell>>,
+        lines: Option<usize>,
+        whole: impl Fn(usize, u16) -> bool,
+    ) -> String {
         let mut table = Table::new();
         table.load_style(BOX);
         if self.wrap {
@@ -117,10 +136,17 @@ impl Screen {
             table.force_no_tty();
         }
         for row in rows {
+            let mut row = Row::from(row);
+            if let Some(lines) = lines {
+                row.max_height(lines);
+            }
             table.add_row(row);
         }
-        if let (Some(constraint), Some(column)) = (first, table.column_mut(0)) {
-            column.set_constraint(constraint);
+        let widths = table.column_max_content_widths();
+        for (column, _) in widths.iter().enumerate().filter(|(column, width)| whole(*column, **width)) {
+            if let Some(column) = table.column_mut(column) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
         format!("{table}\n")
     }

@@ -11,8 +11,9 @@ use oneiric_server::mcp::{
     ToolError, Typing,
 };
 use serde_json::{Map, Value};
-use session_store::{EventFilter, Page, Session, SessionFilter, Store};
+use session_store::{EventFilter, Page, Session, SessionFilter, SessionPlace, Store};
 
+use super::cursor::{Question, with_one_more};
 use super::prompts;
 use crate::desk::{Desk, to_value};
 
@@ -91,18 +92,18 @@ impl Library for Sessions {
     }
 
     fn resources<'a>(&'a self, cursor: Option<&'a str>) -> Reading<'a, ResourcePage> {
-        let offset = cursor.map_or(Ok(0), |cursor| {
-            cursor.parse::<usize>().map_err(|_| ToolError::new("invalid_arguments", "cursor: not one of this server"))
-        });
+        let question = Question::of("resources/list", &Value::Null);
+        let place = cursor.map(|cursor| question.place(cursor, 0)).transpose();
         self.with_store(move |store| {
-            let offset = offset?;
-            let page = Page { limit: PAGE + 1, offset };
-            let mut sessions = store.sessions(&SessionFilter::default(), page)?;
+            let after = place?.map(|(start_time, session_id)| SessionPlace { start_time, session_id });
+            let filter = SessionFilter { after, ..SessionFilter::default() };
+            let mut sessions = store.sessions(&filter, Page::first(with_one_more(PAGE)))?;
             let more = sessions.len() > PAGE;
             sessions.truncate(PAGE);
+            let last = sessions.last().filter(|_| more);
             Ok(ResourcePage {
                 resources: sessions.iter().map(line).collect(),
-                next: more.then(|| (offset + PAGE).to_string()),
+                next: last.and_then(|last| question.cursor(&(last.start_time, &last.session_id))),
             })
         })
     }

@@ -274,19 +274,60 @@ fn what_somebody_set_in_the_entry_stays_and_every_earlier_file_is_kept() {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(
         &path,
-        r#"{"mcpServers":{"session-buddy":{"command":"mine","args":["start","--port","8679"],"env":{"A":"keep"}}}}"#,
+        r#"{"mcpServers":{"session-buddy":{"command":"mine","args":["start","--port","8679"],"env":{"A":"keep"},"timeout":60}}}"#,
     )
     .unwrap();
-    for more in [&["--install"][..], &["--install", "--http"], &["--install"]] {
+    for (more, kept) in [(&["--install"][..], Some("keep")), (&["--install", "--http"], None), (&["--install"], None)] {
         configure(&home, "cursor", more).expect_success();
         let found = entry(&fs::read_to_string(&path).unwrap(), "cursor", "mcpServers");
-        assert_eq!(found["env"]["A"], "keep", "{more:?}: {found}");
+        assert_eq!(found["env"]["A"].as_str(), kept, "variables go with the program that they are for: {found}");
+        assert_eq!(found["timeout"], 60, "{more:?}: {found}");
         assert_eq!(found.get("url").is_some(), more.contains(&"--http"), "{found}");
     }
     let copies = fs::read_dir(path.parent().unwrap()).unwrap().flatten();
     let copies: Vec<String> = copies.map(|copy| fs::read_to_string(copy.path()).unwrap()).collect();
     assert_eq!(copies.len(), 4, "the file and what it was before each change");
     assert!(copies.iter().any(|copy| copy.contains("\"mine\"") && copy.contains("8679")));
+}
+
+/// Codex refuses its whole file when an entry mixes a program and an address.
+#[test]
+fn an_entry_of_codex_never_holds_what_belongs_to_the_other_way() {
+    let home = home();
+    let path = file(&home, ".codex/config.toml");
+    let more = |more: &str| {
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.trim_end().to_owned() + "\n" + more).unwrap();
+    };
+    let members = || -> Vec<String> {
+        let found = entry(&fs::read_to_string(&path).unwrap(), "codex", "mcp_servers");
+        found.as_object().unwrap().keys().cloned().collect()
+    };
+    configure(&home, "codex", &["--install"]).expect_success();
+    more("cwd = \"/work\"\nstartup_timeout_sec = 20\n");
+    assert_eq!(members(), ["args", "command", "cwd", "env", "startup_timeout_sec"]);
+    configure(&home, "codex", &["--install", "--http"]).expect_success();
+    assert_eq!(members(), ["startup_timeout_sec", "url"]);
+    more("http_headers = { X = \"y\" }\n");
+    configure(&home, "codex", &["--install", "--http"]).expect_success();
+    assert_eq!(members(), ["http_headers", "startup_timeout_sec", "url"]);
+    configure(&home, "codex", &["--install"]).expect_success();
+    assert_eq!(members(), ["args", "command", "env", "startup_timeout_sec"]);
+    works(&home, &entry(&fs::read_to_string(&path).unwrap(), "codex", "mcp_servers"));
+}
+
+#[test]
+fn an_entry_in_zeds_older_form_keeps_its_variables_and_its_port() {
+    let home = home();
+    let path = file(&home, ".config/zed/settings.json");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let older = r#"{"context_servers":{"session-buddy":{"source":"custom","command":{"path":"old","args":["start","--mcp","--port","0"],"env":{"A":"b"}},"settings":{}}}}"#;
+    fs::write(&path, older).unwrap();
+    configure(&home, "zed", &["--install"]).expect_success();
+    let found = entry(&fs::read_to_string(&path).unwrap(), "zed", "context_servers");
+    assert!(found["command"].is_string() && found["env"]["A"] == "b", "{found}");
+    assert_eq!(found["args"], json!(["start", "--mcp", "--port", "0"]), "{found}");
+    works(&home, &found);
 }
 
 #[test]

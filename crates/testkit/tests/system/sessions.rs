@@ -2,6 +2,7 @@
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use testkit::mcp::{self, Revision};
 use testkit::{Server, TestHome, git, scan};
 
 use crate::sample::{id, session_start, types};
@@ -209,4 +210,37 @@ fn a_command_that_outlives_its_shell_is_known_and_its_outcome_is_not() {
     let events = home.events(&id(&home.sessions(&[])[0]));
     assert_eq!(types(&events), ["session_start", "command", "session_end"], "{events:?}");
     assert_eq!((&events[1]["data"]["command"], &events[1]["data"]["outcome"]), (&json!(command), &json!("unknown")));
+}
+
+#[test]
+fn resources_are_listed_once_each_while_sessions_begin() {
+    let home = TestHome::new();
+    let server = Server::start(&home);
+    let begin = |second: u64| {
+        let begun = server.tool("track_session_start", session_start(&format!("start-{second}"), second));
+        format!("session://{}", begun["structuredContent"]["session_id"].as_str().unwrap())
+    };
+    let list = |cursor: Option<&str>| {
+        let asked = cursor.map_or_else(|| json!({}), |cursor| json!({ "cursor": cursor }));
+        let revision = Revision::V2025_11_25;
+        mcp::post(server.port(), revision, &mcp::request(revision, 1, "resources/list", asked)).message()
+    };
+    let addresses = |page: &Value| -> Vec<String> {
+        let listed = page["result"]["resources"].as_array().unwrap_or_else(|| panic!("{page}"));
+        listed.iter().map(|resource| resource["uri"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut begun: Vec<String> = (0..60).map(begin).collect();
+    let first = list(None);
+    begin(100);
+    let cursor = first["result"]["nextCursor"].as_str().unwrap();
+    let second = list(Some(cursor));
+    begun.reverse();
+    assert_eq!([addresses(&first), addresses(&second)].concat(), begun);
+    assert!(second["result"]["nextCursor"].is_null(), "{second}");
+    for wrong in ["50", "x", &cursor[1..]] {
+        let refused = list(Some(wrong));
+        assert_eq!(refused["error"]["code"], -32602, "{refused}");
+        assert!(refused["error"]["message"].as_str().unwrap().contains("cursor"), "{refused}");
+    }
+    server.stop();
 }

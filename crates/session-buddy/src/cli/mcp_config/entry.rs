@@ -1,5 +1,5 @@
-//! Puts the entry of this server into a client's file. What somebody added to an entry that is there already stays: only what
-//! says how the server is reached is set.
+//! Puts the entry of this server into a client's file. Of an entry that is there already, only what says how the server is
+//! reached changes; what somebody added stays, unless it belongs to the other way of reaching alone.
 
 use serde_json::{Value, json};
 use toml_edit::{DocumentMut, Item, TableLike};
@@ -8,8 +8,32 @@ use super::clients::ARGUMENTS;
 use super::jsonc;
 use crate::PRODUCT;
 
-/// Members that say how a server is reached, in any client's words: of another way, they are taken away.
-const WAYS: [&str; 8] = ["type", "command", "args", "url", "httpUrl", "serverUrl", "bearer_token_env_var", "headers"];
+/// Members that an entry says itself, in any client's words: where it has none, an earlier one's is taken away.
+const SAID: [&str; 7] = ["type", "command", "args", "url", "httpUrl", "serverUrl", "bearer_token_env_var"];
+/// Members of a server that the client starts. Beside one that it calls they have no meaning, and some clients then refuse
+/// their whole file.
+const OF_STARTING: [&str; 9] =
+    ["command", "args", "env", "environment", "env_vars", "envFile", "cwd", "dev", "sandboxEnabled"];
+/// Members of a server that the client calls, likewise.
+const OF_CALLING: [&str; 15] = [
+    "url",
+    "httpUrl",
+    "serverUrl",
+    "headers",
+    "headersHelper",
+    "http_headers",
+    "http_headers_helper",
+    "env_http_headers",
+    "bearer_token",
+    "bearer_token_env_var",
+    "oauth",
+    "oauth_resource",
+    "scopes",
+    "auth",
+    "authProviderType",
+];
+/// The header that holds the token.
+const TOKEN: [&str; 2] = ["headers", "Authorization"];
 /// Members that are left as somebody set them.
 const LEFT: [&str; 1] = ["enabled"];
 
@@ -18,12 +42,18 @@ const LEFT: [&str; 1] = ["enabled"];
 /// # Errors
 /// The line and what is wrong there.
 pub(super) fn set_json(text: &str, key: &str, entry: &Value) -> Result<String, String> {
-    let Some(there) = jsonc::members(text, &[key, PRODUCT])? else {
-        return jsonc::set(text, &[key, PRODUCT], &pretty(entry));
+    let mut text = moved_up(text, key)?;
+    let Some(there) = jsonc::members(&text, &[key, PRODUCT])? else {
+        return jsonc::set(&text, &[key, PRODUCT], &pretty(entry));
     };
-    let mut text = text.to_owned();
-    for name in there.iter().filter(|name| WAYS.contains(&name.as_str()) && entry.get(name.as_str()).is_none()) {
+    for name in there.iter().filter(|name| goes(name, entry)) {
         text = jsonc::remove(&text, &[key, PRODUCT, name])?;
+    }
+    if entry.get(TOKEN[0]).is_none() {
+        text = jsonc::remove(&text, &[key, PRODUCT, TOKEN[0], TOKEN[1]])?;
+        if jsonc::members(&text, &[key, PRODUCT, TOKEN[0]])?.is_some_and(|left| left.is_empty()) {
+            text = jsonc::remove(&text, &[key, PRODUCT, TOKEN[0]])?;
+        }
     }
     for (name, value) in entry.as_object().into_iter().flatten() {
         let place = [key, PRODUCT, name];
@@ -40,6 +70,26 @@ pub(super) fn set_json(text: &str, key: &str, entry: &Value) -> Result<String, S
         text = jsonc::set(&text, &place, &pretty(&with_arguments(value, known.as_ref())))?;
     }
     Ok(text)
+}
+
+/// Whether a member of an earlier entry goes when `entry` is set.
+fn goes(name: &str, entry: &Value) -> bool {
+    let other: &[&str] = if entry.get("command").is_some() { &OF_CALLING } else { &OF_STARTING };
+    entry.get(name).is_none() && (SAID.contains(&name) || other.contains(&name))
+}
+
+/// Zed once had program, arguments and variables in an object `command`. All but the program moves beside it, so that it
+/// stays when the program is set.
+fn moved_up(text: &str, key: &str) -> Result<String, String> {
+    let mut changed = text.to_owned();
+    let there = jsonc::members(text, &[key, PRODUCT])?.unwrap_or_default();
+    let command = jsonc::value(text, &[key, PRODUCT, "command"])?;
+    for (name, value) in command.iter().filter_map(Value::as_object).flatten() {
+        if name != "path" && !there.contains(name) {
+            changed = jsonc::set(&changed, &[key, PRODUCT, name], &pretty(value))?;
+        }
+    }
+    Ok(changed)
 }
 
 /// Sets the table of this server in a TOML file.
@@ -67,8 +117,9 @@ fn set_table(text: &str, key: &str, entry: &Value) -> Result<String, String> {
     let Some(there) = servers.get_mut(PRODUCT).and_then(Item::as_table_like_mut) else {
         return Err(format!("'{key}.{PRODUCT}' is no table"));
     };
-    for name in WAYS.iter().filter(|name| entry.get(**name).is_none()) {
-        there.remove(name);
+    let gone: Vec<String> = there.iter().map(|(name, _)| name.to_owned()).filter(|name| goes(name, entry)).collect();
+    for name in gone {
+        there.remove(&name);
     }
     for (name, value) in entry.as_object().into_iter().flatten() {
         match (value, there.get_mut(name).and_then(Item::as_table_like_mut)) {
@@ -173,8 +224,69 @@ mod tests {
         let changed = set_toml(text, "mcp_servers", &entry).unwrap();
         assert_eq!(changed, text.replace("\"old\"", "\"new\"") + "A = \"b\"\n");
         let called = set_toml(&changed, "mcp_servers", &json!({ "url": "u" })).unwrap();
-        assert!(called.contains("url = \"u\"") && called.contains("B = \"keep\" # mine"), "{called}");
-        assert!(called.contains("startup_timeout_sec = 20") && !called.contains("command"), "{called}");
+        assert_eq!(called, "[mcp_servers.session-buddy]\nstartup_timeout_sec = 20\nurl = \"u\"\n");
+    }
+
+    /// Codex refuses its whole file when an entry holds something of the other way.
+    #[test]
+    fn what_belongs_to_the_other_way_of_reaching_goes_with_it() {
+        let shared = "startup_timeout_sec = 20\nenabled = false\n";
+        let starting = "command = \"old\"\nargs = []\nenv = { A = \"b\" }\nenv_vars = [\"C\"]\ncwd = \"/w\"\n";
+        let calling = "url = \"old\"\nbearer_token_env_var = \"V\"\nhttp_headers = { X = \"y\" }\nhttp_headers_helper = \"h\"\nenv_http_headers = { Z = \"V\" }\noauth_resource = \"r\"\nscopes = [\"s\"]\nauth = \"oauth\"\n[mcp_servers.session-buddy.oauth]\nclient_id = \"i\"\n";
+        let text = |members: &str| format!("[mcp_servers.session-buddy]\n{shared}{members}");
+        let called = set_toml(&text(starting), "mcp_servers", &json!({ "url": "u" })).unwrap();
+        assert_eq!(called, text("url = \"u\"\n"));
+        let started = set_toml(&text(calling), "mcp_servers", &json!({ "command": "c" })).unwrap();
+        assert_eq!(started, text("command = \"c\"\n"));
+        // Of this way, only what the entry itself says changes.
+        let again = set_toml(&text(starting), "mcp_servers", &json!({ "command": "new" })).unwrap();
+        assert_eq!(again, text(starting).replace("\"old\"", "\"new\"").replace("args = []\n", ""));
+        let again = set_toml(&text(calling), "mcp_servers", &json!({ "url": "new" })).unwrap();
+        assert_eq!(again, text(calling).replace("\"old\"", "\"new\"").replace("bearer_token_env_var = \"V\"\n", ""));
+        for (entry, gone, kept) in [
+            (
+                json!({ "type": "remote", "url": "u" }),
+                json!({ "environment": { "A": "b" }, "envFile": "f" }),
+                "timeout",
+            ),
+            (json!({ "type": "local", "command": ["c"] }), json!({ "headers": { "X": "y" }, "oauth": {} }), "timeout"),
+        ] {
+            let mut there = gone.clone();
+            there[kept] = json!(5000);
+            let text = json!({ "mcp": { "session-buddy": there } }).to_string();
+            let mut expected = entry.clone();
+            expected[kept] = json!(5000);
+            let value: Value = serde_json::from_str(&set_json(&text, "mcp", &entry).unwrap()).unwrap();
+            assert_eq!(value["mcp"]["session-buddy"], expected);
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_no_longer_asked_for_goes_and_other_headers_stay() {
+        let entry = json!({ "url": "u" });
+        let set = |headers: Value| {
+            let text = json!({ "mcpServers": { "session-buddy": { "url": "u", "headers": headers } } }).to_string();
+            let changed = set_json(&text, "mcpServers", &entry).unwrap();
+            serde_json::from_str::<Value>(&changed).unwrap()["mcpServers"]["session-buddy"].clone()
+        };
+        assert_eq!(set(json!({ "Authorization": "Bearer ${V}" })), entry);
+        let others = json!({ "url": "u", "headers": { "X-Mine": "y" } });
+        assert_eq!(set(json!({ "X-Mine": "y", "Authorization": "Bearer ${V}" })), others);
+        assert_eq!(set(json!({ "X-Mine": "y" })), others);
+    }
+
+    #[test]
+    fn what_an_object_holds_beside_the_program_moves_up() {
+        let text = r#"{"context_servers":{"session-buddy":{"source":"custom","command":{"path":"old","args":["start","--port","8679"],"env":{"A":"b"},"timeout":9},"settings":{}}}}"#;
+        let entry = json!({ "command": "new", "args": ["start", "--mcp"], "env": { "H": "h" } });
+        let value =
+            |text: &str| serde_json::from_str::<Value>(text).unwrap()["context_servers"]["session-buddy"].clone();
+        let changed = set_json(text, "context_servers", &entry).unwrap();
+        let expected = json!({ "source": "custom", "command": "new", "settings": {}, "args": ["start", "--port", "8679"],
+            "env": { "A": "b", "H": "h" }, "timeout": 9 });
+        assert_eq!(value(&changed), expected, "{changed}");
+        let called = set_json(text, "context_servers", &json!({ "url": "u" })).unwrap();
+        assert_eq!(value(&called), json!({ "source": "custom", "settings": {}, "timeout": 9, "url": "u" }), "{called}");
     }
 
     #[test]
@@ -227,7 +339,7 @@ mod tests {
         assert_eq!(changed, text.replace("\"old\"", "\"new\""));
         let called = set_json(&changed, "mcpServers", &json!({ "type": "http", "url": "u" })).unwrap();
         let value: Value = serde_json::from_str(&called).unwrap();
-        let expected = json!({ "env": { "B": "keep" }, "disabled": true, "type": "http", "url": "u" });
+        let expected = json!({ "disabled": true, "type": "http", "url": "u" });
         assert_eq!(value["mcpServers"], json!({ "session-buddy": expected, "other": {} }), "{called}");
         let foreign = r#"{"mcpServers":{"session-buddy":{"command":"uvx","args":["session-buddy"]}}}"#;
         let value: Value = serde_json::from_str(&set_json(foreign, "mcpServers", &entry).unwrap()).unwrap();

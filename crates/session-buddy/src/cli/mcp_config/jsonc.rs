@@ -1,52 +1,8 @@
 //! Changes one value in a JSON file that people edit by hand: comments, order and everything else stay as they are.
 
-use std::ops::Range;
+mod reader;
 
-/// Deepest nesting that is read.
-const MAX_DEPTH: usize = 128;
-
-/// A value with its place in the text.
-#[derive(Debug)]
-struct Value {
-    span: Range<usize>,
-    kind: Kind,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Object(Vec<Member>),
-    Array(Vec<Value>),
-    /// Text, a number, or one of the three words.
-    Plain,
-}
-
-impl Value {
-    fn members(&self) -> Option<&[Member]> {
-        match &self.kind {
-            Kind::Object(members) => Some(members),
-            _ => None,
-        }
-    }
-
-    /// The value itself, without what only people read.
-    fn json(&self, text: &str) -> Option<serde_json::Value> {
-        match &self.kind {
-            Kind::Object(members) => {
-                members.iter().map(|member| Some((member.key.clone(), member.value.json(text)?))).collect()
-            }
-            Kind::Array(items) => items.iter().map(|item| item.json(text)).collect(),
-            Kind::Plain => parsed(&text[self.span.clone()]),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Member {
-    key: String,
-    /// Where the key begins.
-    start: usize,
-    value: Value,
-}
+use reader::{Kind, Member, Reader, Value, line_of, parsed};
 
 /// Sets the value at `path` to `json`, making objects on the way.
 ///
@@ -102,10 +58,6 @@ pub(super) fn line_end(text: &str) -> &'static str {
     }
 }
 
-fn parsed(json: &str) -> Option<serde_json::Value> {
-    serde_json::from_str(json).ok()
-}
-
 /// Names of the members of the object at `path`; `None` when nothing or something else is there.
 ///
 /// # Errors
@@ -125,7 +77,7 @@ pub(super) fn value(text: &str, path: &[&str]) -> Result<Option<serde_json::Valu
     Ok(root.as_ref().and_then(|root| at(root, path)).and_then(|value| value.json(text)))
 }
 
-/// Takes the member at `path` away, and comments between it and the next one.
+/// Takes the member at `path` away with the comments behind it on its line; of the last one, with those above it, too.
 ///
 /// # Errors
 /// As [`set`].
@@ -136,16 +88,23 @@ pub(super) fn remove(text: &str, path: &[&str]) -> Result<String, String> {
     let Some(members) = object.and_then(Value::members) else { return Ok(text.to_owned()) };
     let Some(place) = members.iter().rposition(|member| member.key == *name) else { return Ok(text.to_owned()) };
     let member = &members[place];
-    let range = match (members.get(place + 1), place.checked_sub(1).map(|before| &members[before])) {
-        (Some(next), _) => member.start..next.start,
-        (None, Some(before)) => before.value.span.end..member.value.span.end,
-        (None, None) => {
-            let end = member.value.span.end;
-            member.start..comma(&text[end..]).map_or(end, |at| end + at + 1)
-        }
-    };
+    let (comma, end) = behind(text, member);
     let mut changed = text.to_owned();
-    changed.replace_range(range, "");
+    if members.len() > place + 1 {
+        let blanks = text[end..].len() - text[end..].trim_start().len();
+        changed.replace_range(member.start..end + blanks, "");
+    } else if let Some(before) = place.checked_sub(1) {
+        let (comma_before, end_before) = behind(text, &members[before]);
+        // What follows must not come into the line of a comment.
+        let ends = text[end..].trim_start_matches([' ', '\t']).starts_with(['\r', '\n']);
+        let kept = if ends || !text[end_before..end].contains('\n') { "" } else { line_end(text) };
+        changed.replace_range(end_before..end, kept);
+        if let (None, Some(at)) = (comma, comma_before) {
+            changed.remove(at);
+        }
+    } else {
+        changed.replace_range(member.start..end, "");
+    }
     Ok(changed)
 }
 
@@ -175,16 +134,15 @@ fn insert(text: &str, object: &Value, members: &[Member], path: &[&str], json: &
     let mut changed = text.to_owned();
     match members.last() {
         Some(last) => {
-            let end = last.value.span.end;
-            let rest = &text[end..object.span.end - 1];
-            match comma(rest) {
-                // Behind a trailing comma there has to be none again.
-                Some(at) => changed.insert_str(end + at + 1, &member),
-                None => changed.insert_str(end, &format!(",{member}")),
-            }
-            if !rest.contains('\n') {
-                let close = changed.len() - (text.len() - object.span.end) - 1;
+            let (comma, end) = behind(text, last);
+            let close = object.span.end - 1;
+            if !text[end..close].contains('\n') {
                 changed.insert_str(close, &format!("{end_of_line}{outer}"));
+            }
+            changed.insert_str(end, &member);
+            // Behind a trailing comma there has to be none again.
+            if comma.is_none() {
+                changed.insert(last.value.span.end, ',');
             }
         }
         None => {
@@ -196,11 +154,21 @@ fn insert(text: &str, object: &Value, members: &[Member], path: &[&str], json: &
     Ok(changed)
 }
 
-/// Place of the comma in what follows a value, outside comments.
-fn comma(rest: &str) -> Option<usize> {
-    let mut reader = Reader { text: rest, at: 0 };
-    reader.space().ok()?;
-    (reader.peek() == Some(b',')).then_some(reader.at)
+/// What belongs to `member` behind its value: the place of its comma, and the end of the comments on its line.
+fn behind(text: &str, member: &Member) -> (Option<usize>, usize) {
+    let mut reader = Reader { text, at: member.value.span.end };
+    let comma = reader.space().ok().and_then(|()| (reader.peek() == Some(b',')).then_some(reader.at));
+    let mut end = comma.map_or(member.value.span.end, |at| at + 1);
+    reader.at = end;
+    loop {
+        while matches!(reader.peek(), Some(b' ' | b'\t')) {
+            reader.at += 1;
+        }
+        match reader.comment() {
+            Ok(true) => end = reader.at,
+            _ => return (comma, end),
+        }
+    }
 }
 
 fn quoted(key: &str) -> String {
@@ -216,158 +184,6 @@ fn shifted(json: &str, indent: &str) -> String {
 fn indent_of(text: &str, at: usize) -> String {
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     text[start..].chars().take_while(|c| matches!(c, ' ' | '\t')).collect()
-}
-
-fn line_of(text: &str, at: usize) -> usize {
-    text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
-}
-
-struct Reader<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl Reader<'_> {
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn wrong<T>(&self, what: &str) -> Result<T, String> {
-        Err(format!("line {}: {what}", line_of(self.text, self.at)))
-    }
-
-    fn document(mut self) -> Result<Value, String> {
-        if self.text.starts_with('\u{feff}') {
-            self.at = '\u{feff}'.len_utf8();
-        }
-        self.space()?;
-        let value = self.value(0)?;
-        self.space()?;
-        if self.at < self.text.len() { self.wrong("something follows the end") } else { Ok(value) }
-    }
-
-    /// Passes white space and comments.
-    fn space(&mut self) -> Result<(), String> {
-        loop {
-            match self.peek() {
-                Some(b' ' | b'\t' | b'\r' | b'\n') => self.at += 1,
-                Some(b'/') => {
-                    let rest = &self.text[self.at..];
-                    let end = if rest.starts_with("//") {
-                        rest.find('\n').unwrap_or(rest.len())
-                    } else if rest.starts_with("/*") {
-                        match rest.find("*/") {
-                            Some(end) => end + 2,
-                            None => return self.wrong("a comment has no end"),
-                        }
-                    } else {
-                        return self.wrong("a lone '/'");
-                    };
-                    self.at += end;
-                }
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    fn value(&mut self, depth: usize) -> Result<Value, String> {
-        if depth > MAX_DEPTH {
-            return self.wrong("nested too deeply");
-        }
-        let start = self.at;
-        let kind = match self.peek() {
-            Some(b'{') => Kind::Object(self.members(depth)?),
-            Some(b'[') => Kind::Array(self.items(depth)?),
-            Some(b'"') => {
-                self.string()?;
-                Kind::Plain
-            }
-            _ => {
-                self.word()?;
-                Kind::Plain
-            }
-        };
-        Ok(Value { span: start..self.at, kind })
-    }
-
-    fn members(&mut self, depth: usize) -> Result<Vec<Member>, String> {
-        let mut members = Vec::new();
-        self.at += 1;
-        loop {
-            self.space()?;
-            match self.peek() {
-                Some(b'}') => break,
-                Some(b'"') => {}
-                _ => return self.wrong("a key in quotation marks, or '}', is missing"),
-            }
-            let start = self.at;
-            let key = self.string()?;
-            self.space()?;
-            if self.peek() != Some(b':') {
-                return self.wrong("':' is missing");
-            }
-            self.at += 1;
-            self.space()?;
-            let value = self.value(depth + 1)?;
-            members.push(Member { key, start, value });
-            self.space()?;
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => break,
-                _ => return self.wrong("',' or '}' is missing"),
-            }
-        }
-        self.at += 1;
-        Ok(members)
-    }
-
-    fn items(&mut self, depth: usize) -> Result<Vec<Value>, String> {
-        let mut items = Vec::new();
-        self.at += 1;
-        loop {
-            self.space()?;
-            if self.peek() == Some(b']') {
-                break;
-            }
-            items.push(self.value(depth + 1)?);
-            self.space()?;
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b']') => break,
-                _ => return self.wrong("',' or ']' is missing"),
-            }
-        }
-        self.at += 1;
-        Ok(items)
-    }
-
-    fn string(&mut self) -> Result<String, String> {
-        let start = self.at;
-        self.at += 1;
-        loop {
-            match self.peek() {
-                Some(b'"') => break,
-                Some(b'\\') => self.at += 2,
-                Some(b'\n') | None => return self.wrong("a string has no end"),
-                Some(_) => self.at += 1,
-            }
-        }
-        self.at += 1;
-        let raw = self.text.get(start..self.at).unwrap_or_default();
-        serde_json::from_str(raw).or_else(|_| self.wrong("a string is not well formed"))
-    }
-
-    /// A number or one of the three words.
-    fn word(&mut self) -> Result<(), String> {
-        let rest = &self.text[self.at..];
-        let end =
-            rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))).unwrap_or(rest.len());
-        if end == 0 || serde_json::from_str::<serde_json::Value>(&rest[..end]).is_err() {
-            return self.wrong("a value is missing or not well formed");
-        }
-        self.at += end;
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -391,11 +207,63 @@ mod tests {
         let changed = set(text, &PATH, ENTRY).unwrap();
         assert_eq!(
             changed,
-            "// mine\n{\n\t\"a\": [1, 2,], // kept\n\t\"mcpServers\": {\n\t\t\"other\": { \"url\": \"http://x//y\" },\n\t\t\"session-buddy\": {\n\t\t  \"command\": \"x\"\n\t\t} /* last */\n\t},\n}\n"
+            "// mine\n{\n\t\"a\": [1, 2,], // kept\n\t\"mcpServers\": {\n\t\t\"other\": { \"url\": \"http://x//y\" }, /* last */\n\t\t\"session-buddy\": {\n\t\t  \"command\": \"x\"\n\t\t}\n\t},\n}\n"
         );
         let again = set(&changed, &PATH, "{\n  \"command\": \"y\"\n}").unwrap();
         assert_eq!(again, changed.replace("\"x\"\n", "\"y\"\n"));
         assert_eq!(set(&again, &PATH, "{\n  \"command\": \"y\"\n}").unwrap(), again, "the same again changes nothing");
+    }
+
+    #[test]
+    fn a_remark_stays_with_what_it_is_about() {
+        for (last, expected) in [
+            ("1 // one\n}", "1, // one\n  \"b\": 2\n}"),
+            ("1 /* one */ // and on\n}", "1, /* one */ // and on\n  \"b\": 2\n}"),
+            ("1, // one\n}", "1, // one\n  \"b\": 2\n}"),
+            ("1 // one\n  ,\n}", "1 // one\n  ,\n  \"b\": 2\n}"),
+            ("1 /* one */ }", "1, /* one */\n  \"b\": 2 \n}"),
+            ("1 /* one,\n and on */ }", "1, /* one,\n and on */\n  \"b\": 2 \n}"),
+            ("1 // one\n  // two\n}", "1, // one\n  \"b\": 2\n  // two\n}"),
+            ("1 /*/*/}", "1, /*/*/\n  \"b\": 2\n}"),
+        ] {
+            for end in ["\n", "\r\n"] {
+                let written = |last: &str| format!("{{\n  // first\n  \"a\": {last}\n").replace('\n', end);
+                assert_eq!(set(&written(last), &["b"], "2").unwrap(), written(expected));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_removed_takes_only_its_own_remarks_along() {
+        let text = "{\n  \"a\": 1, // one\n  // mine\n  \"b\": 2, // two\n  // third\n  \"c\": 3 // three\n}\n";
+        let without = |key: &str| remove(text, &[key]).unwrap();
+        assert_eq!(without("a"), "{\n  // mine\n  \"b\": 2, // two\n  // third\n  \"c\": 3 // three\n}\n");
+        assert_eq!(without("b"), "{\n  \"a\": 1, // one\n  // mine\n  // third\n  \"c\": 3 // three\n}\n");
+        assert_eq!(without("c"), "{\n  \"a\": 1, // one\n  // mine\n  \"b\": 2 // two\n}\n");
+        let comma = text.replace("3 //", "3, //");
+        assert_eq!(remove(&comma, &["c"]).unwrap(), "{\n  \"a\": 1, // one\n  // mine\n  \"b\": 2, // two\n}\n");
+        assert_eq!(remove("{\"a\": 1, \"b\": {} }", &["b"]).unwrap(), "{\"a\": 1 }");
+        assert_eq!(remove("{ \"a\": 1, /* one */ }", &["a"]).unwrap(), "{  }");
+    }
+
+    #[test]
+    fn wherever_comments_stand_the_file_stays_json_and_keeps_them() {
+        let gaps = ["", "\n", " // x\n", "/* x */", " /* x\n */ "];
+        let all = (0..gaps.len().pow(5)).map(|n| [n, n / 5, n / 25, n / 125, n / 625].map(|n| gaps[n % gaps.len()]));
+        for ([open, a, before, b, close], comma) in all.flat_map(|gaps| [(gaps, ""), (gaps, ",")]) {
+            let text = format!("{{{open}\"a\": 1{a},{before}\"b\": 2{b}{comma}{close}}}");
+            let read =
+                |changed: &str| value(changed, &[]).unwrap_or_else(|error| panic!("{text:?}: {changed:?}: {error}"));
+            let remarks = |text: &str| text.matches('x').count();
+            let more = set(&text, &["c"], "3").unwrap();
+            assert_eq!(read(&more), Some(serde_json::json!({ "a": 1, "b": 2, "c": 3 })), "{text:?}: {more:?}");
+            assert_eq!(remarks(&more), remarks(&text), "{text:?}: {more:?}");
+            for (key, kept) in [("a", serde_json::json!({ "b": 2 })), ("b", serde_json::json!({ "a": 1 }))] {
+                let less = remove(&text, &[key]).unwrap();
+                assert_eq!(read(&less), Some(kept), "{text:?}: {less:?}");
+                assert!(remarks(&less) >= remarks(open), "{text:?}: {less:?}");
+            }
+        }
     }
 
     #[test]
