@@ -251,7 +251,7 @@ fn act(world: &Arc<World>, command: Command, caller: Caller<'_>, output: &Output
 #[derive(clap::Args, Debug)]
 struct Token {
     /// Token, when auth is on; MAHAVISHNU_TOKEN does the same
-    #[arg(long = "token", value_name = "TOKEN")]
+    #[arg(long = "token", value_name = "TOKEN", global = true)]
     token: Option<String>,
 }
 

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use crate::fault::{Fault, Result};
 
 /// Access rights of directories.
@@ -83,11 +85,12 @@ pub fn ensure_private_dir(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Options that create files with mode 0600 and never follow a symbolic link at the last step.
+/// Options that create files with mode 0600, never follow a symbolic link at the last step, and never wait for the other
+/// end of a pipe that stands where a file should.
 #[must_use]
 pub fn private_file() -> fs::OpenOptions {
     let mut options = fs::OpenOptions::new();
-    options.mode(FILE_MODE).custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0));
+    options.mode(FILE_MODE).custom_flags(i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0));
     options
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clock::Timestamp;
@@ -254,8 +255,11 @@ struct Presented {
     iss: Option<String>,
     #[serde(default, deserialize_with = "one_or_many")]
     aud: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "seconds_of_date")]
     iat: Option<i64>,
+    #[serde(default, deserialize_with = "seconds_of_date")]
     exp: Option<i64>,
+    #[serde(default, deserialize_with = "seconds_of_date")]
     nbf: Option<i64>,
     jti: Option<String>,
     #[serde(default)]
@@ -287,6 +291,14 @@ impl Presented {
         let scopes = self.scopes.iter().filter_map(|name| Scope::parse(name)).collect();
         Ok(Claims { sub, iss, aud: audience.to_owned(), iat, exp, jti: self.jti.unwrap_or_default(), scopes })
     }
+}
+
+/// A NumericDate (RFC 7519, section 2), which may have a fraction.
+fn seconds_of_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    // What is beyond all time is cut to its ends.
+    let seconds = number.as_i64().or_else(|| number.as_f64().map(|seconds| seconds.floor() as i64));
+    seconds.map(Some).ok_or_else(|| D::Error::custom("no date"))
 }
 
 fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
@@ -391,6 +403,18 @@ mod tests {
             assert!(!claims.jti.is_empty());
             assert!(claims.allows(Scope::Read) && claims.allows(Scope::Write) && !claims.allows(Scope::Admin));
         }
+    }
+
+    #[test]
+    fn times_may_have_a_fraction() {
+        let begun = seconds(now());
+        let dated = |begins: Value, ends: Value| {
+            check(&plain(|claims| (claims["iat"], claims["exp"]) = (begins.clone(), ends.clone())), now())
+        };
+        let claims = dated(json!(begun as f64 - 0.5), json!(begun as f64 + 60.75)).unwrap();
+        assert_eq!((claims.iat, claims.exp), (begun - 1, begun + 60));
+        assert_eq!(dated(json!(begun), json!(begun as f64 - 30.5)), Err(TokenError::Expired));
+        assert_eq!(dated(json!("now"), json!(begun + 60)), Err(TokenError::Malformed));
     }
 
     #[test]

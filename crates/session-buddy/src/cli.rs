@@ -159,8 +159,9 @@ pub fn main() -> ExitCode {
         }
     };
     let mut surroundings = Surroundings::from_process();
-    surroundings.args.extend(cli.token.map(|token| ("token".to_owned(), token)));
-    let permitted = token::permit(matches.subcommand_name().unwrap_or_default(), &surroundings);
+    let token = cli.token;
+    surroundings.args.extend(token.clone().map(|token| ("token".to_owned(), token)));
+    let permitted = token::permit(&matches, token.as_deref(), &surroundings);
     let done = permitted.and_then(|ending| {
         let done = run(cli.command, surroundings);
         ending.tell(done.as_ref().err().map(|fault| fault.kind().code()));

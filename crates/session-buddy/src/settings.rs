@@ -120,7 +120,7 @@ static SPECS: &[Spec] = &[
         "retention.projects",
         Kind::TextList,
         "",
-        "The same by project, such as scratch=14; ledger=keep keeps all of that project",
+        "The same by project, such as scratch=14,ledger=keep, where keep means all of that project",
     ),
     spec(
         "retention.events",

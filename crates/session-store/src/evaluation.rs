@@ -9,7 +9,7 @@ pub mod figures;
 
 use oneiric::clock::Clock;
 use oneiric::event::{Event, EventBatch, EventType, MAX_BATCH_EVENTS};
-use oneiric::fault::{Fault, Result};
+use oneiric::fault::{Fault, FaultKind, Result};
 use oneiric::id::{EventId, SessionId};
 use serde_json::{Map, Value, json};
 
@@ -55,7 +55,7 @@ pub fn store(dataset: &Dataset, store: &dyn Store, progress: &mut dyn FnMut(usiz
 /// Asks all questions; gives the figures over all and for each category, and the mode that was realised.
 ///
 /// # Errors
-/// What a search says, other than that a question holds no word.
+/// What a search says, other than that a question cannot be asked.
 pub fn ask(
     dataset: &Dataset,
     store: &dyn Store,
@@ -86,7 +86,16 @@ pub fn ask(
             (SearchMode::Text, _) | (_, None) => None,
             (_, Some(make)) => Some(make(&request)?),
         };
-        let answer = store.search(&request, known.as_deref())?;
+        let answer = match store.search(&request, known.as_deref()) {
+            Ok(answer) => answer,
+            // A question that cannot be asked, such as one without a word, is one that nothing was found for.
+            Err(fault) if fault.kind() == FaultKind::User => {
+                let took = clock.monotonic().saturating_sub(began);
+                all.push(Asked { category: question.category.clone(), wanted: wanted.len(), ranks: Vec::new(), took });
+                continue;
+            }
+            Err(fault) => return Err(fault),
+        };
         let took = clock.monotonic().saturating_sub(began);
         if answer.mode != mode {
             realised = answer.mode;

@@ -89,9 +89,19 @@ fn once(setting: &str, name: &str, twice: bool) -> Result<()> {
 
 fn parted<'t>(setting: &str, text: &'t str) -> Result<(&'t str, &'t str)> {
     match text.rsplit_once('=') {
+        // Several rules in one text would be one about a project of a strange name, and mean none of theirs.
+        Some((name, _)) if name.contains([';', '\n']) || holds_a_rule(name) => {
+            Err(Fault::config(format!("{setting}: '{text}' is more than one rule"))
+                .hint("write a comma between two, or one an element of a list: scratch=14,ledger=keep"))
+        }
         Some((name, age)) if !name.trim().is_empty() => Ok((name.trim(), age.trim())),
         _ => Err(Fault::config(format!("{setting}: '{text}' is no rule")).hint("write name=days, such as scratch=14")),
     }
+}
+
+fn holds_a_rule(name: &str) -> bool {
+    let age = name.rsplit_once('=').and_then(|(_, rest)| rest.split_whitespace().next());
+    age.is_some_and(|age| age == "keep" || age.strip_suffix('d').unwrap_or(age).parse::<u32>().is_ok())
 }
 
 fn days_of(setting: &str, text: &str, age: &str) -> Result<u32> {

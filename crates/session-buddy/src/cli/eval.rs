@@ -61,6 +61,16 @@ pub(super) struct EvalArgs {
 /// Runs `eval`.
 pub(super) fn run(args: &EvalArgs, context: &Context) -> Result<ExitCode> {
     let dataset = load(&args.data)?;
+    let by = args.by.granularity();
+    let (all, left_out) = (dataset.questions.len(), dataset.unanswered(by));
+    if left_out == all {
+        return Err(Fault::user("nothing that answers a question is in the data, so nothing can be measured")
+            .hint("evidence_turns and evidence_sessions name turns and sessions of the question's conversation"));
+    }
+    if left_out > 0 {
+        let questions = counted(left_out, "question is", "questions are");
+        note(&format!("Note: {questions} left out: nothing that answers is in the data"));
+    }
     let store: Arc<dyn Store> = Arc::new(SqliteStore::in_memory(Options::new(Arc::new(SystemClock)))?);
     let mut progress = Progress::new("Storing", "sessions");
     evaluation::store(&dataset, store.as_ref(), &mut |done| progress.tell(done as u64, dataset.sessions.len() as u64))?;
@@ -73,7 +83,6 @@ pub(super) fn run(args: &EvalArgs, context: &Context) -> Result<ExitCode> {
         Ways::Text => &[SearchMode::Text],
     };
     let sense = if modes == [SearchMode::Text] { None } else { sense(context, &store)? };
-    let by = args.by.granularity();
     let mut measured = Vec::new();
     for &mode in modes {
         let make = sense.as_ref().map(|sense| sense.make.as_ref() as MakeMeaning<'_>);

@@ -4,13 +4,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::PossibleValuesParser;
+use clap::{ArgMatches, Args};
 use oneiric::audit::AuditLog;
 use oneiric::clock::{Clock, SystemClock};
 use oneiric::fault::{Fault, Result};
 use oneiric::moment;
 use oneiric::process;
+use oneiric::secret::Secret;
 use oneiric::settings::Surroundings;
 use oneiric::token::Scope;
 use oneiric_server::http::{Ending, Visit};
@@ -61,8 +62,11 @@ pub(super) fn run(args: &TokenArgs, context: &Context) -> Result<ExitCode> {
 }
 
 /// What a command takes. Those that only handle this program's own process or settings need no right.
-fn needed(command: &str) -> Option<Scope> {
+fn needed(command: &str, rest: &ArgMatches) -> Option<Scope> {
     match command {
+        "doctor" if rest.get_flag("fix") => Some(Scope::Admin),
+        "models" if matches!(rest.subcommand_name(), Some("pull" | "import")) => Some(Scope::Write),
+        "session" if rest.subcommand_name() == Some("links") => Some(Scope::Read),
         "start" | "mcp" | "config" | "completions" | "generate-token" | "man" => None,
         "health" | "list-sessions" | "get-session" | "list-events" | "search" | "logs" | "resume" | "export"
         | "analytics" | "eval" | "models" | "doctor" | "sync-status" => Some(Scope::Read),
@@ -71,15 +75,23 @@ fn needed(command: &str) -> Option<Scope> {
     }
 }
 
-/// Whether the token that was given, if any, allows `command`. Without one a command acts with the right of whoever can
-/// read the secret.
+/// Whether the token that was `given`, if any, or that of the settings allows the command of `matches`. Without one a command
+/// acts with the right of whoever can read the secret.
 ///
 /// # Errors
 /// Denied, as the server would say it, with a line in the audit log; configuration.
-pub(super) fn permit(command: &str, surroundings: &Surroundings) -> Result<Ending> {
-    let Some(needed) = needed(command) else { return Ok(Ending::default()) };
+pub(super) fn permit(matches: &ArgMatches, given: Option<&str>, surroundings: &Surroundings) -> Result<Ending> {
+    let Some((command, rest)) = matches.subcommand() else { return Ok(Ending::default()) };
+    let Some(needed) = needed(command, rest) else { return Ok(Ending::default()) };
     let settings = launch::load(surroundings)?;
-    let Some(token) = settings.secret("token") else { return Ok(Ending::default()) };
+    // An empty one is a bad one: whoever writes --token "$TOKEN" does not mean every right.
+    let token = match given {
+        Some(given) => Secret::new(given),
+        None => match settings.secret("token") {
+            Some(token) => token.clone(),
+            None => return Ok(Ending::default()),
+        },
+    };
     let Some(access) = Access::from_settings(&settings)? else { return Ok(Ending::default()) };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let auth = access.door(Arc::clone(&clock), AuditLog::in_dir(settings.home().logs(), clock));

@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use oneiric::clock::{Clock, SystemClock};
 use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
+use oneiric::id::SessionId;
 use oneiric::paths::{plain, private_file};
 use oneiric_client::Peer;
 use session_store::transfer::{
@@ -214,10 +216,11 @@ fn to_file(source: &Source, selection: &Selection, path: &Path) -> Result<(u64, 
     let Some(name) = path.file_name() else {
         return Err(Fault::user(format!("{} is no file", path.display())));
     };
-    let part = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
+    // In a folder of everybody's, the name may be taken on purpose.
+    let id = SessionId::generate(SystemClock.now());
+    let part = path.with_file_name(format!(".{}.{id}.part", name.to_string_lossy()));
     let done = (|| {
-        let file =
-            private_file().write(true).create(true).truncate(true).open(&part).map_err(|error| refused(&error))?;
+        let file = private_file().write(true).create_new(true).open(&part).map_err(|error| refused(&error))?;
         let mut out = BufWriter::new(file);
         let counts = match write(source, selection, &mut out) {
             Ok(counts) => counts,
@@ -275,10 +278,19 @@ pub(super) fn import(args: &ImportArgs, context: &Context) -> Result<ExitCode> {
         }
     };
     let mut progress = Progress::new("Importing", "bytes");
-    let report = Import::new(store.as_ref(), &mut told)
-        .run(input.as_mut(), &mut |so_far| progress.tell(so_far.bytes, size.max(so_far.bytes)))?;
+    let mut stored = 0;
+    let report = Import::new(store.as_ref(), &mut told).run(input.as_mut(), &mut |so_far| {
+        stored = so_far.events;
+        progress.tell(so_far.bytes, size.max(so_far.bytes));
+    });
     drop(progress);
-    summary(&report)
+    summary(&report.map_err(|fault| {
+        if stored == 0 {
+            return fault;
+        }
+        note(&format!("{} of it are in the database", counted(stored, "event", "events")));
+        fault.hint("mend that, then import the same again: it adds the rest")
+    })?)
 }
 
 /// Into a server that keeps its sessions in its memory.

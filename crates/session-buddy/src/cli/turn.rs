@@ -8,6 +8,7 @@ use oneiric::fault::{Fault, Result};
 use oneiric::paths::{ensure_private_dir, plain, private_file};
 
 use super::output::note;
+use session_store::sqlite::snapshot::resolved;
 
 /// A turn at a database; over when it is dropped, or its process ends.
 #[derive(Debug)]
@@ -46,7 +47,8 @@ pub(super) fn alone(database: &Path) -> Result<Turn> {
 
 /// The file stays: whoever removed it could not know who waits for it.
 fn open(database: &Path) -> Result<File> {
-    let path = database.with_extension("lock");
+    // One lock for one database, whatever links lead to it.
+    let path = resolved(database).with_extension("lock");
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
         ensure_private_dir(folder).map_err(|error| refused(folder, &error))?;
     }
@@ -71,6 +73,11 @@ mod tests {
         assert!(fault.message().contains("nothing was restored"), "{fault}");
         drop(second);
         let restore = alone(&database).unwrap();
+        // By whatever link.
+        std::fs::write(&database, "").unwrap();
+        let link = database.with_file_name("linked.db");
+        std::os::unix::fs::symlink(&database, &link).unwrap();
+        assert!(alone(&link).is_err());
         let waiting = {
             let database = database.clone();
             std::thread::spawn(move || together(&database).map(drop).is_ok())

@@ -59,8 +59,24 @@ pub struct Dataset {
     pub sessions: Vec<Recorded>,
     /// In the order of the files.
     pub questions: Vec<Question>,
-    session_numbers: HashMap<String, usize>,
-    turn_numbers: HashMap<String, usize>,
+    session_numbers: Numbers,
+    turn_numbers: Numbers,
+}
+
+/// Numbers of what stands in the data, by conversation and id. Different conversations may use the same ids.
+#[derive(Clone, Debug, Default)]
+struct Numbers(HashMap<(String, String), usize>);
+
+impl Numbers {
+    /// The next number for an id; `false` when it has one.
+    fn add(&mut self, conversation: &str, id: &str) -> bool {
+        let next = self.0.len();
+        self.0.insert((conversation.to_owned(), id.to_owned()), next).is_none()
+    }
+
+    fn get(&self, conversation: &str, id: &str) -> Option<usize> {
+        self.0.get(&(conversation.to_owned(), id.to_owned())).copied()
+    }
 }
 
 #[derive(Deserialize)]
@@ -116,11 +132,11 @@ impl Dataset {
             Line::Session { conversation, session, started_at, turns } => {
                 let started_at =
                     moment(&started_at).ok_or_else(|| format!("started_at '{started_at}' is no time that is known"))?;
-                if self.session_numbers.insert(session.clone(), self.sessions.len()).is_some() {
+                if !self.session_numbers.add(&conversation, &session) {
                     return Err(format!("session '{session}' stands there twice"));
                 }
-                for turn in &turns {
-                    self.turn_numbers.insert(turn.id.clone(), self.turn_numbers.len());
+                if let Some(turn) = turns.iter().find(|turn| !self.turn_numbers.add(&conversation, &turn.id)) {
+                    return Err(format!("turn '{}' stands there twice", turn.id));
                 }
                 self.sessions.push(Recorded { conversation, started_at, turns });
             }
@@ -149,10 +165,16 @@ impl Dataset {
             Granularity::Event => (&question.turns, &self.turn_numbers),
             Granularity::Session => (&question.sessions, &self.session_numbers),
         };
-        let mut wanted: Vec<usize> = ids.iter().filter_map(|id| numbers.get(id).copied()).collect();
+        let mut wanted: Vec<usize> = ids.iter().filter_map(|id| numbers.get(&question.conversation, id)).collect();
         wanted.sort_unstable();
         wanted.dedup();
         wanted
+    }
+
+    /// Questions of which nothing that answers them is in the data. They are not asked.
+    #[must_use]
+    pub fn unanswered(&self, by: Granularity) -> usize {
+        self.questions.iter().filter(|question| self.wanted(question, by).is_empty()).count()
     }
 
     /// Turns of all sessions.
@@ -188,6 +210,27 @@ mod tests {
         assert_eq!(moment("12:09 am on 13 September, 2023"), Timestamp::parse("2023-09-13T00:09:00Z"));
         assert_eq!(moment("2023-05-08T13:56:00Z"), Timestamp::parse("2023-05-08T13:56:00Z"));
         assert_eq!(moment("yesterday"), None);
+    }
+
+    #[test]
+    fn ids_count_within_their_conversation_and_once() {
+        let session = |conversation: &str, session: &str, turn: &str| {
+            format!(
+                r#"{{"conversation":"{conversation}","session":"{session}","started_at":"2026-01-01T00:00:00Z","turns":[{{"id":"{turn}","text":"x"}}]}}"#
+            )
+        };
+        let asked = r#"{"conversation":"b","question":"x?","evidence_turns":["1"],"evidence_sessions":["s","t"]}"#;
+        let stray = r#"{"conversation":"a","question":"x?","evidence_turns":["2"],"evidence_sessions":["t"]}"#;
+        let lines = [session("a", "s", "1"), session("b", "s", "1"), asked.into(), stray.into()].join("\n");
+        let mut data = Dataset::default();
+        data.read(lines.as_bytes(), "data").unwrap();
+        for by in [Granularity::Event, Granularity::Session] {
+            assert_eq!((data.wanted(&data.questions[0], by), data.unanswered(by)), (vec![1], 1));
+        }
+        for again in [session("a", "s", "9"), session("a", "z", "1")] {
+            let fault = data.clone().read(again.as_bytes(), "data").unwrap_err();
+            assert!(fault.to_string().contains("twice"), "{fault}");
+        }
     }
 
     #[test]

@@ -297,3 +297,23 @@ fn generated_tokens_open_what_they_say() {
         .expect_one_clear_line(&["SESSION_BUDDY_SECRET"]);
     let _ = at(0);
 }
+
+#[test]
+fn a_commands_token_is_judged_by_what_the_command_does() {
+    let home = guarded();
+    let id = "by-hand".to_owned();
+    home.session_buddy(["session", "start", "--id", &id]).run().expect_success();
+    let run = |scopes: &[Scope], args: &[&str]| {
+        let token = good(scopes);
+        home.session_buddy(args.iter().copied().chain(["--token", &token])).run()
+    };
+    run(&[Scope::Read], &["session", "links", &id]).expect_success();
+    run(&[Scope::Read], &["doctor"]).expect_success();
+    for args in [&["doctor", "--fix"][..], &["models", "import", "nowhere"], &["session", "end", &id]] {
+        run(&[Scope::Read], args).expect_code(1).expect_one_clear_line(&["403", "lacks the scope"]);
+    }
+    run(&[Scope::Admin], &["doctor", "--fix"]).expect_success();
+    // A variable of a script that is empty is no right to everything.
+    home.session_buddy(["backup", "create", "--token", ""]).run().expect_code(1).expect_one_clear_line(&["401"]);
+    home.session_buddy(["backup", "create"]).run().expect_success();
+}

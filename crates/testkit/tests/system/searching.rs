@@ -38,6 +38,19 @@ fn quality_is_measured_on_data_with_known_answers_and_leaves_nothing_behind() {
         .run()
         .expect_code(2)
         .expect_one_clear_line(&["bad.jsonl, line 1"]);
+    // A question that cannot be asked is one that nothing was found for; one without an answer in the data is left out.
+    let odd = data.join("odd.jsonl");
+    let question = |text: &str, session: &str| {
+        format!(r#"{{"conversation":"trip","question":"{text}","category":1,"evidence_sessions":["{session}"]}}"#)
+    };
+    let eval = || home.session_buddy(["eval", odd.to_str().unwrap(), "--search-type", "text", "--format", "json"]);
+    std::fs::write(&odd, [SESSIONS, &question("???", "trip/1"), "\n", &question("train", "trip/9")].concat()).unwrap();
+    let measured = eval().run();
+    assert!(measured.stderr.contains("1 question is left out"), "{measured}");
+    let figures = measured.expect_success().json()["figures"][0]["rows"][0].clone();
+    assert_eq!((figures["questions"].as_u64(), figures["hit_1"].as_f64()), (Some(1), Some(0.0)), "{figures}");
+    std::fs::write(&odd, [SESSIONS, &question("train", "trip/9")].concat()).unwrap();
+    eval().run().expect_code(2).expect_one_clear_line(&["nothing can be measured"]);
     home.session_buddy(["eval", "/nonexistent"]).run().expect_code(4).expect_one_clear_line(&["/nonexistent"]);
 }
 

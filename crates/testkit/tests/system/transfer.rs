@@ -251,3 +251,27 @@ fn what_was_kept_by_hand_comes_through_archive_export_and_import_the_same() {
 fn without_receipt(shown: &str) -> String {
     shown.lines().filter(|line| !line.contains("\"received_at\"")).collect::<Vec<_>>().join("\n")
 }
+
+#[test]
+fn an_import_that_ends_half_way_says_how_far_it_came_and_goes_on() {
+    let home = TestHome::patient();
+    let mut lines = vec![
+        r#"{"kind":"session","session_id":"long","status":"ended","start_time":"2026-01-05T10:00:00Z","events":12000}"#
+            .to_owned(),
+    ];
+    for number in 0..12_000 {
+        lines.push(format!(
+            r#"{{"kind":"event","session_id":"long","event_id":"e.{number}","event_type":"command","timestamp":"2026-01-05T10:00:05Z","data":{{"command":"{number} {}"}}}}"#,
+            "m".repeat(500)
+        ));
+    }
+    std::fs::write(home.user().join("long.jsonl"), lines.join("\n")).unwrap();
+    // In blocks of 512 bytes.
+    let cut = home.sh("ulimit -f 8000; exec session-buddy import ~/long.jsonl").run();
+    cut.expect_code(6);
+    assert!(cut.stderr.contains(" of it are in the database") && cut.stderr.contains("it adds the rest"), "{cut}");
+    assert!(!cut.stderr.contains("half stored"), "{cut}");
+    home.sh("session-buddy import ~/long.jsonl").run().expect_success();
+    assert_eq!(home.sessions(&[])[0]["session_id"], "long");
+    assert_eq!(home.session_buddy(["export"]).run().expect_success().stdout.matches("\"e.").count(), 12_000);
+}
