@@ -1,5 +1,7 @@
 //! What is written by hand, links, and the brief that is made of a session.
 
+use std::sync::Barrier;
+
 use oneiric::event::Event;
 use oneiric::fault::FaultKind;
 use oneiric::repository::RepositoryIdentity;
@@ -7,7 +9,7 @@ use serde_json::json;
 use session_store::brief::{self, MIN_TOKENS};
 use session_store::links::{self, LinkKind};
 use session_store::remember::{Checkpoint, Hand, Here, Scribe, TestOutcome, TestResult};
-use session_store::{SessionFilter, SessionStatus, Store};
+use session_store::{Page, SessionFilter, SessionStatus, Store};
 
 use crate::world::{World, at, command, end, event, start, start_in};
 
@@ -16,6 +18,8 @@ on_every_store!(
     a_message_to_a_project_goes_to_its_newest_active_session,
     a_message_to_a_project_without_an_active_session_opens_one,
     a_session_is_opened_with_what_it_is_opened_for,
+    what_several_write_at_once_opens_one_session,
+    nothing_is_opened_for_what_cannot_be_stored,
     a_message_to_an_id_that_nothing_has_opens_nothing,
     an_empty_or_endless_message_is_refused,
     a_message_after_the_end_changes_neither_end_nor_duration,
@@ -93,6 +97,40 @@ fn a_session_is_opened_with_what_it_is_opened_for(world: &World) {
     assert_eq!(world.store.counts().unwrap().events_total(), before.events_total() + 4);
 }
 
+fn what_several_write_at_once_opens_one_session(world: &World) {
+    let (hand, here) = (hand(), Here { cwd: None, repository: Some(git("main", "0123abcd", false)) });
+    let ready = Barrier::new(16);
+    let opened = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..16)
+            .map(|number| {
+                let (hand, here, ready) = (&hand, &here, &ready);
+                scope.spawn(move || {
+                    let scribe = Scribe::new(world.store.as_ref(), hand, at(100.0));
+                    ready.wait();
+                    let done = match number % 2 {
+                        0 => scribe.message("my-project", "m", None, &Here::default()),
+                        _ => scribe.checkpoint_here(here, Checkpoint::default()),
+                    };
+                    usize::from(done.unwrap().opened)
+                })
+            })
+            .collect();
+        writers.into_iter().map(|writer| writer.join().unwrap()).sum::<usize>()
+    });
+    let sessions = world.store.sessions(&SessionFilter::default(), Page::first(100)).unwrap();
+    assert_eq!((opened, sessions.len()), (2, 2), "one of the project, one of the repository: {sessions:?}");
+    assert!(sessions.iter().all(|session| session.event_count == 9), "{sessions:?}");
+}
+
+fn nothing_is_opened_for_what_cannot_be_stored(world: &World) {
+    let (hand, here) = (hand(), Here { cwd: None, repository: Some(git("main", "0123abcd", false)) });
+    let todos = Some(vec!["x".repeat(200 * 1024); 10]);
+    let large = Checkpoint { todos, ..Checkpoint::default() };
+    let refused = Scribe::new(world.store.as_ref(), &hand, at(100.0)).checkpoint_here(&here, large).unwrap_err();
+    assert_eq!(refused.kind(), FaultKind::User, "{refused}");
+    assert!(world.store.sessions(&SessionFilter::default(), Page::first(10)).unwrap().is_empty());
+}
+
 fn a_message_to_an_id_that_nothing_has_opens_nothing(world: &World) {
     world.session("s1", start(), &[]);
     for to in ["019ab3f2", "01999999-0000-7000-8000-000000000000"] {
@@ -101,7 +139,7 @@ fn a_message_to_an_id_that_nothing_has_opens_nothing(world: &World) {
     for to in ["", "  ", "a\nb", &"x".repeat(500)] {
         assert_eq!(message(world, to, "lost").unwrap_err().kind(), FaultKind::User, "{to:?}");
     }
-    assert_eq!(world.store.sessions(&SessionFilter::default(), session_store::Page::first(10)).unwrap().len(), 1);
+    assert_eq!(world.store.sessions(&SessionFilter::default(), Page::first(10)).unwrap().len(), 1);
 }
 
 fn an_empty_or_endless_message_is_refused(world: &World) {
