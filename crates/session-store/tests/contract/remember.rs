@@ -30,6 +30,10 @@ on_every_store!(
     both_sides_see_a_link_once_and_may_take_it_away,
     a_brief_names_what_is_not_solved_and_cites_every_line,
     a_failure_stands_until_the_same_worked_in_the_same_directory,
+    failures_are_in_a_brief_before_what_went_well,
+    what_a_brief_leaves_out_is_counted,
+    a_brief_says_what_the_session_was_for_and_why_it_ended,
+    a_brief_of_a_session_without_a_directory_names_none,
     what_others_wrote_stays_one_line_each_of_a_brief,
     a_brief_keeps_to_its_budget_and_is_the_same_each_time,
 );
@@ -314,6 +318,74 @@ fn a_failure_stands_until_the_same_worked_in_the_same_directory(world: &World) {
     let brief = brief::compose(world.store.as_ref(), "s1", None, 2_000).unwrap().brief;
     let open = brief.split("## ").find(|part| part.starts_with("Not solved")).unwrap_or_default();
     assert!(open.contains("[e.1]") && open.contains("[e.3]") && !open.contains("[e.5]"), "{brief}");
+}
+
+/// A failed command, then errors, then tests of which the first five failed.
+fn went_wrong(world: &World) {
+    world.session("s1", start(), &[]);
+    let errors =
+        (0..40).map(|n| event(&format!("e{n}"), "error", 2.0 + n as f64, json!({ "message": format!("no {n}") })));
+    let tests = (0..30).map(|n| {
+        let result = if n < 5 { ["failed", "error"][n % 2] } else { "passed" };
+        let data = json!({ "test_file": format!("tests/{n}.rs"), "result": result });
+        event(&format!("t{n}"), "test_result", 50.0 + n as f64, data)
+    });
+    let ran = failed("e.broken", 1.0, "cargo test", "assertion failed");
+    world.put("s1", [ran].into_iter().chain(errors).chain(tests).collect());
+}
+
+fn failures_are_in_a_brief_before_what_went_well(world: &World) {
+    went_wrong(world);
+    let whole = brief::compose(world.store.as_ref(), "s1", None, 10_000).unwrap();
+    for id in world.event_ids("s1") {
+        assert!(whole.brief.contains(&format!("[{id}]")), "{id}: {}", whole.brief);
+    }
+    assert_eq!(whole.omitted, 0);
+    let small = brief::compose(world.store.as_ref(), "s1", None, 250).unwrap();
+    for id in ["e.broken", "t0", "t1", "t2", "t3", "t4", "e39", "e37"] {
+        assert!(small.brief.contains(&format!("[{id}]")), "{id}: {}", small.brief);
+    }
+    for id in ["e0", "t5"] {
+        assert!(!small.brief.contains(&format!("[{id}]")), "{id}: {}", small.brief);
+    }
+}
+
+fn what_a_brief_leaves_out_is_counted(world: &World) {
+    went_wrong(world);
+    let lines = |budget| {
+        let brief = brief::compose(world.store.as_ref(), "s1", None, budget).unwrap();
+        let shown = brief.brief.lines().filter(|line| !line.is_empty() && !line.starts_with("## ")).count();
+        (shown, brief.omitted)
+    };
+    let (all, none) = lines(100_000);
+    let (shown, omitted) = lines(250);
+    assert_eq!((none, shown + omitted), (0, all));
+}
+
+fn a_brief_says_what_the_session_was_for_and_why_it_ended(world: &World) {
+    let mut data = start();
+    data["metadata"]["note"] = json!("try the\n new parser");
+    let ends = [
+        (json!({ "status": "failed", "reason": "exit", "note": "it is too slow" }), "It failed: it is too slow"),
+        (json!({ "reason": "cancelled", "note": "not needed" }), "It ended (cancelled): not needed"),
+        (json!({ "reason": "logout" }), "It ended: logout"),
+    ];
+    for (number, (end, told)) in ends.into_iter().enumerate() {
+        let id = format!("s{number}");
+        world.session(&id, data.clone(), &[]);
+        world.put(&id, vec![event(&format!("{id}.end"), "session_end", 9.0, end)]);
+        let brief = brief::compose(world.store.as_ref(), &id, None, 2_000).unwrap().brief;
+        assert!(brief.contains(&format!("\nPurpose: try the new parser [{id}.start]\n")), "{brief}");
+        assert!(brief.contains(&format!("\n{told} [{id}.end]\n")), "{brief}");
+    }
+}
+
+fn a_brief_of_a_session_without_a_directory_names_none(world: &World) {
+    let mut data = start();
+    data["environment"]["cwd"] = json!("");
+    world.session("s1", data, &[]);
+    let brief = brief::compose(world.store.as_ref(), "s1", None, 2_000).unwrap().brief;
+    assert!(!brief.contains("Directory"), "{brief}");
 }
 
 fn what_others_wrote_stays_one_line_each_of_a_brief(world: &World) {
