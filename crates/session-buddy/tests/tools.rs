@@ -249,6 +249,36 @@ async fn arguments_that_break_the_rules_are_named() {
 }
 
 #[tokio::test]
+async fn an_end_with_a_word_that_says_nothing_is_refused() {
+    let server = Server::new();
+    let end = |id: &str, metadata: Value| {
+        let at = "2026-02-06T10:02:15Z";
+        json!({ "session_id": id, "timestamp": at, "event_type": "session_end", "metadata": metadata })
+    };
+    server.call("track_session_start", start("one")).await;
+    for bad in [json!("failure"), json!("weird"), json!(""), json!("stale"), json!(7), json!(["failed"])] {
+        let (answer, failed) = server.call("track_session_end", end("one", json!({ "status": bad }))).await;
+        assert!(failed, "{bad}: {answer}");
+        assert_eq!((&answer["code"], &answer["field"]), (&json!("invalid_arguments"), &json!("metadata.status")));
+        assert_eq!((&answer["status"], &answer["session_id"]), (&json!("error"), &json!("one")), "{answer}");
+        assert!(answer["message"].as_str().unwrap().contains("completed, failed or cancelled"), "{answer}");
+    }
+    let (session, _) = server.call("get_session", json!({ "session_id": "one" })).await;
+    assert_eq!((&session["status"], &session["event_count"]), (&json!("active"), &json!(1)), "{session}");
+    let words = [("completed", "ended"), ("failed", "failed"), ("cancelled", "ended"), ("ended", "ended")];
+    let said = words.map(|(word, stored)| (json!({ "status": word }), stored));
+    let silent = [(json!({ "status": null }), "ended"), (json!({ "other": 1 }), "ended"), (Value::Null, "ended")];
+    for (number, (metadata, stored)) in said.into_iter().chain(silent).enumerate() {
+        let id = format!("s-{number}");
+        server.call("track_session_start", start(&id)).await;
+        let (answer, failed) = server.call("track_session_end", end(&id, metadata)).await;
+        assert!(!failed, "{answer}");
+        let (session, _) = server.call("get_session", json!({ "session_id": id })).await;
+        assert_eq!(session["status"], stored, "{session}");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_session_is_an_error_with_a_code_everywhere() {
     let server = Server::new();
     server.call("track_session_start", start("abc123")).await;

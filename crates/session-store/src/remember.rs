@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::model::SessionStatus;
+use crate::model::{Session, SessionStatus};
 use crate::store::{Store, Unknown};
 use target::Target;
 
@@ -179,38 +179,40 @@ impl<'s> Scribe<'s> {
     }
 
     /// Stores one event, in one transaction with the beginning of a session that is opened for it: all of it or nothing.
-    fn write(&self, target: Target, kind: &'static str, mut data: Map<String, Value>) -> Result<Recorded> {
-        let (session_id, start) = match target {
-            Target::Known(session) => {
-                if session.status != SessionStatus::Active {
-                    data.insert(ASIDE.into(), true.into());
-                }
-                (known(&session.session_id)?, None)
-            }
-            Target::New(session_id, start) => (session_id, Some(start)),
+    fn write(&self, target: Target, kind: &'static str, data: Map<String, Value>) -> Result<Recorded> {
+        let (session_id, start, unless) = match target {
+            Target::Known(session) => return self.add(&session, kind, data),
+            Target::New(session_id, start, unless) => (session_id, start, unless),
         };
-        let opened = start.is_some();
-        let event_id = EventId::generate(self.now);
-        let event = Event {
-            event_id: event_id.clone(),
-            event_type: EventType::known(kind),
-            timestamp: self.now,
-            sequence: None,
-            data,
-        };
-        let events = start.into_iter().chain([event]).collect();
-        self.put(EventBatch { session_id: session_id.clone(), events })?;
-        Ok(Recorded { session_id: session_id.to_string(), event_id: event_id.to_string(), opened })
+        let event = event(kind, self.now, data.clone());
+        let event_id = event.event_id.to_string();
+        let batch = EventBatch { session_id: session_id.clone(), events: vec![start, event] };
+        match self.store.ingest_unless(&batch, &unless)? {
+            // Somebody else opened one since it was looked for.
+            Some(session) => self.add(&session, kind, data),
+            None => Ok(Recorded { session_id: session_id.to_string(), event_id, opened: true }),
+        }
     }
 
-    /// Stores one batch.
-    fn put(&self, batch: EventBatch) -> Result<()> {
+    /// Adds one event to a session that is there.
+    fn add(&self, session: &Session, kind: &'static str, mut data: Map<String, Value>) -> Result<Recorded> {
+        if session.status != SessionStatus::Active {
+            data.insert(ASIDE.into(), true.into());
+        }
+        // Of several that begin at once, one opens it after others have looked at the clock.
+        let event = event(kind, self.now.max(session.start_time), data);
+        let event_id = event.event_id.to_string();
+        let batch = EventBatch { session_id: known(&session.session_id)?, events: vec![event] };
         let receipts = self.store.ingest(&[batch], Unknown::Refuse)?;
         match receipts.first().and_then(|receipt| receipt.rejected.first()) {
             Some(rejection) => Err(Fault::user(rejection.reason.clone())),
-            None => Ok(()),
+            None => Ok(Recorded { session_id: session.session_id.clone(), event_id, opened: false }),
         }
     }
+}
+
+fn event(kind: &'static str, at: Timestamp, data: Map<String, Value>) -> Event {
+    Event { event_id: EventId::generate(at), event_type: EventType::known(kind), timestamp: at, sequence: None, data }
 }
 
 impl Checkpoint {

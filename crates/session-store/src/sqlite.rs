@@ -204,6 +204,12 @@ impl Store for SqliteStore {
         self.write(|door| door.ingest(prepared, unknown))
     }
 
+    fn ingest_unless(&self, batch: &EventBatch, filters: &[SessionFilter]) -> Result<Option<Session>> {
+        let prepared = prepare::batches(std::slice::from_ref(batch), &self.options.redactor, self.options.clock.now())?;
+        let filters = filters.to_vec();
+        self.write(|door| door.run(move |connection, now| ingest::unless(connection, now, &prepared, &filters)))
+    }
+
     fn resolve(&self, id_or_prefix: &str) -> Result<SessionId> {
         self.read(|connection| sessions::resolve(connection, id_or_prefix))
     }

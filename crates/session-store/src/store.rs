@@ -35,6 +35,11 @@ pub trait Store: Scope + Upkeep + Send + Sync {
     /// Stores batches, each event once (by `event_id`), redacted. Receipts are in the order of the batches.
     fn ingest(&self, batches: &[EventBatch], unknown: Unknown) -> Result<Vec<BatchReceipt>>;
 
+    /// Stores a batch that opens a session, all of it or nothing, unless there is a session that one of the filters lets pass:
+    /// then the newest one of the first such filter is given back and nothing is stored. It looks and stores in one
+    /// transaction, so that of several that find no session at the same time one opens it.
+    fn ingest_unless(&self, batch: &EventBatch, filters: &[SessionFilter]) -> Result<Option<Session>>;
+
     /// The one session that `id_or_prefix` names: its id or an unambiguous beginning of it.
     fn resolve(&self, id_or_prefix: &str) -> Result<SessionId>;
 

@@ -35,10 +35,7 @@ pub struct AddMessage {
 
 impl AddMessage {
     pub(crate) fn run(self, scribe: &Scribe<'_>) -> Result<Value, ToolError> {
-        let here = Here {
-            repository: self.cwd.as_deref().and_then(|cwd| repository::probe(Path::new(cwd), PROBE_LIMIT)),
-            cwd: self.cwd,
-        };
+        let here = Here { repository: self.cwd.as_deref().and_then(tree_at), cwd: self.cwd };
         to_value(&scribe.message(&self.session_id, &self.text, self.role.as_deref(), &here)?)
     }
 }
@@ -123,7 +120,7 @@ pub struct CheckpointMade {
 
 impl MakeCheckpoint {
     pub(crate) fn run(self, store: &dyn Store, scribe: &Scribe<'_>) -> Result<Value, ToolError> {
-        let there = self.cwd.as_deref().and_then(|cwd| repository::probe(Path::new(cwd), PROBE_LIMIT));
+        let there = self.cwd.as_deref().and_then(tree_at);
         let (session, git) = match &self.session_id {
             Some(id) => {
                 let session = store.session(id)?;
@@ -152,13 +149,20 @@ impl MakeCheckpoint {
     }
 }
 
+/// The working tree that `folder` is in, as it is now. Only a whole path is a place: anything else, such as the empty one of a
+/// client whose folder is not known, would be taken from where this process works.
+fn tree_at(folder: &str) -> Option<RepositoryIdentity> {
+    let folder = Path::new(folder);
+    folder.is_absolute().then(|| repository::probe(folder, PROBE_LIMIT)).flatten()
+}
+
 /// The working tree of a session of this machine, as it is now. `None` when it is elsewhere, gone, or no git tree.
 pub(crate) fn tree_of(session: &Session) -> Option<RepositoryIdentity> {
     if session.hostname.as_deref() != Some(hostname().as_str()) {
         return None;
     }
     let folder = session.worktree.as_deref().or(session.cwd.as_deref())?;
-    let tree = repository::probe(Path::new(folder), PROBE_LIMIT)?;
+    let tree = tree_at(folder)?;
     // Another repository may have taken the folder's place.
     session.repository.as_deref().is_none_or(|one| one == tree.common_dir).then_some(tree)
 }

@@ -1,11 +1,10 @@
 //! `track_session_start`, `track_session_end`, `list_sessions`, `get_session`.
 
 mod by_hand;
+mod ending;
 
 use oneiric::clock::Timestamp;
-use oneiric::event::{
-    EVENT_VERSION, Environment, Event, EventBatch, EventType, SessionEnd, SessionStart, UserIdentity,
-};
+use oneiric::event::{EVENT_VERSION, Environment, Event, EventBatch, EventType, SessionStart, UserIdentity};
 use oneiric::fault::FaultKind;
 use oneiric::id::{EventId, SessionId};
 use oneiric::repository::RepositoryIdentity;
@@ -18,6 +17,8 @@ use session_store::{Page, STARTED_ALREADY, Session, SessionFilter, SessionPlace,
 use super::cursor::{Question, with_one_more};
 use super::times;
 use crate::desk::to_value;
+
+pub use ending::TrackSessionEnd;
 
 /// Arguments of `track_session_start`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -176,74 +177,6 @@ impl TrackSessionStart {
             data: map_of(&start)?,
         };
         ingest_one(store, session_id, event, "tracked")
-    }
-}
-
-/// Arguments of `track_session_end`.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct TrackSessionEnd {
-    /// Id or unambiguous prefix
-    pub session_id: String,
-    pub(crate) timestamp: Timestamp,
-    /// "session_end"
-    pub event_type: String,
-    /// May hold status (completed|failed|cancelled), reason, note, exit_code
-    #[serde(default)]
-    pub metadata: Option<Map<String, Value>>,
-    /// JWT, if not a header
-    #[serde(default, skip_serializing)]
-    pub token: Option<String>,
-}
-
-impl TrackSessionEnd {
-    pub(crate) fn run(self, store: &dyn Store) -> Result<Value, ToolError> {
-        let named = self.session_id.clone();
-        self.store(store).map_err(|error| refused(error, Some(&named)))
-    }
-
-    fn store(self, store: &dyn Store) -> Result<Value, ToolError> {
-        if self.event_type != EventType::SESSION_END {
-            return Err(field("event_type", format!("'{}' is not \"session_end\"", short(&self.event_type))));
-        }
-        let session = store.session(&self.session_id)?;
-        let session_id = parsed(&session.session_id)?;
-        if matches!(session.status, SessionStatus::Ended | SessionStatus::Failed) {
-            return to_value(&Tracked {
-                session_id: session.session_id,
-                status: "ended".into(),
-                error: None,
-                already: true,
-            });
-        }
-        let mut data = self.metadata.unwrap_or_default();
-        let text = |key: &str, otherwise: &str| data.get(key).and_then(Value::as_str).unwrap_or(otherwise).to_owned();
-        let exit_code =
-            data.get("exit_code").and_then(Value::as_i64).and_then(|code| i32::try_from(code).ok()).unwrap_or(0);
-        let said = text("status", "ended");
-        let (status, reason) = match said.as_str() {
-            "failed" => ("failed", "exit"),
-            "completed" | "cancelled" => ("ended", said.as_str()),
-            _ => ("ended", "exit"),
-        };
-        let end = SessionEnd {
-            reason: text("reason", reason),
-            status: status.into(),
-            exit_code,
-            command_count: session.command_count,
-            duration_seconds: self.timestamp.since(session.start_time).as_secs_f64(),
-        };
-        data.extend(map_of(&end)?);
-        // The same for every end of this session, so that a repeated call adds nothing.
-        let event_id =
-            EventId::parse(format!("{session_id}.end")).unwrap_or_else(|_| EventId::generate(self.timestamp));
-        let event = Event {
-            event_id,
-            event_type: EventType::known(EventType::SESSION_END),
-            timestamp: self.timestamp,
-            sequence: None,
-            data,
-        };
-        ingest_one(store, session_id, event, "ended")
     }
 }
 

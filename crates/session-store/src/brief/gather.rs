@@ -7,15 +7,10 @@ use oneiric::event::EventType;
 use oneiric::repository::RepositoryIdentity;
 use serde_json::{Map, Value};
 
+use super::lines::{MAX_CHARS, OUTPUT_CHARS, REASON_CHARS, WORD_CHARS, short};
 use crate::model::EventRow;
 
-/// Most of each kind that are kept.
-const COMMANDS: usize = 20;
-const FAILURES: usize = 10;
-const TESTS: usize = 20;
-const MESSAGES: usize = 10;
-
-/// A command that ran.
+/// A command that ran, or an error, which may name none.
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) at: Timestamp,
@@ -24,8 +19,8 @@ pub(super) struct Command {
     pub(super) outcome: String,
     pub(super) exit_code: Option<i64>,
     pub(super) duration_ms: Option<f64>,
-    pub(super) error: Option<String>,
-    pub(super) output: Option<String>,
+    /// What it said, in short.
+    pub(super) detail: Option<String>,
 }
 
 /// Something that was said or happened, with its event.
@@ -45,11 +40,18 @@ pub(super) struct Test {
     pub(super) message: Option<String>,
 }
 
-/// Everything, newest first.
+/// How the session ended.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) reason: Option<String>,
+    pub(super) note: Option<String>,
+}
+
+/// Everything, newest first. Texts are cut to what a line shows: an event may hold a megabyte.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     pub(super) start: Option<String>,
-    pub(super) end: Option<Said<String>>,
+    pub(super) end: Option<Said<End>>,
     pub(super) commands: Vec<Command>,
     /// Failed commands that did not succeed later, and errors.
     pub(super) failures: Vec<Command>,
@@ -59,7 +61,7 @@ pub(super) struct Gathered {
     pub(super) todos: Option<Said<Vec<String>>>,
     pub(super) files: Option<Said<Vec<String>>>,
     pub(super) git: Option<Said<RepositoryIdentity>>,
-    /// Whether there were more events than were looked at.
+    /// The newest event.
     pub(super) latest: Option<String>,
     /// Commands whose latest run is known already, with their directories.
     judged: HashSet<(String, Option<String>)>,
@@ -74,19 +76,17 @@ impl Gathered {
         match event.event_type.as_str() {
             EventType::SESSION_START => self.start = Some(event.event_id.clone()),
             EventType::SESSION_END => {
-                if let Some(reason) = text(data, "reason") {
-                    self.end.get_or_insert_with(|| said(event, reason.to_owned()));
+                let end = End { reason: line(data, "reason", REASON_CHARS), note: line(data, "note", MAX_CHARS) };
+                if end.reason.is_some() || end.note.is_some() {
+                    self.end.get_or_insert_with(|| said(event, end));
                 }
             }
             EventType::COMMAND => self.command(event),
             EventType::ERROR => self.error(event),
             EventType::TEST_RESULT => self.test(event),
             EventType::MESSAGE => {
-                if self.messages.len() < MESSAGES
-                    && let Some(message) = text(data, "message").or_else(|| text(data, "text"))
-                {
-                    self.messages.push(said(event, message.to_owned()));
-                }
+                let message = line(data, "message", MAX_CHARS).or_else(|| line(data, "text", MAX_CHARS));
+                self.messages.extend(message.map(|message| said(event, message)));
             }
             EventType::CHECKPOINT => self.checkpoint(event),
             _ => {}
@@ -105,48 +105,45 @@ impl Gathered {
         // A run that was interrupted says nothing of whether it works by now.
         let judges = matches!(outcome, "completed" | "failed" | "unknown");
         let latest = judges && self.judged.insert(run_of(event, command));
-        if latest && outcome != "completed" && self.failures.len() < FAILURES {
+        if latest && outcome != "completed" {
             self.failures.push(ran(event, command, outcome, exit_code));
         }
-        if self.commands.len() < COMMANDS {
-            self.commands.push(ran(event, command, outcome, exit_code));
-        }
+        self.commands.push(ran(event, command, outcome, exit_code));
     }
 
     /// An error that names a command is mended when that command worked later.
     fn error(&mut self, event: &EventRow) {
         let command = text(&event.data, "command").unwrap_or_default();
         let mended = !command.is_empty() && !self.judged.insert(run_of(event, command));
-        if !mended && self.failures.len() < FAILURES {
+        if !mended {
             let mut failure = ran(event, command, "error", None);
-            if failure.error.is_none() {
-                failure.error =
-                    ["message", "reason", "text"].iter().find_map(|name| text(&event.data, name)).map(str::to_owned);
-            }
+            let said =
+                ["error", "message", "reason", "text"].iter().find_map(|name| line(&event.data, name, OUTPUT_CHARS));
+            failure.detail = said.or(failure.detail);
             self.failures.push(failure);
         }
     }
 
     fn test(&mut self, event: &EventRow) {
         let (Some(file), Some(result)) = (text(&event.data, "test_file"), text(&event.data, "result")) else { return };
-        if self.tests.len() < TESTS && self.tested.insert(file.to_owned()) {
+        if self.tested.insert(file.to_owned()) {
             let test = Test {
-                file: file.to_owned(),
-                result: result.to_owned(),
+                file: short(file, MAX_CHARS),
+                result: short(result, WORD_CHARS),
                 coverage: event.data.get("coverage").and_then(Value::as_f64),
-                message: text(&event.data, "message").map(str::to_owned),
+                message: line(&event.data, "message", OUTPUT_CHARS),
             };
             self.tests.push(said(event, test));
         }
     }
 
     fn checkpoint(&mut self, event: &EventRow) {
-        if let Some(note) = text(&event.data, "note") {
-            self.note.get_or_insert_with(|| said(event, note.to_owned()));
+        if let Some(note) = line(&event.data, "note", MAX_CHARS) {
+            self.note.get_or_insert_with(|| said(event, note));
         }
         for (name, list) in [("todos", &mut self.todos), ("files", &mut self.files)] {
             if let Some(Value::Array(items)) = event.data.get(name) {
-                let items = items.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+                let items = items.iter().filter_map(Value::as_str).map(|item| short(item, MAX_CHARS)).collect();
                 list.get_or_insert_with(|| said(event, items));
             }
         }
@@ -167,16 +164,21 @@ fn run_of(event: &EventRow, command: &str) -> (String, Option<String>) {
 }
 
 fn ran(event: &EventRow, command: &str, outcome: &str, exit_code: Option<i64>) -> Command {
+    // What a command says last is what it came to.
+    let last = || text(&event.data, "output").and_then(|output| output.trim().lines().next_back());
     Command {
         at: event.timestamp,
         event_id: event.event_id.clone(),
-        command: command.to_owned(),
-        outcome: outcome.to_owned(),
+        command: short(command, MAX_CHARS),
+        outcome: short(outcome, WORD_CHARS),
         exit_code,
         duration_ms: event.data.get("duration_ms").and_then(Value::as_f64),
-        error: text(&event.data, "error").map(str::to_owned),
-        output: text(&event.data, "output").map(str::to_owned),
+        detail: line(&event.data, "error", OUTPUT_CHARS).or_else(|| last().map(|line| short(line, OUTPUT_CHARS))),
     }
+}
+
+fn line(data: &Map<String, Value>, name: &str, most: usize) -> Option<String> {
+    text(data, name).map(|text| short(text, most))
 }
 
 fn text<'d>(data: &'d Map<String, Value>, name: &str) -> Option<&'d str> {

@@ -1,22 +1,29 @@
 //! A brief's lines: their words, their weight, and which of them fit.
 
+use std::collections::HashMap;
+
 use oneiric::clock::{Timestamp, clock_time};
 use oneiric::count::counted;
 use oneiric::id::MAX_ID_BYTES;
 use oneiric::repository::RepositoryIdentity;
+use serde_json::Value;
 
-use super::gather::{Command, Gathered};
+use super::MAX_EVENTS;
+use super::gather::{Command, End, Gathered};
 use crate::links::Link;
 use crate::model::{Session, SessionStatus};
 
 /// Longest piece of somebody's text in a line, in characters.
-const MAX_CHARS: usize = 240;
+pub(super) const MAX_CHARS: usize = 240;
 /// Longest excerpt of what a command printed.
-const OUTPUT_CHARS: usize = 160;
+pub(super) const OUTPUT_CHARS: usize = 160;
+/// Longest reason for which a session ended.
+pub(super) const REASON_CHARS: usize = 80;
 /// Longest word that says how something went.
-const WORD_CHARS: usize = 40;
-/// Commands that weigh more than the rest, messages likewise.
+pub(super) const WORD_CHARS: usize = 40;
+/// Commands that weigh more than the rest, errors and messages likewise.
 const FIRST_COMMANDS: usize = 5;
+const FIRST_ERRORS: usize = 5;
 const FIRST_MESSAGES: usize = 3;
 
 /// A line and how much it matters: 0 stays whenever it fits.
@@ -51,17 +58,21 @@ pub(super) fn of(
     let ground = found.start.as_ref().or(found.latest.as_ref()).cloned().unwrap_or_else(|| session.session_id.clone());
     head(&mut page, session, found, now, &ground);
     if let Some(note) = &found.note {
-        page.add("Checkpoint", 0, &format!("- {} {}", time(note.at), short(&note.what, MAX_CHARS)), &note.event_id);
+        page.add("Checkpoint", 0, &format!("- {} {}", time(note.at), note.what), &note.event_id);
     }
     for todo in found.todos.iter().flat_map(|list| list.what.iter().map(move |item| (item, &list.event_id))) {
-        page.add("To do", 1, &format!("- [ ] {}", short(todo.0, MAX_CHARS)), todo.1);
+        page.add("To do", 1, &format!("- [ ] {}", todo.0), todo.1);
     }
+    // Errors of no command are never known to be solved, so that older ones say less.
+    let mut errors = 0;
     for failure in &found.failures {
-        page.add("Not solved", 1, &format!("- {}", told(failure)), &failure.event_id);
+        errors += usize::from(failure.command.is_empty());
+        let weight = if failure.command.is_empty() && errors > FIRST_ERRORS { 3 } else { 1 };
+        page.add("Not solved", weight, &format!("- {}", told(failure)), &failure.event_id);
     }
     for (index, message) in found.messages.iter().enumerate() {
         let weight = if index < FIRST_MESSAGES { 1 } else { 3 };
-        let text = format!("- {} {}", time(message.at), short(&message.what, MAX_CHARS));
+        let text = format!("- {} {}", time(message.at), message.what);
         page.add("Messages, newest first", weight, &text, &message.event_id);
     }
     for (index, command) in found.commands.iter().enumerate() {
@@ -70,17 +81,17 @@ pub(super) fn of(
     }
     for test in &found.tests {
         let weight = if matches!(test.what.result.as_str(), "failed" | "error") { 1 } else { 3 };
-        let mut text = format!("- {} {}", short(&test.what.file, MAX_CHARS), short(&test.what.result, WORD_CHARS));
+        let mut text = format!("- {} {}", test.what.file, test.what.result);
         if let Some(coverage) = test.what.coverage.filter(|percent| (0.0..=100.0).contains(percent)) {
             text.push_str(&format!(", {coverage}% covered"));
         }
         if let Some(message) = &test.what.message {
-            text.push_str(&format!(": {}", short(message, OUTPUT_CHARS)));
+            text.push_str(&format!(": {message}"));
         }
         page.add("Tests, latest result of each", weight, &text, &test.event_id);
     }
     for file in found.files.iter().flat_map(|list| list.what.iter().map(move |item| (item, &list.event_id))) {
-        page.add("Open files", 2, &format!("- {}", short(file.0, MAX_CHARS)), file.1);
+        page.add("Open files", 2, &format!("- {}", file.0), file.1);
     }
     for (link, other) in linked {
         let mut text = format!("- {} {}", link.relation, short(&link.session_id, MAX_ID_BYTES));
@@ -97,7 +108,10 @@ fn head(page: &mut Page, session: &Session, found: &Gathered, now: Option<&Repos
     let project = session.project.as_ref().map(|name| format!(" of project {}", short(name, 80))).unwrap_or_default();
     let title = format!("# {} {}{project}, {}", session.component, session.session_type, session.status);
     page.add(HEAD, 0, &title, ground);
-    let counts = format!(
+    if let Some(note) = session.metadata.get("note").and_then(Value::as_str).filter(|note| !note.trim().is_empty()) {
+        page.add(HEAD, 0, &format!("Purpose: {}", short(note, MAX_CHARS)), ground);
+    }
+    let mut counts = format!(
         "{} to {}: {}, {}, {}",
         time(session.start_time),
         session.end_time.map_or_else(|| "now".to_owned(), time),
@@ -105,12 +119,15 @@ fn head(page: &mut Page, session: &Session, found: &Gathered, now: Option<&Repos
         counted(session.error_count, "error", "errors"),
         counted(session.event_count, "event", "events"),
     );
+    if session.event_count > MAX_EVENTS as u64 {
+        counts.push_str(&format!(", of which the newest {MAX_EVENTS} are told of"));
+    }
     page.add(HEAD, 0, &counts, ground);
     if let Some(end) = &found.end {
-        let failed = if session.status == SessionStatus::Failed { "It failed" } else { "It ended" };
-        page.add(HEAD, 1, &format!("{failed}: {}", short(&end.what, 80)), &end.event_id);
+        let text = ended(&end.what, session.status == SessionStatus::Failed);
+        page.add(HEAD, 1, &text, &end.event_id);
     }
-    if let Some(cwd) = &session.cwd {
+    if let Some(cwd) = session.cwd.as_ref().filter(|cwd| !cwd.is_empty()) {
         page.add(HEAD, 2, &format!("Directory: {}", short(cwd, MAX_CHARS)), ground);
     }
     let at_start = RepositoryIdentity {
@@ -136,6 +153,17 @@ fn head(page: &mut Page, session: &Session, found: &Gathered, now: Option<&Repos
     }
 }
 
+/// Why it ended: in somebody's words, where there are any.
+fn ended(end: &End, failed: bool) -> String {
+    match (&end.note, &end.reason) {
+        (Some(note), Some(reason)) if !failed => format!("It ended ({reason}): {note}"),
+        (note, reason) => {
+            let said = note.as_ref().or(reason.as_ref()).map_or("", String::as_str);
+            format!("{}: {said}", if failed { "It failed" } else { "It ended" })
+        }
+    }
+}
+
 fn state(git: &RepositoryIdentity) -> String {
     let branch =
         git.branch.as_deref().map_or_else(|| "no branch".to_owned(), |name| format!("branch {}", short(name, 80)));
@@ -152,24 +180,18 @@ fn state(git: &RepositoryIdentity) -> String {
 fn told(command: &Command) -> String {
     let mut text = time(command.at);
     if !command.command.is_empty() {
-        text.push_str(&format!(" `{}`", short(&command.command, MAX_CHARS)));
+        text.push_str(&format!(" `{}`", command.command));
     }
     match (command.outcome.as_str(), command.exit_code) {
         ("completed", _) => {}
         ("failed", Some(code)) => text.push_str(&format!(" failed with {code}")),
         ("unknown", _) => text.push_str(" was running when its shell died"),
-        (outcome, _) => text.push_str(&format!(" {}", short(outcome, WORD_CHARS))),
+        (outcome, _) => text.push_str(&format!(" {outcome}")),
     }
     if let Some(millis) = command.duration_ms.filter(|millis| *millis >= 1_000.0 && *millis < 1e12) {
         text.push_str(&format!(" after {}", clock_time(std::time::Duration::from_millis(millis as u64))));
     }
-    let detail = match (&command.error, &command.output) {
-        (Some(error), _) => Some(short(error, OUTPUT_CHARS)),
-        // What a command says last is what it came to.
-        (None, Some(output)) => output.trim().lines().next_back().map(|line| short(line, OUTPUT_CHARS)),
-        (None, None) => None,
-    };
-    match detail.filter(|detail| !detail.is_empty()) {
+    match command.detail.as_ref().filter(|detail| !detail.is_empty()) {
         Some(detail) => format!("{text}: {detail}"),
         None => text,
     }
@@ -185,7 +207,7 @@ fn day(at: Timestamp) -> String {
 }
 
 /// One line of at most `most` characters, without control characters.
-fn short(text: &str, most: usize) -> String {
+pub(super) fn short(text: &str, most: usize) -> String {
     let mut line = String::new();
     let mut count = 0;
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
@@ -211,14 +233,21 @@ fn short(text: &str, most: usize) -> String {
     line
 }
 
-/// The text of the lines that fit into `bytes`, by weight, and how many did not.
+/// The text of the lines that fit into `bytes`, by weight, and how many did not. Of one weight, the first line of each section
+/// goes before the second of any: a thousand of one kind do not keep out the others.
 pub(super) fn fit(lines: Vec<Line>, bytes: usize) -> (String, usize) {
-    let mut order: Vec<usize> = (0..lines.len()).collect();
-    order.sort_by_key(|&index| lines[index].weight);
+    let mut counts: HashMap<(&str, u8), usize> = HashMap::new();
+    let mut order = Vec::with_capacity(lines.len());
+    for (index, line) in lines.iter().enumerate() {
+        let count = counts.entry((line.section, line.weight)).or_default();
+        order.push((line.weight, *count, index));
+        *count += 1;
+    }
+    order.sort_unstable();
     let mut kept = vec![false; lines.len()];
     let mut opened: Vec<&str> = vec![HEAD];
     let mut used = 0;
-    for index in order {
+    for (_, _, index) in order {
         let line = &lines[index];
         let heading = if opened.contains(&line.section) { 0 } else { heading(line.section).len() };
         let cost = line.text.len() + 1 + heading;

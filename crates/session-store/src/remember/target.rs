@@ -16,8 +16,9 @@ const MAX_NAME_BYTES: usize = 128;
 pub(super) enum Target {
     /// One that is there.
     Known(Box<Session>),
-    /// A manual one that begins with this event. Nothing of it is stored yet: that happens with what it is opened for.
-    New(SessionId, Event),
+    /// A manual one that begins with this event. Nothing of it is stored yet: that happens with what it is opened for, unless
+    /// there is an active session of one of these by then.
+    New(SessionId, Event, Vec<SessionFilter>),
 }
 
 /// The session of that id; else the newest active session of the project of that name; else the session whose id begins
@@ -33,18 +34,19 @@ pub(super) fn find_or_open(scribe: &Scribe<'_>, to: &str, here: &Here) -> Result
     if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
         return Err(Fault::user("a session is named by its id, a beginning of it, or its project's name"));
     }
-    let of_project = |status| SessionFilter { project: Some(name.to_owned()), status, ..SessionFilter::default() };
-    if let Some(active) = store.sessions(&of_project(Some(SessionStatus::Active)), Page::first(1))?.pop() {
-        return Ok(Target::Known(Box::new(active)));
+    let any = SessionFilter { project: Some(name.to_owned()), ..SessionFilter::default() };
+    let active = SessionFilter { status: Some(SessionStatus::Active), ..any.clone() };
+    if let Some(session) = store.sessions(&active, Page::first(1))?.pop() {
+        return Ok(Target::Known(Box::new(session)));
     }
-    if store.sessions(&of_project(None), Page::first(1))?.is_empty() {
+    if store.sessions(&any, Page::first(1))?.is_empty() {
         match store.session(name) {
             Ok(session) => return Ok(Target::Known(Box::new(session))),
             Err(fault) if fault.kind() == FaultKind::NotFound && !looks_like_id(name) => {}
             Err(fault) => return Err(fault),
         }
     }
-    open(scribe, name, here)
+    open(scribe, name, here, vec![active])
 }
 
 /// The newest active session of the place, or a manual one that is opened for it.
@@ -56,12 +58,13 @@ pub(super) fn of_place(scribe: &Scribe<'_>, here: &Here) -> Result<Target> {
     let active = SessionFilter { status: Some(SessionStatus::Active), ..SessionFilter::default() };
     let worktree = SessionFilter { worktree: Some(repository.worktree.clone()), ..active.clone() };
     let any = SessionFilter { repository: Some(repository.common_dir.clone()), ..active };
-    for filter in [worktree, any] {
-        if let Some(session) = scribe.store.sessions(&filter, Page::first(1))?.pop() {
+    let filters = vec![worktree, any];
+    for filter in &filters {
+        if let Some(session) = scribe.store.sessions(filter, Page::first(1))?.pop() {
             return Ok(Target::Known(Box::new(session)));
         }
     }
-    open(scribe, &project_name(repository), here)
+    open(scribe, &project_name(repository), here, filters)
 }
 
 /// Whether nobody would call a project so: hexadecimal digits and hyphens, as generated ids have them.
@@ -71,7 +74,7 @@ fn looks_like_id(name: &str) -> bool {
         && name.bytes().any(|byte| byte.is_ascii_digit())
 }
 
-fn open(scribe: &Scribe<'_>, project: &str, here: &Here) -> Result<Target> {
+fn open(scribe: &Scribe<'_>, project: &str, here: &Here, unless: Vec<SessionFilter>) -> Result<Target> {
     let session_id = SessionId::generate(scribe.now);
     // A repository of another name says nothing about this project.
     let repository = here.repository.clone().filter(|found| project_name(found) == project);
@@ -106,5 +109,5 @@ fn open(scribe: &Scribe<'_>, project: &str, here: &Here) -> Result<Target> {
         sequence: None,
         data,
     };
-    Ok(Target::New(session_id, event))
+    Ok(Target::New(session_id, event, unless))
 }

@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::prepare::{Batch, Effect, Ready};
 use super::session_row::{SCOPE_EVENT_TYPE, SessionRow, scope};
 use super::sessions;
+use crate::model::{Page, Session, SessionFilter};
 use crate::store::{STARTED_ALREADY, Unknown};
 
 /// Events of one row of `event_blocks`: 2 to this power.
@@ -278,6 +279,28 @@ impl<'c> Ingest<'c> {
         self.changes.save(self.connection)?;
         Ok(self.next_seq > self.first_seq)
     }
+}
+
+/// Stores whole batches in a transaction of their own, unless there is a session that one of the filters lets pass.
+pub(super) fn unless(
+    connection: &Connection,
+    now: &str,
+    batches: &[Batch],
+    filters: &[SessionFilter],
+) -> Result<Option<Session>, Failure> {
+    for filter in filters {
+        if let Some(session) = sessions::list(connection, filter, Page::first(1))?.pop() {
+            return Ok(Some(session));
+        }
+    }
+    let mut ingest = Ingest::begin(connection, now)?;
+    // Of a batch whose start is refused, that is what is to be told, not that its session is unknown.
+    let receipts = ingest.call(batches, Unknown::Open)?;
+    if let Some(rejection) = receipts.iter().find_map(|receipt| receipt.rejected.first()) {
+        return Err(Fault::user(rejection.reason.clone()).into());
+    }
+    ingest.finish()?;
+    Ok(None)
 }
 
 fn reject(event: &Ready, reason: impl Into<String>) -> Rejection {

@@ -205,8 +205,10 @@ impl SessionRow {
         self.dirty = true;
     }
 
-    /// The duration by the times, when the sender did not measure it. Clocks go backwards; durations do not.
+    /// The duration by the times, when the sender did not measure it. Clocks go backwards; sessions do not: none ends before it
+    /// starts.
     fn measure(&mut self) {
+        self.end_time = self.end_time.map(|end| end.max(self.start_time));
         if let (Some(end), None, Some(_)) = (self.end_time, self.duration_seconds, &self.start_event_id) {
             self.duration_seconds = Some(end.since(self.start_time).as_secs_f64());
         }

@@ -237,7 +237,7 @@ impl Worker {
         })();
         done.map_err(|failure: Failure| {
             if !failure.is_fault() {
-                // It is of work that nobody's events wait for.
+                // Whoever asked is told; no events wait for it.
                 self.met.look(&failure, self.connection.as_ref(), false);
                 self.connection = None;
             }

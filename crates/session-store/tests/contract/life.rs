@@ -10,6 +10,7 @@ on_every_store!(
     a_second_end_changes_nothing,
     an_event_after_the_end_is_stored,
     a_clock_that_goes_back_gives_no_negative_duration,
+    no_session_ends_before_it_starts,
     errors_and_failed_commands_are_counted,
     a_session_whose_process_is_gone_becomes_stale_and_no_other,
     what_a_stale_session_still_had_to_say_sets_it_right,
@@ -73,6 +74,19 @@ fn a_clock_that_goes_back_gives_no_negative_duration(world: &World) {
     world.session("s3", start(), &[]);
     world.put("s3", vec![end("end3", 5.0, "ended", -7.0)]);
     assert_eq!(world.get("s3").duration_seconds, Some(5.0), "a negative measurement is not believed");
+}
+
+fn no_session_ends_before_it_starts(world: &World) {
+    world.session("s1", start(), &[]);
+    world.put("s1", vec![event("end", "session_end", -100.0, json!({}))]);
+    assert_eq!((world.get("s1").start_time, world.get("s1").end_time), (at(0.0), Some(at(0.0))));
+    assert_eq!(world.events("s1")[0].timestamp, at(-100.0), "the event stays as it was sent");
+    world.put("s2", vec![event("end2", "session_end", -100.0, json!({}))]);
+    world.put("s2", vec![event("start2", "session_start", 0.0, start())]);
+    assert_eq!((world.get("s2").start_time, world.get("s2").end_time), (at(0.0), Some(at(0.0))));
+    world.session("s3", start_with_process(1), &[]);
+    world.store.mark_stale(&|_, _| Liveness::Gone, at(-100.0)).unwrap();
+    assert_eq!((world.get("s3").status, world.get("s3").end_time), (SessionStatus::Stale, Some(at(0.0))));
 }
 
 fn errors_and_failed_commands_are_counted(world: &World) {

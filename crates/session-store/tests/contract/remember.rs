@@ -1,5 +1,7 @@
 //! What is written by hand, links, and the brief that is made of a session.
 
+use std::sync::Barrier;
+
 use oneiric::event::Event;
 use oneiric::fault::FaultKind;
 use oneiric::repository::RepositoryIdentity;
@@ -7,7 +9,7 @@ use serde_json::json;
 use session_store::brief::{self, MIN_TOKENS};
 use session_store::links::{self, LinkKind};
 use session_store::remember::{Checkpoint, Hand, Here, Scribe, TestOutcome, TestResult};
-use session_store::{SessionFilter, SessionStatus, Store};
+use session_store::{Page, SessionFilter, SessionStatus, Store};
 
 use crate::world::{World, at, command, end, event, start, start_in};
 
@@ -16,6 +18,8 @@ on_every_store!(
     a_message_to_a_project_goes_to_its_newest_active_session,
     a_message_to_a_project_without_an_active_session_opens_one,
     a_session_is_opened_with_what_it_is_opened_for,
+    what_several_write_at_once_opens_one_session,
+    nothing_is_opened_for_what_cannot_be_stored,
     a_message_to_an_id_that_nothing_has_opens_nothing,
     an_empty_or_endless_message_is_refused,
     a_message_after_the_end_changes_neither_end_nor_duration,
@@ -26,6 +30,10 @@ on_every_store!(
     both_sides_see_a_link_once_and_may_take_it_away,
     a_brief_names_what_is_not_solved_and_cites_every_line,
     a_failure_stands_until_the_same_worked_in_the_same_directory,
+    failures_are_in_a_brief_before_what_went_well,
+    what_a_brief_leaves_out_is_counted,
+    a_brief_says_what_the_session_was_for_and_why_it_ended,
+    a_brief_of_a_session_without_a_directory_names_none,
     what_others_wrote_stays_one_line_each_of_a_brief,
     a_brief_keeps_to_its_budget_and_is_the_same_each_time,
 );
@@ -93,6 +101,40 @@ fn a_session_is_opened_with_what_it_is_opened_for(world: &World) {
     assert_eq!(world.store.counts().unwrap().events_total(), before.events_total() + 4);
 }
 
+fn what_several_write_at_once_opens_one_session(world: &World) {
+    let (hand, here) = (hand(), Here { cwd: None, repository: Some(git("main", "0123abcd", false)) });
+    let ready = Barrier::new(16);
+    let opened = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..16)
+            .map(|number| {
+                let (hand, here, ready) = (&hand, &here, &ready);
+                scope.spawn(move || {
+                    let scribe = Scribe::new(world.store.as_ref(), hand, at(100.0));
+                    ready.wait();
+                    let done = match number % 2 {
+                        0 => scribe.message("my-project", "m", None, &Here::default()),
+                        _ => scribe.checkpoint_here(here, Checkpoint::default()),
+                    };
+                    usize::from(done.unwrap().opened)
+                })
+            })
+            .collect();
+        writers.into_iter().map(|writer| writer.join().unwrap()).sum::<usize>()
+    });
+    let sessions = world.store.sessions(&SessionFilter::default(), Page::first(100)).unwrap();
+    assert_eq!((opened, sessions.len()), (2, 2), "one of the project, one of the repository: {sessions:?}");
+    assert!(sessions.iter().all(|session| session.event_count == 9), "{sessions:?}");
+}
+
+fn nothing_is_opened_for_what_cannot_be_stored(world: &World) {
+    let (hand, here) = (hand(), Here { cwd: None, repository: Some(git("main", "0123abcd", false)) });
+    let todos = Some(vec!["x".repeat(200 * 1024); 10]);
+    let large = Checkpoint { todos, ..Checkpoint::default() };
+    let refused = Scribe::new(world.store.as_ref(), &hand, at(100.0)).checkpoint_here(&here, large).unwrap_err();
+    assert_eq!(refused.kind(), FaultKind::User, "{refused}");
+    assert!(world.store.sessions(&SessionFilter::default(), Page::first(10)).unwrap().is_empty());
+}
+
 fn a_message_to_an_id_that_nothing_has_opens_nothing(world: &World) {
     world.session("s1", start(), &[]);
     for to in ["019ab3f2", "01999999-0000-7000-8000-000000000000"] {
@@ -101,7 +143,7 @@ fn a_message_to_an_id_that_nothing_has_opens_nothing(world: &World) {
     for to in ["", "  ", "a\nb", &"x".repeat(500)] {
         assert_eq!(message(world, to, "lost").unwrap_err().kind(), FaultKind::User, "{to:?}");
     }
-    assert_eq!(world.store.sessions(&SessionFilter::default(), session_store::Page::first(10)).unwrap().len(), 1);
+    assert_eq!(world.store.sessions(&SessionFilter::default(), Page::first(10)).unwrap().len(), 1);
 }
 
 fn an_empty_or_endless_message_is_refused(world: &World) {
@@ -276,6 +318,74 @@ fn a_failure_stands_until_the_same_worked_in_the_same_directory(world: &World) {
     let brief = brief::compose(world.store.as_ref(), "s1", None, 2_000).unwrap().brief;
     let open = brief.split("## ").find(|part| part.starts_with("Not solved")).unwrap_or_default();
     assert!(open.contains("[e.1]") && open.contains("[e.3]") && !open.contains("[e.5]"), "{brief}");
+}
+
+/// A failed command, then errors, then tests of which the first five failed.
+fn went_wrong(world: &World) {
+    world.session("s1", start(), &[]);
+    let errors =
+        (0..40).map(|n| event(&format!("e{n}"), "error", 2.0 + n as f64, json!({ "message": format!("no {n}") })));
+    let tests = (0..30).map(|n| {
+        let result = if n < 5 { ["failed", "error"][n % 2] } else { "passed" };
+        let data = json!({ "test_file": format!("tests/{n}.rs"), "result": result });
+        event(&format!("t{n}"), "test_result", 50.0 + n as f64, data)
+    });
+    let ran = failed("e.broken", 1.0, "cargo test", "assertion failed");
+    world.put("s1", [ran].into_iter().chain(errors).chain(tests).collect());
+}
+
+fn failures_are_in_a_brief_before_what_went_well(world: &World) {
+    went_wrong(world);
+    let whole = brief::compose(world.store.as_ref(), "s1", None, 10_000).unwrap();
+    for id in world.event_ids("s1") {
+        assert!(whole.brief.contains(&format!("[{id}]")), "{id}: {}", whole.brief);
+    }
+    assert_eq!(whole.omitted, 0);
+    let small = brief::compose(world.store.as_ref(), "s1", None, 250).unwrap();
+    for id in ["e.broken", "t0", "t1", "t2", "t3", "t4", "e39", "e37"] {
+        assert!(small.brief.contains(&format!("[{id}]")), "{id}: {}", small.brief);
+    }
+    for id in ["e0", "t5"] {
+        assert!(!small.brief.contains(&format!("[{id}]")), "{id}: {}", small.brief);
+    }
+}
+
+fn what_a_brief_leaves_out_is_counted(world: &World) {
+    went_wrong(world);
+    let lines = |budget| {
+        let brief = brief::compose(world.store.as_ref(), "s1", None, budget).unwrap();
+        let shown = brief.brief.lines().filter(|line| !line.is_empty() && !line.starts_with("## ")).count();
+        (shown, brief.omitted)
+    };
+    let (all, none) = lines(100_000);
+    let (shown, omitted) = lines(250);
+    assert_eq!((none, shown + omitted), (0, all));
+}
+
+fn a_brief_says_what_the_session_was_for_and_why_it_ended(world: &World) {
+    let mut data = start();
+    data["metadata"]["note"] = json!("try the\n new parser");
+    let ends = [
+        (json!({ "status": "failed", "reason": "exit", "note": "it is too slow" }), "It failed: it is too slow"),
+        (json!({ "reason": "cancelled", "note": "not needed" }), "It ended (cancelled): not needed"),
+        (json!({ "reason": "logout" }), "It ended: logout"),
+    ];
+    for (number, (end, told)) in ends.into_iter().enumerate() {
+        let id = format!("s{number}");
+        world.session(&id, data.clone(), &[]);
+        world.put(&id, vec![event(&format!("{id}.end"), "session_end", 9.0, end)]);
+        let brief = brief::compose(world.store.as_ref(), &id, None, 2_000).unwrap().brief;
+        assert!(brief.contains(&format!("\nPurpose: try the new parser [{id}.start]\n")), "{brief}");
+        assert!(brief.contains(&format!("\n{told} [{id}.end]\n")), "{brief}");
+    }
+}
+
+fn a_brief_of_a_session_without_a_directory_names_none(world: &World) {
+    let mut data = start();
+    data["environment"]["cwd"] = json!("");
+    world.session("s1", data, &[]);
+    let brief = brief::compose(world.store.as_ref(), "s1", None, 2_000).unwrap().brief;
+    assert!(!brief.contains("Directory"), "{brief}");
 }
 
 fn what_others_wrote_stays_one_line_each_of_a_brief(world: &World) {

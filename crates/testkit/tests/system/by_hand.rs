@@ -36,6 +36,9 @@ fn a_session_is_opened_and_ended_by_hand_with_a_server_and_without() {
             let end = ["session", "end", beginning, "--status", status, "--note", "why it ended"];
             assert_eq!(buddy(&home, &end).expect_success().stdout, format!("Session {id} ended\n"));
             assert_eq!(session(&home, &id)["status"], stored);
+            let brief = buddy(&home, &["resume", &id]);
+            let brief = &brief.expect_success().stdout;
+            assert!(brief.contains("Purpose: what for [") && brief.contains(": why it ended ["), "{brief}");
             let events = home.events(&id);
             assert_eq!(types(&events), ["session_start", "session_end"]);
             assert_eq!(

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use testkit::mcp::{Revision, StdioClient};
 use testkit::server::call_tool;
-use testkit::{Finished, Server, TestHome};
+use testkit::{Finished, Server, TestHome, git};
 
 use crate::kills::events_of;
 use crate::sample::{at, command, command_of, id, session_start};
@@ -152,4 +152,31 @@ fn a_batch_that_is_sent_twice_at_the_same_time_is_stored_once() {
     assert_eq!(totals, (100, 300));
     let listed = events_of(&server.tool("list_events", json!({ "session_id": session, "limit": 1000 })));
     assert_eq!(listed.len(), 101);
+}
+
+#[test]
+fn what_many_commands_write_by_hand_at_once_goes_to_one_session_each() {
+    let home = TestHome::new();
+    let tree = git::repository(&home, "shop");
+    let writers: Vec<_> = (0..12)
+        .flat_map(|number| {
+            let message = home.session_buddy(["add-message", "--session", "race", &format!("m {number}")]);
+            let checkpoint = home.session_buddy(["checkpoint", "--note", &format!("c {number}")]).cwd(&tree);
+            [message, checkpoint]
+        })
+        .map(|program| std::thread::spawn(move || program.run()))
+        .collect();
+    for writer in writers {
+        let done = writer.join().unwrap();
+        done.expect_success();
+        expect_no_lock_told(&done);
+    }
+    for (project, kind) in [("race", "message"), ("shop", "checkpoint")] {
+        let sessions = home.sessions(&["--project", project]);
+        assert_eq!(sessions.len(), 1, "{sessions:?}");
+        let events = home.events(&id(&sessions[0]));
+        let of_kind = events.iter().filter(|event| event["event_type"] == kind).count();
+        assert_eq!((events.len(), of_kind), (13, 12), "{events:?}");
+        assert_eq!(events[0]["event_type"], "session_start", "nothing is written before the session began");
+    }
 }

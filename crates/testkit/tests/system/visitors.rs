@@ -120,6 +120,27 @@ fn passing_with(
 }
 
 #[test]
+fn a_client_whose_folder_is_not_known_has_no_git_state() {
+    let home = TestHome::new();
+    // The server works in a repository, the client in none.
+    let _ = git::repository(&home, ".");
+    let server = Server::start(&home);
+    let user = home.user().to_string_lossy().into_owned();
+    let call = |tool: &str, arguments: Value| passing(&home, &server, &user, "agent", tool, arguments);
+    let made = call("checkpoint", json!({ "note": "far away" }));
+    let facts = &made["structuredContent"];
+    assert!(facts["event_id"].is_string() && facts["git"].is_null(), "{made}");
+    let told = call("resume_context", json!({ "session_id": facts["session_id"] }));
+    let brief = told["structuredContent"]["brief"].as_str().unwrap_or_else(|| panic!("{told}")).to_owned();
+    assert!(brief.contains("far away") && !brief.contains("Git") && !brief.contains("Directory"), "{brief}");
+    let made = call("checkpoint", json!({ "session_id": facts["session_id"], "cwd": "." }));
+    assert!(made["structuredContent"]["git"].is_null(), "a part of a path is no place: {made}");
+    call("add_message", json!({ "session_id": "other", "text": "x", "cwd": "" }));
+    assert!(home.sessions(&["--project", "other"])[0]["worktree"].is_null());
+    server.stop();
+}
+
+#[test]
 fn a_client_without_a_connection_has_a_session_for_as_long_as_it_calls() {
     let home = TestHome::new();
     let server = Server::start(&home);
