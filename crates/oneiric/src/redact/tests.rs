@@ -9,6 +9,7 @@ mod data;
 mod encoded;
 mod forms;
 mod hostile;
+mod views;
 
 /// Examples are written with `~` inside their prefixes, so that no scanner takes this file for a leak.
 fn plain(example: &str) -> String {
