@@ -7,6 +7,7 @@
 //! Rules lean towards taking out too much: a lost word of output is a nuisance, a kept password is a breach.
 
 mod assign;
+mod beside;
 mod block;
 mod command;
 mod data;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::assign::Join;
+use super::beside::{self, is_value};
 use super::judge::Quoted;
 use super::names::{self, Class};
 use super::{MARK, Redactor, command, effort, judge, mark, prose, scan, structure};
@@ -27,15 +28,17 @@ impl Redactor {
 
     /// [`Redactor::value`] for the fields of an object.
     pub fn map(&self, map: &mut Map<String, Value>) -> usize {
-        let mut count = 0;
-        // `{"name": "DB_PASSWORD", "value": "…"}` gives a name and its value side by side.
-        let names = |key: &str| key.eq_ignore_ascii_case("name") || key.eq_ignore_ascii_case("key");
-        let named = map.iter().filter(|(key, _)| names(key)).find_map(|(_, name)| names::classify_any(name.as_str()?));
+        let mut count = beside::arguments(*self, map);
+        let (named, manifest) = (beside::Named::of(map), beside::is_manifest(map));
         for (key, value) in map.iter_mut() {
             // The kind of a secret that was taken out of a key says nothing of the value.
             let own = names::classify_any(key).filter(|_| !key.contains(MARK));
-            let class = own.or(named.filter(|_| is_value(key)));
+            let class = own.or_else(|| named?.given(key, value));
             count += match (class, &value) {
+                (_, Value::Object(_)) if manifest && beside::is_data(key) => {
+                    let data = value.as_object_mut().into_iter().flat_map(Map::values_mut);
+                    data.map(|value| self.whole(Class::Secret, value)).sum()
+                }
                 (Some(class), Value::Object(_)) => self.under(class, is_several(key), value),
                 (Some(class), Value::Array(_)) => self.items(class, is_several(key), value),
                 // The rules of texts leave the scheme.
@@ -130,7 +133,7 @@ impl Redactor {
 
     /// The items of a list, of which one may be the name or the option that the next one is given to.
     fn list(&self, items: &mut [Value]) -> usize {
-        let mut count = self.command(items);
+        let mut count = self.command(items) + beside::key_lines(items);
         for at in 1..items.len() {
             let (before, rest) = items.split_at_mut(at);
             let (Some(Value::String(name)), Some(Value::String(value))) = (before.last(), rest.first()) else {
@@ -144,7 +147,7 @@ impl Redactor {
     }
 
     /// The words of a command, of which its rules say which are secret.
-    fn command(&self, items: &mut [Value]) -> usize {
+    pub(super) fn command(&self, items: &mut [Value]) -> usize {
         let is_program = |item: &Value| {
             let word = item.as_str().filter(|word| word.len() <= 128).unwrap_or_default();
             let word = word.rsplit('/').next().unwrap_or_default();
@@ -214,10 +217,6 @@ impl Redactor {
     }
 }
 
-fn is_value(key: &str) -> bool {
-    key.eq_ignore_ascii_case("value")
-}
-
 /// Whether a key names several secrets, as `passwords` does.
 fn is_several(key: &str) -> bool {
     let single = key.strip_suffix(['s', 'S']).and_then(names::classify);
@@ -276,7 +275,12 @@ fn is_name(text: &str) -> bool {
 /// What `name`, an option or the name of a header, promises of `value`, which follows it in a list; `pair` says that the
 /// list holds nothing else.
 fn given_to(name: &str, value: &str, pair: bool) -> Option<Class> {
-    if name.len() > 64 || value.starts_with("--") || name.contains(|c: char| c == '=' || c.is_whitespace()) {
+    // The kind of a secret that was taken out of an option says nothing of the next word.
+    if name.len() > 64
+        || name.contains(MARK)
+        || value.starts_with("--")
+        || name.contains(|c: char| c == '=' || c.is_whitespace())
+    {
         return None;
     }
     if name.starts_with('-') {

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 
+mod beside;
 mod block;
 mod data;
 mod encoded;
