@@ -3,7 +3,7 @@
 
 use super::judge::Quoted;
 use super::names::{self, Class};
-use super::{MARK, Span, command, header, judge, pairs, prose, statement, structure};
+use super::{MARK, Span, command, fields, header, judge, pairs, prose, statement, structure};
 
 /// Values are followed at most this far.
 pub(super) const MAX_VALUE: usize = 64 * 1024;
@@ -94,7 +94,8 @@ pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Clas
         Some(found) => found,
         None => extent(text, at, join, whole_line)?,
     };
-    judged_span(text, &found, join, class, name, quoted_name)
+    let span = judged_span(text, &found, join, class, name, quoted_name)?;
+    Some(if found.quoted { fields::with_new(text, span) } else { span })
 }
 
 /// The value at `at`, of a name that stands elsewhere, when it is a secret.

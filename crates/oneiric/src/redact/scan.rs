@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
 use super::{
-    MARK, Span, assign, block, command, dsn, effort, entropy, json, names, prefix, statement, stdin, structure, view,
+    MARK, Span, assign, block, command, dsn, effort, entropy, json, manifest, names, prefix, rows, several, statement,
+    stdin, structure, view,
 };
 
 /// What a match of the prefilter calls for.
@@ -33,6 +34,10 @@ enum Trigger {
     Protocol,
     Oracle,
     PgPass,
+    Insert,
+    Manifest,
+    /// What counts in data alone.
+    Data,
 }
 
 const STRUCTURES: &[(&str, Trigger)] = &[
@@ -60,6 +65,9 @@ const STRUCTURES: &[(&str, Trigger)] = &[
     ("@unix(", Trigger::Protocol),
     ("oracle:thin:", Trigger::Oracle),
     (":5432:", Trigger::PgPass),
+    ("insert into ", Trigger::Insert),
+    ("kind: secret", Trigger::Manifest),
+    ("SecureString", Trigger::Data),
 ];
 
 /// Parts of names; which names they make is decided by [`names`].
@@ -128,14 +136,14 @@ const MAX_DEPTH: usize = 6;
 /// [`find`]; `decoded` says that `text` was written as base64, and that what it holds in base64 is not looked at. `depth` is in
 /// how many texts it stands.
 fn find_in(text: &str, decoded: bool, depth: usize) -> Vec<Span> {
-    let mut scan = Scan { text: text.as_bytes(), spans: Vec::new(), public: Vec::new(), until: Until::default() };
+    let mut scan = Scan::new(text);
     let plain = |coloured: bool| view::View::plain(text, coloured).filter(|_| depth < MAX_DEPTH);
     let in_view = |view: view::View| {
         let found = find_in(&view.text, decoded, depth + 1);
         let spans = found.into_iter().filter_map(|span| view.original(span)).collect();
-        Scan { text: text.as_bytes(), spans, public: Vec::new(), until: Until::default() }.finish(text)
+        Scan { spans, ..Scan::new(text) }.finish(text)
     };
-    let (mut coloured, mut triggered) = (false, false);
+    let mut coloured = false;
     if let Some(prefilter) = prefilter() {
         for found in prefilter.automaton.find_overlapping_iter(text) {
             match prefilter.triggers[found.pattern().as_usize()] {
@@ -147,19 +155,19 @@ fn find_in(text: &str, decoded: bool, depth: usize) -> Vec<Span> {
                     }
                 }
                 trigger => {
-                    triggered = true;
+                    scan.told |= !matches!(trigger, Trigger::Name | Trigger::Mark);
                     scan.look(trigger, found.start(), found.end());
                 }
             }
         }
     }
-    if triggered
+    if scan.told
         && !coloured
         && let Some(view) = plain(false)
     {
         return in_view(view);
     }
-    if triggered && depth < MAX_DEPTH {
+    if scan.told && depth < MAX_DEPTH {
         scan.spans.extend(json::secrets(text, &|inner| find_in(inner, decoded, depth + 1)));
     }
     scan.random(decoded);
@@ -168,7 +176,7 @@ fn find_in(text: &str, decoded: bool, depth: usize) -> Vec<Span> {
 
 /// The secrets in `text` that the rules of programs find.
 pub(super) fn commands(text: &str) -> Vec<Span> {
-    let mut scan = Scan { text: text.as_bytes(), spans: Vec::new(), public: Vec::new(), until: Until::default() };
+    let mut scan = Scan::new(text);
     if let Some(prefilter) = prefilter() {
         for found in prefilter.automaton.find_overlapping_iter(text) {
             let trigger = prefilter.triggers[found.pattern().as_usize()];
@@ -202,12 +210,14 @@ struct Until {
     token: usize,
     jwt: usize,
     key: usize,
+    rows: usize,
+    manifest: usize,
     commands: [usize; command::RULES.len()],
 }
 
 impl Default for Until {
     fn default() -> Self {
-        Self { mark: 0, name: 0, token: 0, jwt: 0, key: 0, commands: [0; command::RULES.len()] }
+        Self { mark: 0, name: 0, token: 0, jwt: 0, key: 0, rows: 0, manifest: 0, commands: [0; command::RULES.len()] }
     }
 }
 
@@ -217,6 +227,15 @@ struct Scan<'t> {
     /// Certificates and public keys: random, and no secret.
     public: Vec<(usize, usize)>,
     until: Until,
+    /// Whether anything was met that the data around it may say more of.
+    told: bool,
+}
+
+impl<'t> Scan<'t> {
+    fn new(text: &'t str) -> Self {
+        let (spans, public, until) = (Vec::new(), Vec::new(), Until::default());
+        Self { text: text.as_bytes(), spans, public, until, told: false }
+    }
 }
 
 impl Scan<'_> {
@@ -226,7 +245,7 @@ impl Scan<'_> {
         }
         let text = self.text;
         let found = match trigger {
-            Trigger::Escape => None,
+            Trigger::Escape | Trigger::Data => None,
             Trigger::Mark => {
                 let kind = text[end..]
                     .iter()
@@ -272,6 +291,18 @@ impl Scan<'_> {
             Trigger::Protocol => dsn::before_protocol(text, start),
             Trigger::Oracle => dsn::oracle(text, end),
             Trigger::PgPass => dsn::pgpass(text, start, end),
+            Trigger::Insert => {
+                if start >= self.until.rows {
+                    self.until.rows = rows::find(text, end, &mut self.spans);
+                }
+                None
+            }
+            Trigger::Manifest => {
+                if start >= self.until.manifest {
+                    self.until.manifest = manifest::find(text, start, &mut self.spans);
+                }
+                None
+            }
             Trigger::Bot => structure::bot(text, end),
             Trigger::Auth => structure::docker_auth(text, end),
             Trigger::IdentifiedBy => assign::value(text, start, end - 1, names::Class::Password),
@@ -298,6 +329,12 @@ impl Scan<'_> {
             start += 1;
         }
         self.until.name = end;
+        let name = std::str::from_utf8(&self.text[start..end]).ok()?;
+        self.told |= names::classify_any(name).is_some();
+        if let Some(class) = several::class(name) {
+            several::find(self.text, start, end, class, &mut self.spans);
+            return None;
+        }
         let span = self.given(end, |text| assign::named(text, start, end))?;
         self.until.name = span.end;
         Some(span)

@@ -80,3 +80,100 @@ fn fields_that_tell_of_no_secret_leave_data_alone() {
         assert_eq!(redacted(&value.to_string()), value.to_string());
     }
 }
+
+#[test]
+fn lists_documents_and_statements_tell_what_is_secret_in_a_text() {
+    for (text, out) in [
+        (
+            "passwords:\n  - Bs01pass!\nother:\n  - Bs02pass!",
+            "passwords:\n  - [redacted:password]\nother:\n  - Bs02pass!",
+        ),
+        ("passwords: [Bs01pass!, 'Bs02']", "passwords: [[redacted:password], 'Bs02']"),
+        ("passwords:\n- Bs01pass! # x\n- x", "passwords:\n- [redacted:password] # x\n- x"),
+        ("secrets:\n  db: Bs01pass!\n  name: shop\n", "secrets:\n  db: [redacted:secret]\n  name: shop\n"),
+        ("api_keys = [\"Bs01pass!\"]", "api_keys = [\"[redacted:api-key]\"]"),
+        (
+            "data:\n  shop: QnMwMXBhc3Mh\n  f: |\n    one\n\n    two\nkind: Secret\ntype: Opaque\n---\ndata:\n  a: b",
+            "data:\n  shop: [redacted:secret]\n  f: |\n    [redacted:secret]\nkind: Secret\ntype: Opaque\n---\ndata:\n  a: b",
+        ),
+        (
+            "kind: Secret\nstringData:\n  f: \"two words\"\n  g: {{ .Values.x }}\nmetadata:\n  name: x",
+            "kind: Secret\nstringData:\n  f: \"[redacted:secret]\"\n  g: {{ .Values.x }}\nmetadata:\n  name: x",
+        ),
+        (
+            "items:\n- data:\n    a: QnMwMXBhc3Mh\n  kind: Secret\n- data:\n    b: open at 9\n  kind: ConfigMap\n",
+            "items:\n- data:\n    a: [redacted:secret]\n  kind: Secret\n- data:\n    b: open at 9\n  kind: ConfigMap\n",
+        ),
+        (
+            "Content-Disposition: form-data; name=\"password\"\r\n\r\nBs01 pass!\r\n--b--",
+            "Content-Disposition: form-data; name=\"password\"\r\n\r\n[redacted:password]\r\n--b--",
+        ),
+        ("<key>password</key>\n  <string>Bs01</string>", "<key>password</key>\n  <string>[redacted:password]</string>"),
+        (
+            "<name>db.password</name>\n<value>Bs01</value>",
+            "<name>db.password</name>\n<value>[redacted:password]</value>",
+        ),
+        ("  ~ password = \"Bs01\" -> \"Bs02\" # x", "  ~ password = \"[redacted:password]\" # x"),
+        (
+            "INSERT INTO users (name, password) VALUES ('ada','Bs01, x'), ('bob', 'it''s 2'); select 'x'",
+            "INSERT INTO users (name, password) VALUES ('ada','[redacted:password]'), ('bob', '[redacted:password]'); select 'x'",
+        ),
+        (
+            "insert into `t` (`id`, `api_token`, `c`)\nvalues (1, 'abc123def', NOW()), (f('x', 2), 'abc123abc', 'q')",
+            "insert into `t` (`id`, `api_token`, `c`)\nvalues (1, '[redacted:token]', NOW()), (f('x', 2), '[redacted:token]', 'q')",
+        ),
+    ] {
+        assert_eq!(redacted(text), out);
+        assert_eq!(redacted(out), out);
+    }
+}
+
+#[test]
+fn lists_documents_and_statements_without_secrets_stay() {
+    for text in [
+        "secrets:\n  - db_password\n  - source: x1\n    target: y2\n",
+        "secrets:\n  db:\n    file: ./db2.txt\n  name: shop-2\n",
+        "api_keys:\n- v2alpha1\n- prod-key-2\n",
+        "passwords: [list]\nsecrets: []\npasswords:\n\nBs01pass! is none",
+        "kind: SecretList\ndata:\n  a: b\n",
+        "the kind: Secret\ndata:\n  a: b\n",
+        "kind: Secret\ndata:\n  {name}.json: \"{content}\"\n",
+        "<key>passwordRules</key><string>minlength: 8</string>",
+        "INSERT INTO users (name, mail) VALUES ('ada', 'ada@example.org')",
+        "INSERT INTO users (name, password) VALUES (?, ?), (:name, :password)",
+        "insert into the password field",
+    ] {
+        assert_eq!(redacted(text), text);
+    }
+}
+
+#[test]
+fn hostile_lists_and_statements_take_time_in_proportion_to_their_length() {
+    for pattern in [
+        "passwords:\n - ",
+        "passwords: [",
+        "secrets:\n  a: ",
+        "kind: Secret\n",
+        "kind: Secret\ndata:\n a: |\n",
+        "  kind: Secret\n",
+        "insert into t(password) values (",
+        "insert into t(password) values ('",
+        "insert into t(",
+        "<key>token</key><string>",
+        "form-data; name=\"token\"\n\n",
+        "token = \"a\" -> \"",
+    ] {
+        let text = pattern.repeat(150_000 / pattern.len());
+        effort::spent();
+        let once = redacted(&text);
+        let (effort, most) = (effort::spent(), text.len() * 512);
+        assert!(effort <= most, "{pattern:.40}: {effort}");
+        assert!(once.len() <= text.len() * 8, "{pattern:.40}");
+    }
+    // Data, too.
+    let key =
+        json!({"lines": vec!["-----BEGIN PRIVATE KEY-----"; 5000], "command": "mysql", "args": vec!["mysql -p"; 5000]});
+    effort::spent();
+    data(key);
+    assert!(effort::spent() <= 5000 * 40 * 512);
+}
