@@ -69,8 +69,9 @@ impl Redactor {
     /// Whether a text under the name of a secret is one. Data that stands in a text may be an example in a program or a page.
     fn is_secret(&self, class: Class, text: &str) -> bool {
         let quoted = Quoted::Verbatim;
+        let sentence = class == Class::Credential && text.contains(' ');
         judge::is_literal(class, text)
-            && (!self.without_texts || judge::is_secret(class, text.as_bytes(), quoted, Join::Colon, true))
+            && (!self.without_texts || !sentence && judge::is_secret(class, text.as_bytes(), quoted, Join::Colon, true))
     }
 
     /// A value under a name that says it is secret.
@@ -246,6 +247,7 @@ fn is_named(key: &str, text: &str) -> bool {
         "mode",
         "format",
         "title",
+        "shape",
     ];
     !DESCRIBES.iter().any(|word| key.eq_ignore_ascii_case(word)) && !text.contains(char::is_whitespace)
 }

@@ -132,11 +132,14 @@ fn json_that_only_names_things_stays() {
         "{\"MasterUserPassword\":[\"MasterUsername\"],\"output_token\":[\"NextMarker\",\"NextVersionIdMarker\"]}",
         "{\"token\":{\"type\":\"Keyword\",\"value\":\"const\"},\"secrets\":{\"db\":{\"file\":\"./db.txt\"}}}",
         "{\"required\":[\"username\",\"password\"],\"properties\":{\"password\":{\"type\":\"string\"}}}",
+        "{\"listPasswords\":{\"shape\":\"PasswordListInput\"}}",
         "fn f() {\"password\"; } [secrets] {token}",
         "let escape = \"\\x1b[\"; // password, \\e[a-z]token",
     ] {
         assert_eq!(redacted(text), text);
     }
+    let help = json!({"SERVICE CREDENTIALS": "They are of use for\nthose who ask. ".repeat(50)}).to_string();
+    assert_eq!(redacted(&help), help);
 }
 
 #[test]
