@@ -427,6 +427,7 @@ fn unquoted(line: &[u8], join: Join, whole_line: bool) -> usize {
     while at < line.len() {
         match line[at] {
             b'\\' if line.get(at + 1).is_none_or(|next| matches!(next, b'n' | b't' | b'r' | b'\n' | b'\r')) => break,
+            b'\\' if ends_escaped(&line[at..]) => break,
             // A bracket behind a backslash opens all the same.
             b'\\' => {
                 at += 1;
@@ -446,6 +447,12 @@ fn unquoted(line: &[u8], join: Join, whole_line: bool) -> usize {
         Join::Colon if value.len() > 1 => value.strip_suffix(b".").unwrap_or(value).len(),
         _ => value.len(),
     }
+}
+
+/// Whether an escaped quote closes a string here, in JSON that is a text.
+fn ends_escaped(rest: &[u8]) -> bool {
+    let slashes = rest.iter().take(16).take_while(|byte| **byte == b'\\').count();
+    rest.get(slashes) == Some(&b'"') && rest.get(slashes + 1).is_none_or(|next| b",}]) \n\\".contains(next))
 }
 
 /// Whether what follows a comma is the next `name=`.

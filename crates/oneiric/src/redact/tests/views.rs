@@ -109,6 +109,7 @@ fn json_in_a_text_is_read_as_data_and_the_rest_of_it_stays() {
             "{\"command\":\"docker login --password-stdin <<EOF\\nVk01\\nEOF\\nls",
             "{\"command\":\"docker login --password-stdin <<EOF\\n[redacted:password]\\nEOF\\nls",
         ),
+        ("{\\\"o\\\":\\\"password: Vk01pass!\\\"}", "{\\\"o\\\":\\\"password: [redacted:password]\\\"}"),
         ("{\"Authorization\":\"Bearer Vk01pass\"}", "{\"Authorization\":\"Bearer [redacted:authorization]\"}"),
     ]);
 }
