@@ -3,10 +3,10 @@
 
 use super::judge::Quoted;
 use super::names::{self, Class};
-use super::{MARK, Span, command, header, judge, pairs, prose, statement, structure};
+use super::{MARK, Span, command, fields, header, judge, pairs, prose, statement, structure};
 
 /// Values are followed at most this far.
-pub(super) const MAX_VALUE: usize = 8 * 1024;
+pub(super) const MAX_VALUE: usize = 64 * 1024;
 /// White space before the value of an element, at most.
 const MAX_INSET: usize = 64;
 
@@ -94,7 +94,8 @@ pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Clas
         Some(found) => found,
         None => extent(text, at, join, whole_line)?,
     };
-    judged_span(text, &found, join, class, name, quoted_name)
+    let span = judged_span(text, &found, join, class, name, quoted_name)?;
+    Some(if found.quoted { fields::with_new(text, span) } else { span })
 }
 
 /// The value at `at`, of a name that stands elsewhere, when it is a secret.
@@ -298,7 +299,11 @@ pub(super) fn extent(text: &[u8], at: usize, join: Join, whole_line: bool) -> Op
             let cdata = if rest[inset..].starts_with(CDATA) { CDATA.len() } else { 0 };
             let start = at + inset + cdata;
             let value = &rest[inset + cdata..];
-            let end = value.iter().position(|byte| matches!(byte, b'<' | b']' | b'\n'))?;
+            let ends = |byte: &u8| matches!(byte, b'<' | b']' | b'\n');
+            let Some(end) = value.iter().position(ends) else {
+                // Longer than any that is followed to its end.
+                return (rest.len() == MAX_VALUE).then_some(Found { start, end: limit, quoted: true });
+            };
             let behind = value[end..].trim_ascii_start();
             let closed = behind.starts_with(if cdata > 0 { b"]]>" } else { b"</" });
             let end = start + value[..end].trim_ascii_end().len();
@@ -340,11 +345,12 @@ fn in_quotes(text: &[u8], open: usize, quote: u8, slashes: usize) -> Found {
         match text[at] {
             b'\\' => {
                 let run = count(text, at, |byte| byte == b'\\');
-                // Inside quotes that are themselves escaped, the same escape closes them.
-                if slashes > 0 && run <= slashes && text.get(at + run) == Some(&quote) {
+                // Inside quotes that are themselves escaped, the same escape closes them, and a longer one none.
+                let closes = run <= slashes || run % 2 == 0;
+                if slashes > 0 && closes && text.get(at + run) == Some(&quote) {
                     break;
                 }
-                let literal = |next: &u8| run % 2 == 1 && slashes == 0 && *next != b'\n';
+                let literal = |next: &u8| run % 2 == 1 && *next != b'\n' && (slashes == 0 || *next == quote);
                 at += run + usize::from(text.get(at + run).is_some_and(literal));
             }
             byte if byte == quote && (!triple || text[at..].starts_with(&[quote; 3])) => {
@@ -421,6 +427,7 @@ fn unquoted(line: &[u8], join: Join, whole_line: bool) -> usize {
     while at < line.len() {
         match line[at] {
             b'\\' if line.get(at + 1).is_none_or(|next| matches!(next, b'n' | b't' | b'r' | b'\n' | b'\r')) => break,
+            b'\\' if ends_escaped(&line[at..]) => break,
             // A bracket behind a backslash opens all the same.
             b'\\' => {
                 at += 1;
@@ -440,6 +447,12 @@ fn unquoted(line: &[u8], join: Join, whole_line: bool) -> usize {
         Join::Colon if value.len() > 1 => value.strip_suffix(b".").unwrap_or(value).len(),
         _ => value.len(),
     }
+}
+
+/// Whether an escaped quote closes a string here, in JSON that is a text.
+fn ends_escaped(rest: &[u8]) -> bool {
+    let slashes = rest.iter().take(16).take_while(|byte| **byte == b'\\').count();
+    rest.get(slashes) == Some(&b'"') && rest.get(slashes + 1).is_none_or(|next| b",}]) \n\\".contains(next))
 }
 
 /// Whether what follows a comma is the next `name=`.

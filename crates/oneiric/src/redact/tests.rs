@@ -4,11 +4,13 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 
+mod beside;
 mod block;
 mod data;
 mod encoded;
 mod forms;
 mod hostile;
+mod views;
 
 /// Examples are written with `~` inside their prefixes, so that no scanner takes this file for a leak.
 fn plain(example: &str) -> String {
