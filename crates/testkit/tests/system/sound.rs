@@ -90,6 +90,19 @@ fn a_backup_with_a_trigger_is_refused_and_doctor_says_how_to_drop_one() {
 }
 
 #[test]
+fn tables_that_are_gone_and_rows_that_do_not_fit_together_are_damage_and_no_defect() {
+    let home = home_with_sessions(2);
+    sql(&home, "DROP TABLE archived_events");
+    for args in [&["archive-sessions"][..], &["list-events", "--archived"], &["search", "x"]] {
+        home.session_buddy(args.iter().copied()).run().expect_code(6).expect_one_clear_line(&["is damaged", "doctor"]);
+    }
+    let home = home_with_sessions(2);
+    // Rows of the archive that are live ones, too.
+    sql(&home, "INSERT INTO archived_events SELECT * FROM session_events");
+    home.session_buddy(["archive-sessions"]).run().expect_code(6).expect_one_clear_line(&["is damaged", "doctor"]);
+}
+
+#[test]
 fn doctor_finds_archived_events_that_the_index_does_not_know_and_makes_it_anew() {
     let home = home_with_sessions(3);
     home.session_buddy(["doctor", "--fix"]).run().expect_success();
