@@ -2,6 +2,7 @@
 
 mod counts;
 mod remake;
+pub(super) mod values;
 
 use std::path::Path;
 
@@ -9,11 +10,12 @@ use oneiric::clock::Timestamp;
 use oneiric::fault::Result;
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::cell::{self, time, whole};
 use super::connection::{Access, Place};
 use super::counters;
 use super::failure::Failure;
-use super::schema::{self, Foreign};
-use super::session_row::{SCOPE_EVENT_TYPE, scope, time, whole};
+use super::schema::{self, Difference, Foreign};
+use super::session_row::{SCOPE_EVENT_TYPE, scope};
 use super::{migrations, stray};
 
 /// The list of words.
@@ -30,10 +32,12 @@ const SAMPLE: i64 = 100;
 pub struct Checkup {
     /// What SQLite says of the file's structure, when it is not sound; or what is not there that this program makes.
     pub damage: Option<String>,
-    /// Somebody else's trigger or view, when that is the damage.
+    /// Somebody else's trigger, when that is the damage.
     pub foreign: Option<Foreign>,
     /// What is wrong with the search index or the list of words, when the rows that these are made of are sound.
     pub derived: Option<String>,
+    /// Values of sessions and events that are not what their columns hold.
+    pub values: Option<WrongValues>,
     /// Totals that differ from what they count: name, kept, counted.
     pub miscounted: Vec<(String, u64, u64)>,
     /// Sessions whose number of events is not that of the events there are.
@@ -48,6 +52,7 @@ pub struct Checkup {
 
 pub use counts::recount_sessions;
 pub use remake::{rebuild_index, remake_derived};
+pub use values::{WrongValues, mend_values};
 
 fn place(path: &Path) -> Place {
     Place::File { path: path.to_path_buf(), access: Access::ReadWrite }
@@ -61,28 +66,22 @@ pub fn look(path: &Path, deep: bool) -> Result<Checkup> {
     let place = place(path);
     let looked = (|| {
         let connection = place.reader()?;
-        let check = if deep { "PRAGMA integrity_check(1)" } else { "PRAGMA quick_check(1)" };
-        let damage = match connection.query_row(check, [], |row| row.get::<_, String>(0)) {
-            Ok(answer) if answer == "ok" => match first_difference(&connection)? {
-                Some(found) if !found.derived => {
-                    return Ok(Checkup { damage: Some(found.what), foreign: found.foreign, ..Checkup::default() });
-                }
-                found => found.map(|found| found.what),
-            },
-            Ok(answer) => answer.lines().find(|line| !line.starts_with("***")).map(str::to_owned).or(Some(answer)),
-            Err(error) => Some(error.to_string()),
+        let found = match damage(&connection, deep) {
+            Ok(None) => first_difference(&connection)?,
+            Ok(found) => found,
+            Err(error) => Some(Difference { what: error.to_string(), derived: false, foreign: None }),
         };
-        if let Some(damage) = damage {
-            let (damage, derived) =
-                if rows_are_sound(&connection) { (None, Some(damage)) } else { (Some(damage), None) };
-            return Ok(Checkup { damage, derived, ..Checkup::default() });
+        if let Some(Difference { what, derived, foreign }) = found {
+            let (damage, derived) = if derived { (None, Some(what)) } else { (Some(what), None) };
+            return Ok(Checkup { damage, derived, foreign, ..Checkup::default() });
         }
         let snapshot = connection.unchecked_transaction()?;
         let (sampled, unindexed) = sample(&snapshot)?;
         let latest = "SELECT max(last_event_time) FROM sessions";
         let latest = snapshot.query_row(latest, [], |row| time(row, 0))?;
         let (miscounted, miscounted_sessions) = (miscounted(&snapshot)?, counts::wrong(&snapshot)?);
-        Ok(Checkup { miscounted, miscounted_sessions, sampled, unindexed, latest, ..Checkup::default() })
+        let values = values::wrong(&snapshot)?;
+        Ok(Checkup { values, miscounted, miscounted_sessions, sampled, unindexed, latest, ..Checkup::default() })
     })();
     looked.map_err(|failure: Failure| failure.tell(&place))
 }
@@ -95,8 +94,27 @@ pub(super) fn is_derived(table: &str) -> bool {
             .any(|index| table.strip_prefix(index).is_some_and(|part| part.is_empty() || PARTS.contains(&part)))
 }
 
+/// What SQLite says of the file's structure when it is not sound, with every index entry when `deep`.
+///
+/// # Errors
+/// What kept SQLite from looking, unless that is damage of what can be made anew.
+pub(super) fn damage(connection: &Connection, deep: bool) -> rusqlite::Result<Option<Difference>> {
+    let check = if deep { "PRAGMA integrity_check(1)" } else { "PRAGMA quick_check(1)" };
+    let said = connection.query_row(check, [], |row| row.get::<_, String>(0));
+    if said.as_ref().is_ok_and(|said| said == "ok") {
+        return Ok(None);
+    }
+    let derived = rows_are_sound(connection);
+    let what = match said {
+        Ok(said) => said.lines().find(|line| !line.starts_with("***")).unwrap_or(&said).to_owned(),
+        Err(error) if derived => error.to_string(),
+        Err(error) => return Err(error),
+    };
+    Ok(Some(Difference { what, derived, foreign: None }))
+}
+
 /// The worst of what is not as this program makes it. Opening says what is wrong with other versions.
-fn first_difference(connection: &Connection) -> Result<Option<schema::Difference>, Failure> {
+pub(super) fn first_difference(connection: &Connection) -> Result<Option<Difference>, Failure> {
     match migrations::version(connection)? {
         version @ 1..=migrations::SCHEMA_VERSION => Ok(schema::differences(connection, version)?.into_iter().next()),
         _ => Ok(None),
@@ -153,7 +171,7 @@ fn sample(connection: &Connection) -> Result<(u64, u64), Failure> {
     let (mut sampled, mut unknown) = (0, 0);
     let mut rows = select.query([SAMPLE])?;
     while let Some(row) = rows.next()? {
-        let (seq, event_type): (i64, String) = (row.get(0)?, row.get(1)?);
+        let (seq, event_type): (i64, String) = (row.get(0)?, cell::id(row, 1)?);
         sampled += 1;
         unknown += u64::from(!known.exists((format!("\"{}\"", scope(SCOPE_EVENT_TYPE, &event_type)), seq))?);
     }

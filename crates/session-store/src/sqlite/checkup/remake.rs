@@ -8,10 +8,11 @@ use oneiric::fault::Result;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::{is_derived, place};
+use crate::sqlite::cell::{self, borrowed, text, text_or_none, whole};
 use crate::sqlite::connection::Place;
 use crate::sqlite::failure::Failure;
 use crate::sqlite::prepare::Terms;
-use crate::sqlite::session_row::{SCOPE_COMPONENT, SCOPE_EVENT_TYPE, SCOPE_PROJECT, SCOPE_SESSION_TYPE, scope, whole};
+use crate::sqlite::session_row::{SCOPE_COMPONENT, SCOPE_EVENT_TYPE, SCOPE_PROJECT, SCOPE_SESSION_TYPE, scope};
 use crate::sqlite::{stray, words};
 use crate::upkeep::{Progress, REST};
 
@@ -197,8 +198,8 @@ fn lines(
     let mut rows = select.query((after, BATCH as i64))?;
     let mut lines = Vec::with_capacity(BATCH);
     while let Some(row) = rows.next()? {
-        let (session, event_type): (String, String) = (row.get(1)?, row.get(2)?);
-        let data: Option<String> = row.get(3)?;
+        let (session, event_type) = (cell::id(row, 1)?, cell::id(row, 2)?);
+        let data = borrowed(row, 3)?;
         if !scopes.contains_key(&session) {
             let terms = scope_of(connection, &session)?;
             scopes.insert(session.clone(), terms);
@@ -227,7 +228,7 @@ fn scope_of(connection: &Connection, session: &str) -> Result<String, Failure> {
         let sql = format!("SELECT component, session_type, project FROM {table} WHERE session_id = ?1");
         let found: Option<(String, String, Option<String>)> = connection
             .prepare_cached(&sql)?
-            .query_row([session], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .query_row([session], |row| Ok((text(row, 0)?, text(row, 1)?, text_or_none(row, 2)?)))
             .optional()?;
         if let Some((component, kind, project)) = found {
             let project = project.map(|project| format!(" {}", scope(SCOPE_PROJECT, &project))).unwrap_or_default();
