@@ -6,19 +6,23 @@
 use std::borrow::Cow;
 
 use oneiric::clock::Timestamp;
+use oneiric::event::EventType;
+use oneiric::id;
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
-/// What stands for a character of an id that cannot be read: ids and names of types may hold it anywhere.
-const UNREADABLE: &str = "x";
+/// What stands for a character that an id cannot have: ids and names of types may hold it anywhere.
+const UNREADABLE: char = 'x';
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Text.
     Text,
-    /// An id, or the name of a type: text of few characters.
+    /// The id of a session or an event.
     Id,
+    /// The name of an event's type.
+    Type,
     /// A time, as text.
     Time,
     /// A whole number.
@@ -34,8 +38,11 @@ impl Kind {
             "TIMESTAMP" => Self::Time,
             "INTEGER" => Self::Whole,
             "REAL" => Self::Number,
-            _ if column == "event_type" || column.ends_with("_id") => Self::Id,
-            _ => Self::Text,
+            _ => match column {
+                "session_id" | "event_id" | "start_event_id" | "end_event_id" => Self::Id,
+                "event_type" => Self::Type,
+                _ => Self::Text,
+            },
         }
     }
 
@@ -46,8 +53,21 @@ impl Kind {
             | (Self::Whole | Self::Number, ValueRef::Integer(_))
             | (Self::Number, ValueRef::Real(_)) => None,
             (Self::Whole | Self::Number, _) => Some("is no number"),
-            (_, ValueRef::Text(bytes)) => std::str::from_utf8(bytes).is_err().then_some("is no text (UTF-8)"),
+            (_, ValueRef::Text(bytes)) => match std::str::from_utf8(bytes) {
+                Err(_) => Some("is no text (UTF-8)"),
+                Ok(text) if !self.can_be(text) => Some("has characters that none has"),
+                Ok(_) => None,
+            },
             _ => Some("is no text"),
+        }
+    }
+
+    /// Whether a text is one that everything can name.
+    fn can_be(self, text: &str) -> bool {
+        match self {
+            Self::Id => id::is_usable(text),
+            Self::Type => EventType::parse(text).is_ok(),
+            _ => true,
         }
     }
 
@@ -56,10 +76,23 @@ impl Kind {
         let text = read(value)?;
         match self {
             Self::Text => Some(text.into_owned()),
-            Self::Id => Some(plain(&text)),
+            Self::Id | Self::Type => Some(self.plain(&text)).filter(|plain| self.can_be(plain)),
             Self::Time => parse_time(&text).map(|time| time.to_string()),
             Self::Whole | Self::Number => None,
         }
+    }
+
+    /// An id or a type's name without the characters that it cannot have.
+    fn plain(self, text: &str) -> String {
+        let mut plain = String::with_capacity(text.len());
+        for c in text.chars() {
+            plain.push(c);
+            if !self.can_be(&plain) {
+                plain.pop();
+                plain.push(UNREADABLE);
+            }
+        }
+        plain
     }
 }
 
@@ -71,10 +104,6 @@ fn read(value: ValueRef<'_>) -> Option<Cow<'_, str>> {
         ValueRef::Integer(number) => Some(number.to_string().into()),
         ValueRef::Real(number) => Some(number.to_string().into()),
     }
-}
-
-fn plain(text: &str) -> String {
-    text.replace(char::REPLACEMENT_CHARACTER, UNREADABLE)
 }
 
 /// A text, without copying a sound one; `None` for NULL.
@@ -92,17 +121,25 @@ pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     Ok(text_or_none(row, column)?.unwrap_or_default())
 }
 
-/// An id or the name of a type, in characters that these may have unless the row has others.
+/// The id of a session or an event, as one that everything can name.
 pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    named(row, column, Kind::Id)
+}
+
+/// The name of a type, as one that everything can name.
+pub(super) fn event_type(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    named(row, column, Kind::Type)
+}
+
+fn named(row: &Row<'_>, column: usize, kind: Kind) -> rusqlite::Result<String> {
     let value = row.get_ref(column)?;
     let text = read(value).unwrap_or_default();
-    Ok(if Kind::Id.wrong(value).is_some() { plain(&text) } else { text.into_owned() })
+    Ok(if kind.wrong(value).is_some() { kind.plain(&text) } else { text.into_owned() })
 }
 
 /// The id as it is stored, to look other rows up by it; `None` when it cannot be read, so that nothing would be found.
 pub(super) fn key(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
-    let value = row.get_ref(column)?;
-    Ok(if Kind::Id.wrong(value).is_some() { None } else { read(value).map(Cow::into_owned) })
+    Ok(row.get_ref(column)?.as_str_or_null().unwrap_or_default().map(str::to_owned))
 }
 
 /// A whole number; `None` for NULL and for what is none.

@@ -171,7 +171,7 @@ fn sample(connection: &Connection) -> Result<(u64, u64), Failure> {
     let (mut sampled, mut unknown) = (0, 0);
     let mut rows = select.query([SAMPLE])?;
     while let Some(row) = rows.next()? {
-        let (seq, event_type): (i64, String) = (row.get(0)?, cell::id(row, 1)?);
+        let (seq, event_type): (i64, String) = (row.get(0)?, cell::event_type(row, 1)?);
         sampled += 1;
         unknown += u64::from(!known.exists((format!("\"{}\"", scope(SCOPE_EVENT_TYPE, &event_type)), seq))?);
     }

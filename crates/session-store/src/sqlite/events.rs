@@ -6,7 +6,7 @@ use oneiric::clock::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde_json::{Map, Value};
 
-use super::cell::{borrowed, id, time, whole_or_none};
+use super::cell::{borrowed, event_type, id, time, whole_or_none};
 use super::failure::Failure;
 use super::session_row::{SCOPE_EVENT_TYPE, scope};
 use super::sessions;
@@ -31,7 +31,7 @@ pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<EventRow> {
     Ok(EventRow {
         event_id: id(row, 0)?,
         session_id: id(row, 1)?,
-        event_type: id(row, 2)?,
+        event_type: event_type(row, 2)?,
         timestamp: time(row, 3)?.unwrap_or(epoch),
         sequence: whole_or_none(row, 4)?.and_then(|sequence| u64::try_from(sequence).ok()),
         received_at: time(row, 5)?.unwrap_or(epoch),

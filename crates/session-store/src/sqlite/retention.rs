@@ -8,7 +8,7 @@ use rusqlite::{Connection, params_from_iter};
 use serde_json::Map;
 
 use super::archive::OLD;
-use super::cell::{self, id, text, text_or_none, whole};
+use super::cell::{self, event_type, id, text, text_or_none, whole};
 use super::counters::{self, Changes};
 use super::failure::Failure;
 use super::prepare::{self, Effect, Terms};
@@ -233,7 +233,7 @@ impl<'c> Deletion<'c> {
         let (session, event_type, data): (String, String, Option<String>) = self
             .connection
             .prepare_cached(&sql)?
-            .query_row([seq], |row| Ok((id(row, 0)?, id(row, 1)?, text_or_none(row, 2)?)))?;
+            .query_row([seq], |row| Ok((id(row, 0)?, event_type(row, 1)?, text_or_none(row, 2)?)))?;
         let data = data.unwrap_or_default();
         let (terms, words) = self.terms.of(&data);
         let line = format!("{terms} {} {}", scope(SCOPE_EVENT_TYPE, &event_type), self.scope_of(&session)?);

@@ -70,6 +70,7 @@ fn a_value_that_cannot_be_read_hides_no_other_and_stops_no_upkeep() {
         TEXT,
         "UPDATE session_events SET data = x'00ff', event_type = cast(x'636f6dff' AS TEXT) WHERE event_id = 'one-1'",
         "UPDATE session_events SET event_id = cast(x'6f6eff' AS TEXT), sequence = 'many' WHERE event_id = 'one-1'",
+        "UPDATE session_events SET event_id = 'on%-1', event_type = 'COMMAND' WHERE event_id = 'one-1'",
         "UPDATE session_events SET timestamp = x'ff', received_at = 7 WHERE event_id = 'one-1'",
         "UPDATE sessions SET start_time = x'ff', hostname = cast(x'ff' AS TEXT), pid = 'none' WHERE session_id = 'one'",
         "UPDATE sessions SET component = x'ff', project = 7, event_count = 'x', duration_seconds = x'00', metadata = x'01' \
@@ -112,6 +113,9 @@ fn what_is_wrong_is_named_and_what_can_be_read_of_it_is_stored() {
     assert_eq!(look(&room.path(), true).unwrap().values.unwrap().count, 1);
     assert_eq!(room.open().session("two").unwrap().hostname.as_deref(), Some("ab\u{fffd}"));
     assert!(room.open().place("onx").unwrap().is_some());
+    room.raw().execute_batch("UPDATE session_events SET event_id = 'o%x' WHERE event_id = 'onx'").unwrap();
+    let found = look(&room.path(), false).unwrap().values.unwrap();
+    assert_eq!(found.named[1], "event_id of the event oxx has characters that none has");
 }
 
 #[test]

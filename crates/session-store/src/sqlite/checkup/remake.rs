@@ -198,7 +198,7 @@ fn lines(
     let mut rows = select.query((after, BATCH as i64))?;
     let mut lines = Vec::with_capacity(BATCH);
     while let Some(row) = rows.next()? {
-        let (session, event_type) = (cell::id(row, 1)?, cell::id(row, 2)?);
+        let (session, event_type) = (cell::id(row, 1)?, cell::event_type(row, 2)?);
         let data = borrowed(row, 3)?;
         if !scopes.contains_key(&session) {
             let terms = scope_of(connection, &session)?;

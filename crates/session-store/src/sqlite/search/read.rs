@@ -9,7 +9,7 @@ use super::Search;
 use crate::model::{SearchFilter, SearchHit};
 use crate::search::excerpt::excerpt;
 use crate::search::rank::Scored;
-use crate::sqlite::cell::{borrowed, id, text, text_or_none, time, whole};
+use crate::sqlite::cell::{borrowed, event_type, id, text, text_or_none, time, whole};
 use crate::sqlite::failure::Failure;
 
 /// Text of all candidates together, so that long outputs do not make a search slow.
@@ -70,7 +70,7 @@ impl Search<'_> {
             let session = self.known(&id(row, 2)?);
             if narrowed {
                 let at = time(row, 1)?;
-                let event_type = id(row, 3)?;
+                let event_type = event_type(row, 3)?;
                 if !self.admits(at, session, &event_type)? {
                     continue;
                 }
@@ -170,7 +170,7 @@ impl Search<'_> {
             hits.push(SearchHit {
                 session_id: self.sessions[one.session].id.clone(),
                 event_id: id(row, 0)?,
-                event_type: id(row, 1)?,
+                event_type: event_type(row, 1)?,
                 timestamp: time(row, 2)?.unwrap_or(Timestamp::from_micros(0)),
                 component: owner.as_ref().map_or_else(String::new, |owner| owner.component.clone()),
                 project: owner.and_then(|owner| owner.project),

@@ -151,7 +151,7 @@ pub(in crate::sqlite) fn admitted(
             let mut rows = select.query([seq])?;
             let Some(row) = rows.next()? else { continue };
             let id = cell::id(row, 1)?;
-            let kind = cell::id(row, 2)?;
+            let kind = cell::event_type(row, 2)?;
             if !in_time(filter, time(row, 0)?)
                 || filter.event_type.as_deref().is_some_and(|wanted| wanted != kind)
                 || session.as_ref().is_some_and(|wanted| wanted.as_str() != id)
@@ -224,7 +224,7 @@ pub(in crate::sqlite) fn texts_after(
         texts.through = row.get(0)?;
         let Some(data) = borrowed(row, 3)? else { continue };
         read += data.len();
-        let event_type = cell::id(row, 2)?;
+        let event_type = cell::event_type(row, 2)?;
         let before = before(connection, row)?;
         let before: Vec<(&str, &str)> = before.iter().map(|(kind, data)| (kind.as_str(), data.as_str())).collect();
         if let Some(text) = embedding_text(&event_type, &data, &before) {
@@ -246,7 +246,7 @@ fn before(connection: &Connection, row: &Row<'_>) -> Result<Vec<(String, String)
     ))?;
     let values = (text(row, 4)?, text(row, 5)?, cell::whole_or_none(row, 6)?, row.get::<_, i64>(0)?);
     let mut found = select
-        .query_map(values, |row| Ok((cell::id(row, 0)?, text(row, 1)?)))?
+        .query_map(values, |row| Ok((cell::event_type(row, 0)?, text(row, 1)?)))?
         .collect::<rusqlite::Result<Vec<(String, String)>>>()?;
     found.reverse();
     Ok(found)
