@@ -13,7 +13,7 @@ use crate::sqlite::connection::Place;
 use crate::sqlite::failure::Failure;
 use crate::sqlite::prepare::Terms;
 use crate::sqlite::session_row::{SCOPE_COMPONENT, SCOPE_EVENT_TYPE, SCOPE_PROJECT, SCOPE_SESSION_TYPE, scope};
-use crate::sqlite::{stray, words};
+use crate::sqlite::{compact, stray, words};
 use crate::upkeep::{Progress, REST};
 
 /// Events that one transaction of rebuilding the index takes: some 20 milliseconds, for which capture waits.
@@ -39,6 +39,7 @@ pub fn remake_derived(path: &Path, progress: Progress<'_>) -> Result<u64> {
         let mut connection = place.writer(None)?;
         if !free_pages_are_known(&connection) {
             // New tables would be put on pages that are none, or that others use.
+            compact::room(path)?;
             connection.execute_batch("VACUUM")?;
         }
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -54,7 +55,7 @@ pub fn remake_derived(path: &Path, progress: Progress<'_>) -> Result<u64> {
     })();
     made.map_err(|failure: Failure| failure.tell(&place))?;
     let indexed = rebuild_index(path, progress)?;
-    free_pages(&place);
+    free_pages(path);
     Ok(indexed)
 }
 
@@ -83,12 +84,14 @@ fn forget_derived(connection: &Connection) -> Result<(), Failure> {
 
 /// Gives back the pages that nothing uses. Where there is no room for that, or others are at work, they do no harm but to
 /// be told by the next checkup, which has them given back, too.
-fn free_pages(place: &Place) {
+fn free_pages(path: &Path) {
     let done = (|| {
-        let connection = place.writer(None)?;
+        compact::room(path)?;
+        let connection = place(path).writer(None)?;
         connection.execute_batch("VACUUM")?;
         stray::advance(&connection)?;
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok::<_, Failure>(())
     })();
     if let Err(error) = done {
         tracing::warn!(%error, "pages of the former search index stay in the database");
