@@ -30,6 +30,12 @@ fn check(text: &str) -> Result<(), InvalidId> {
     Err(InvalidId { shown })
 }
 
+/// Whether a text is an id that everything can name.
+#[must_use]
+pub fn is_usable(text: &str) -> bool {
+    check(text).is_ok()
+}
+
 fn uuid_v7(now: Timestamp) -> String {
     let micros = now.as_micros().max(0).unsigned_abs();
     let nanos = u32::try_from(micros % 1_000_000).unwrap_or(0) * 1_000;

@@ -44,6 +44,9 @@ pub struct Entry {
     /// What it says of itself; nothing when it was made by other means.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
+    /// What is wrong with a backup that was just made and does not keep it from being restored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// The folder of backups.
@@ -82,7 +85,8 @@ impl Backups {
         let packed = workshop.path("sessions.db.gz");
         pack::pack(&copy, &packed, &content, clock.now())?;
         let path = self.name(&packed, &format!("{PREFIX}{}", snapshot::stamp(clock)), ".db.gz")?;
-        self.entry(&path).ok_or_else(|| Fault::internal("a backup that was just made is not there"))
+        let entry = self.entry(&path).ok_or_else(|| Fault::internal("a backup that was just made is not there"))?;
+        Ok(Entry { warnings: content.remarks, ..entry })
     }
 
     /// Gives a finished file its name, another one when that is taken.
@@ -127,7 +131,7 @@ impl Backups {
         let written_at = Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
         let label = pack::label(path);
         let incomplete = meta.len() == 0 || label.as_ref().is_some_and(|label| !pack::has_end(path, label));
-        Some(Entry { name, written_at, bytes: meta.len(), incomplete, label })
+        Some(Entry { name, written_at, bytes: meta.len(), incomplete, label, warnings: Vec::new() })
     }
 
     /// The file that `wanted` means: a path, a name in the folder, or `latest`.
@@ -158,13 +162,16 @@ impl Backups {
         Self::unpacked(file, &workshop.path("sessions.db"))
     }
 
+    /// Unpacks a backup, checks it and brings it to the schema of this version, as a restore needs it; what it holds.
     fn unpacked(file: &Path, to: &Path) -> Result<Content> {
         let shown = format!("the backup {}", file.display());
         if pack::unpack(file, to, &shown)? == Form::Plain {
             // A copy made by other means may have its newest content in a log beside it.
             Self::take_log(file, to, &shown)?;
         }
-        snapshot::examine(to, &shown)
+        let content = snapshot::examine(to, &shown)?;
+        snapshot::bring_up_to_date(to, &content, &shown)?;
+        Ok(content)
     }
 
     /// Makes the log beside `file` part of the copy `to`, when it is that database's.
@@ -204,7 +211,6 @@ impl Backups {
         let workshop = Workshop::open(beside)?;
         let fresh = workshop.path("fresh.db");
         let content = Self::unpacked(file, &fresh)?;
-        snapshot::bring_up_to_date(&fresh, &content)?;
         let base = format!("{PREFIX}{}", snapshot::stamp(clock));
         let mut name = None;
         // Kept under its name before anything is replaced: a kill may leave one copy too many, never one too few.

@@ -5,6 +5,7 @@
 
 mod analytics;
 mod archive;
+mod cell;
 pub mod checkup;
 pub mod compact;
 mod connection;

@@ -19,6 +19,10 @@ use super::turn;
 use crate::server::archive::Archive;
 use crate::server::launch;
 
+/// What mends a database that is not sound.
+const MENDS: &str = "session-buddy doctor --fix mends what can be mended";
+/// What mends a backup that can be restored and is not sound.
+const AFTER_RESTORE: &str = "after a restore, session-buddy doctor --fix mends what can be mended";
 const DAY: u64 = 86_400;
 
 /// Backups of the database
@@ -142,6 +146,7 @@ fn create(args: &CreateArgs, backups: &Backups, context: &Context) -> Result<Exi
         let mut bar = Progress::new("Copying", "pages");
         backups.create(&database, &SystemClock, &mut |done, all| bar.tell(done, all))?
     };
+    warn(&entry.warnings, MENDS);
     if args.prune {
         let gone = prune(backups, keep_days(context), false, context)?;
         if !gone.is_empty() {
@@ -169,13 +174,17 @@ fn verify(args: &VerifyArgs, backups: &Backups, context: &Context) -> Result<Exi
     if !args.all {
         let file = backups.find(&args.file, &context.surroundings.cwd)?;
         let content = backups.verify(&file)?;
+        warn(&content.remarks, AFTER_RESTORE);
         return output::emit(&format!("✓ {}: {}\n", file.display(), told(&content)));
     }
     let mut bad = 0;
     let mut text = String::new();
     for entry in backups.list()? {
         match backups.verify(&backups.folder().join(&entry.name)) {
-            Ok(content) => text.push_str(&format!("✓ {}: {}\n", entry.name, told(&content))),
+            Ok(content) => {
+                let remarks = content.remarks.iter().map(|remark| format!("; {remark}")).collect::<String>();
+                text.push_str(&format!("✓ {}: {}{}\n", entry.name, told(&content), output::plain(&remarks)));
+            }
             Err(fault) => {
                 bad += 1;
                 text.push_str(&format!("✗ {}: {}\n", entry.name, fault.message()));
@@ -206,7 +215,15 @@ fn restore(args: &RestoreArgs, backups: &Backups, context: &Context) -> Result<E
     if let Some(kept) = kept {
         note(&format!("The replaced database is kept as {}", kept.display()));
     }
+    warn(&content.remarks, MENDS);
     output::emit(&format!("Restored {} from {}\n", told(&content), file.display()))
+}
+
+/// Says what is wrong with a backup that can be restored all the same.
+fn warn(remarks: &[String], then: &str) {
+    for remark in remarks {
+        note(&format!("Warning: {}; {then}", output::plain(remark)));
+    }
 }
 
 fn told(content: &Content) -> String {

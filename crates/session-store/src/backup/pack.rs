@@ -19,6 +19,9 @@ const MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// A good part of the smallest size in a third of its time.
 const LEVEL: u32 = 4;
 
+/// Bytes at the beginning of a database that say what it is.
+const HEADER: u64 = 100;
+
 /// How the database lies in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -136,19 +139,38 @@ pub(super) fn has_end(path: &Path, label: &Label) -> bool {
 pub(super) fn is_intact(path: &Path, label: &Label) -> bool {
     let mut sha = Sha256::new();
     let Ok(file) = File::open(path) else { return false };
-    let read = transfer(&mut MultiGzDecoder::new(BufReader::new(file)), |part| {
+    let read = transfer(&mut MultiGzDecoder::new(BufReader::new(file)).take(label.bytes.saturating_add(1)), |part| {
         sha.update(part);
         Ok(())
     });
     read.is_ok_and(|bytes| bytes == label.bytes) && label.sha256 == hex(&sha.finalize())
 }
 
-/// Unpacks `file` into the new file `to`, or copies it when it is not packed. Its content is checked by its label.
+/// Bytes of a database as its first ones say, so that a small file cannot fill the disk. Of what is no database, these are all
+/// that is taken: whoever opens it then says what it is.
+fn bytes_by_header(head: &[u8]) -> u64 {
+    let number = |at: usize| head.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
+    if !head.starts_with(b"SQLite format 3\0") {
+        return head.len() as u64;
+    }
+    let page = match head.get(16..18) {
+        Some(&[0, 1]) => 65_536,
+        Some(&[high, low]) => u64::from(u16::from_be_bytes([high, low])),
+        _ => 0,
+    };
+    // Very old programs do not count the pages.
+    let counted = number(28) > 0 && number(24) == number(92);
+    if counted { page * u64::from(number(28)) } else { u64::MAX }
+}
+
+/// Unpacks `file` into the new file `to`, or copies it when it is not packed. Its content is checked by its label. Never more
+/// is written than the label says, or without one the database's own first page.
 pub(super) fn unpack(file: &Path, to: &Path, shown: &str) -> Result<Form> {
     let unreadable = |error: std::io::Error| failed("read", file, &error);
     let packed = is_gzip(file).map_err(unreadable)?;
     let label = label(file);
     let source = BufReader::new(File::open(file).map_err(unreadable)?);
+    let mut source: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) };
     let mut target =
         private_file().write(true).create_new(true).open(to).map_err(|error| failed("write", to, &error))?;
     let mut sha = Sha256::new();
@@ -161,11 +183,12 @@ pub(super) fn unpack(file: &Path, to: &Path, shown: &str) -> Result<Form> {
             kind.into()
         })
     };
-    let done = if packed {
-        transfer(&mut MultiGzDecoder::new(source), &mut take)
-    } else {
-        transfer(&mut { source }, &mut take)
-    };
+    let mut head = Vec::new();
+    let done = source.by_ref().take(HEADER).read_to_end(&mut head).and_then(|_| {
+        let bytes = label.as_ref().map_or_else(|| bytes_by_header(&head), |label| label.bytes);
+        // One more, so that a longer one is known as such, and the end of any other is read and checked.
+        transfer(&mut head.as_slice().chain(source).take(bytes.saturating_add(1)), &mut take)
+    });
     if let Some(error) = refused {
         return Err(failed("write", to, &error));
     }
@@ -182,5 +205,47 @@ pub(super) fn unpack(file: &Path, to: &Path, shown: &str) -> Result<Form> {
         Some(label) if label.sha256 != hex(&sha.finalize()) => Err(damaged("its checksum is wrong")),
         _ if packed => Ok(Form::Packed),
         _ => Ok(Form::Plain),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(bytes).unwrap();
+        packed.finish().unwrap()
+    }
+
+    #[test]
+    fn a_small_file_is_unpacked_no_further_than_it_says_that_it_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        rusqlite::Connection::open(path("db")).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        let database = std::fs::read(path("db")).unwrap();
+        let content = Content { schema: 1, sessions: 0, events: 0, remarks: Vec::new() };
+        pack(&path("db"), &path("label.gz"), &content, Timestamp::from_micros(0)).unwrap();
+        let zeros = vec![0; 1024 * 1024];
+        let longer = [database.as_slice(), &zeros].concat();
+        std::fs::write(path("longer.gz"), [std::fs::read(path("label.gz")).unwrap(), gzip(&zeros)].concat()).unwrap();
+        std::fs::write(path("zeros.gz"), gzip(&zeros)).unwrap();
+        std::fs::write(path("zeros"), &zeros).unwrap();
+        std::fs::write(path("unlabelled.gz"), gzip(&longer)).unwrap();
+        std::fs::write(path("cut.gz"), &gzip(&database)[..100]).unwrap();
+        for (name, is_taken, most) in [
+            ("label.gz", true, database.len()),
+            ("longer.gz", false, database.len() + 1),
+            ("zeros.gz", true, 101),
+            ("zeros", true, 101),
+            ("unlabelled.gz", true, database.len() + 1),
+            ("cut.gz", false, database.len()),
+        ] {
+            let to = path(&format!("{name}.db"));
+            assert_eq!(unpack(&path(name), &to, name).is_ok(), is_taken, "{name}");
+            let bytes = std::fs::metadata(&to).unwrap().len();
+            assert!(bytes <= most as u64, "{name}: {bytes}");
+        }
     }
 }

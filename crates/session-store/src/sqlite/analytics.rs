@@ -3,9 +3,9 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
+use super::cell::{number_or_none, text, time, whole};
 use super::events::event;
 use super::failure::Failure;
-use super::session_row::{time, whole};
 use crate::analytics::{self, Analytics, ErrorTally, Range, SessionFigures, Tally};
 use crate::model::SessionStatus;
 
@@ -24,12 +24,12 @@ pub(super) fn analytics(connection: &Connection, range: &Range) -> Result<Analyt
         ))?;
         let mut rows = select.query(params_from_iter(&values))?;
         while let Some(row) = rows.next()? {
-            let status: String = row.get(1)?;
+            let status = text(row, 1)?;
             tally.add(&SessionFigures {
-                component: row.get(0)?,
+                component: text(row, 0)?,
                 status: SessionStatus::parse(&status).unwrap_or(SessionStatus::Active),
                 start_time: time(row, 2)?.unwrap_or(range.since),
-                duration_seconds: row.get(3)?,
+                duration_seconds: number_or_none(row, 3)?,
                 commands: whole(row, 4)?,
                 events: whole(row, 5)?,
                 errors: whole(row, 6)?,

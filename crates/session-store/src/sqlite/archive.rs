@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension, params_from_iter, types::Value};
 
+use super::cell;
 use super::counters::{self, Changes};
 use super::failure::Failure;
 use super::sessions;
@@ -32,10 +33,15 @@ pub(super) fn candidates(connection: &Connection, rule: &ArchiveRule) -> Result<
 
 fn listed(connection: &Connection, sql: &str, values: Vec<Value>) -> Result<Vec<Candidate>, Failure> {
     let mut select = connection.prepare_cached(sql)?;
-    let rows = select.query_map(params_from_iter(values), |row| {
-        Ok(Candidate { session_id: row.get(0)?, events: super::session_row::whole(row, 1)? })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    let mut rows = select.query(params_from_iter(values))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        // One whose id cannot be read stays where it is.
+        if let Some(session_id) = cell::key(row, 0)? {
+            found.push(Candidate { session_id, events: cell::whole(row, 1)? });
+        }
+    }
+    Ok(found)
 }
 
 /// Moves those of `ids` that the rule means.
@@ -108,7 +114,7 @@ pub(super) fn in_use(connection: &Connection) -> Result<bool, Failure> {
 pub(super) fn owner(connection: &Connection, event_id: &str) -> Result<Option<String>, Failure> {
     Ok(connection
         .prepare_cached("SELECT session_id FROM archived_events WHERE event_id = ?1")?
-        .query_row([event_id], |row| row.get(0))
+        .query_row([event_id], |row| cell::id(row, 0))
         .optional()?)
 }
 

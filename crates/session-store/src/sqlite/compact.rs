@@ -38,7 +38,7 @@ pub fn compact(path: &Path, progress: Progress<'_>) -> Result<Gain> {
         if connection.is_readonly("main")? {
             return Err(super::failure::read_only(&path.display().to_string()).into());
         }
-        room(path, bytes_before)?;
+        room(path)?;
         merge::all(&connection, progress)?;
         connection.execute_batch("VACUUM")?;
         stray::advance(&connection)?;
@@ -65,12 +65,12 @@ fn size(path: &Path) -> u64 {
 }
 
 /// Refuses when the second copy would fill the disk, which would keep events from being stored.
-fn room(path: &Path, bytes: u64) -> Result<()> {
+pub(super) fn room(path: &Path) -> Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Ok(stat) = rustix::fs::statvfs(folder) else { return Ok(()) };
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
     // The new copy, and the log that it passes through.
-    let needed = bytes.saturating_mul(2);
+    let needed = size(path).saturating_mul(2);
     if free < needed {
         let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
         return Err(Fault::unavailable(format!(

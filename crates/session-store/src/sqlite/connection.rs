@@ -12,8 +12,8 @@ use oneiric::file_limit;
 use oneiric::paths::{FILE_MODE, ensure_private_dir, plain, private_file};
 use rusqlite::{Connection, OpenFlags};
 
+use super::cell::whole;
 use super::failure::{Failure, is_access, is_busy, no_space, read_only, tell};
-use super::session_row::whole;
 use super::snapshot::beside;
 use super::{Options, migrations};
 

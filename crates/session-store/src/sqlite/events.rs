@@ -6,8 +6,9 @@ use oneiric::clock::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde_json::{Map, Value};
 
+use super::cell::{borrowed, event_type, id, time, whole_or_none};
 use super::failure::Failure;
-use super::session_row::{SCOPE_EVENT_TYPE, scope, time};
+use super::session_row::{SCOPE_EVENT_TYPE, scope};
 use super::sessions;
 use crate::model::{EventFilter, EventPlace, EventRow, Page};
 
@@ -28,13 +29,13 @@ pub(super) const OF_TYPE: &str =
 pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<EventRow> {
     let epoch = Timestamp::from_micros(0);
     Ok(EventRow {
-        event_id: row.get(0)?,
-        session_id: row.get(1)?,
-        event_type: row.get(2)?,
+        event_id: id(row, 0)?,
+        session_id: id(row, 1)?,
+        event_type: event_type(row, 2)?,
         timestamp: time(row, 3)?.unwrap_or(epoch),
-        sequence: row.get::<_, Option<i64>>(4)?.and_then(|sequence| u64::try_from(sequence).ok()),
+        sequence: whole_or_none(row, 4)?.and_then(|sequence| u64::try_from(sequence).ok()),
         received_at: time(row, 5)?.unwrap_or(epoch),
-        data: row.get_ref(6)?.as_str_or_null()?.map(data).unwrap_or_default(),
+        data: borrowed(row, 6)?.map(|text| data(&text)).unwrap_or_default(),
     })
 }
 
@@ -57,7 +58,7 @@ pub(super) fn place(connection: &Connection, event_id: &str) -> Result<Option<Ev
     let found = select.query_row([event_id], |row| {
         Ok(EventPlace {
             timestamp: time(row, 0)?.unwrap_or_else(|| Timestamp::from_micros(0)),
-            sequence: row.get::<_, Option<i64>>(1)?.and_then(|sequence| u64::try_from(sequence).ok()),
+            sequence: whole_or_none(row, 1)?.and_then(|sequence| u64::try_from(sequence).ok()),
             seq: row.get(2)?,
         })
     });

@@ -57,6 +57,11 @@ pub(super) fn is_access(error: &rusqlite::Error) -> bool {
 
 pub(super) fn tell(error: &rusqlite::Error, place: &Place) -> Fault {
     let at = place.shown();
+    let said = without_sql(error);
+    if said.starts_with("no such table") {
+        // This program makes its tables before it asks for them.
+        return damaged(&at, &said);
+    }
     let Some(code) = error.sqlite_error_code() else {
         return match error {
             // A column that holds what no version of this program writes.
@@ -64,11 +69,14 @@ pub(super) fn tell(error: &rusqlite::Error, place: &Place) -> Fault {
             | rusqlite::Error::InvalidColumnType(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)
             | rusqlite::Error::Utf8Error(..) => damaged(&at, &error.to_string()),
-            _ => Fault::internal(format!("the database {at} answered unexpectedly: {error}")),
+            // A row that another one refers to.
+            rusqlite::Error::QueryReturnedNoRows => damaged(&at, "a row is missing that others belong to"),
+            _ => Fault::internal(format!("the database {at} answered unexpectedly: {said}")),
         };
     };
     match code {
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => damaged(&at, &error.to_string()),
+        ErrorCode::ConstraintViolation if do_not_fit(error) => damaged(&at, &said),
         ErrorCode::DiskFull => no_space(&at),
         // What SQLite says when it could not make a file beside the database, or make it longer.
         ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::ReadOnly if place.is_full() => no_space(&at),
@@ -91,7 +99,27 @@ pub(super) fn tell(error: &rusqlite::Error, place: &Place) -> Fault {
             .hint("check that the file and its folder exist and can be read and written"),
         ErrorCode::OutOfMemory => Fault::unavailable(format!("no memory left to work on the database {at}")),
         ErrorCode::TooBig => Fault::user("a value is larger than the database can hold"),
-        _ => Fault::internal(format!("the database {at} answered unexpectedly: {error}")),
+        _ => Fault::internal(format!("the database {at} answered unexpectedly: {said}")),
+    }
+}
+
+/// Whether rows that are there keep others from being stored: this program stores none that others would need first, and moves
+/// none to where it is already.
+fn do_not_fit(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi::{SQLITE_CONSTRAINT_FOREIGNKEY, SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
+    error.sqlite_error().is_some_and(|error| {
+        matches!(
+            error.extended_code,
+            SQLITE_CONSTRAINT_FOREIGNKEY | SQLITE_CONSTRAINT_PRIMARYKEY | SQLITE_CONSTRAINT_UNIQUE
+        )
+    })
+}
+
+/// What SQLite said, without the statement that it said it of.
+pub(super) fn without_sql(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        other => other.to_string(),
     }
 }
 

@@ -8,6 +8,7 @@ use oneiric::fault::Fault;
 use rusqlite::{CachedStatement, Connection, OptionalExtension};
 
 use super::archive;
+use super::cell;
 use super::counters::{self, Changes};
 use super::failure::Failure;
 use super::prepare::{Batch, Effect, Ready};
@@ -207,7 +208,7 @@ impl<'c> Ingest<'c> {
         let owner: Option<String> = self
             .connection
             .prepare_cached("SELECT session_id FROM session_events WHERE event_id = ?1")?
-            .query_row([&event.event_id], |row| row.get(0))
+            .query_row([&event.event_id], |row| cell::id(row, 0))
             .optional()?;
         Ok(if owner.as_deref() == Some(session_id) { Stored::Duplicate } else { Stored::Elsewhere })
     }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, ErrorCode, ffi};
 
-use super::failure::Failure;
+use super::failure::{Failure, without_sql};
 use crate::model::Damage;
 
 /// The damage that was met at last.
@@ -60,8 +60,9 @@ impl Met {
 
 /// Whether a table is not there that is made of the others.
 fn lacks_derived(error: &rusqlite::Error) -> bool {
-    let said = error.to_string();
-    said.split_once("no such table: ").is_some_and(|(_, name)| super::checkup::is_derived(name.trim()))
+    let said = without_sql(error);
+    said.strip_prefix("no such table: ")
+        .is_some_and(|name| super::checkup::is_derived(name.strip_prefix("main.").unwrap_or(name)))
 }
 
 fn schema(connection: &Connection) -> rusqlite::Result<i64> {

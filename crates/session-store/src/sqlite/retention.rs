@@ -8,10 +8,11 @@ use rusqlite::{Connection, params_from_iter};
 use serde_json::Map;
 
 use super::archive::OLD;
+use super::cell::{self, event_type, id, text, text_or_none, whole};
 use super::counters::{self, Changes};
 use super::failure::Failure;
 use super::prepare::{self, Effect, Terms};
-use super::session_row::{SCOPE_COMPONENT, SCOPE_EVENT_TYPE, SCOPE_PROJECT, SCOPE_SESSION_TYPE, scope, whole};
+use super::session_row::{SCOPE_COMPONENT, SCOPE_EVENT_TYPE, SCOPE_PROJECT, SCOPE_SESSION_TYPE, scope};
 use super::words;
 use crate::model::SessionStatus;
 use crate::retention::{Cursor, RetentionRules, RuleEffect};
@@ -150,9 +151,14 @@ pub(super) fn step(
     if part.whole {
         let sql = format!("SELECT session_id, event_count FROM {} WHERE {} LIMIT 200", part.sessions, part.condition);
         let mut select = connection.prepare_cached(&sql)?;
-        let found = select
-            .query_map(params_from_iter(&part.values), |row| Ok((row.get(0)?, whole(row, 1)?)))?
-            .collect::<rusqlite::Result<Vec<(String, u64)>>>()?;
+        let mut rows = select.query(params_from_iter(&part.values))?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            // One whose id cannot be read stays: nothing else of it would be found.
+            if let Some(id) = cell::key(row, 0)? {
+                found.push((id, whole(row, 1)?));
+            }
+        }
         for (id, events) in &found {
             if deletion.amount.sessions > 0 && deletion.amount.events + events > BATCH_EVENTS {
                 break;
@@ -210,7 +216,7 @@ impl<'c> Deletion<'c> {
         }
         let sql = format!("DELETE FROM {} WHERE session_id = ?1 RETURNING component, status", self.part.sessions);
         let (component, status): (String, String) =
-            self.connection.prepare_cached(&sql)?.query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            self.connection.prepare_cached(&sql)?.query_row([id], |row| Ok((text(row, 0)?, text(row, 1)?)))?;
         let status = SessionStatus::parse(&status).unwrap_or(SessionStatus::Ended).as_str();
         // How long it took stays in the histogram, which tells of all sessions that ever were.
         self.changes.add(counters::SESSIONS, &component, status, -1.0);
@@ -227,7 +233,7 @@ impl<'c> Deletion<'c> {
         let (session, event_type, data): (String, String, Option<String>) = self
             .connection
             .prepare_cached(&sql)?
-            .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            .query_row([seq], |row| Ok((id(row, 0)?, event_type(row, 1)?, text_or_none(row, 2)?)))?;
         let data = data.unwrap_or_default();
         let (terms, words) = self.terms.of(&data);
         let line = format!("{terms} {} {}", scope(SCOPE_EVENT_TYPE, &event_type), self.scope_of(&session)?);
@@ -263,10 +269,10 @@ impl<'c> Deletion<'c> {
             return Ok(known.clone());
         }
         let sql = format!("SELECT component, session_type, project FROM {} WHERE session_id = ?1", self.part.sessions);
-        let (component, kind, project): (String, String, Option<String>) = self
+        let (component, kind, project) = self
             .connection
             .prepare_cached(&sql)?
-            .query_row([session], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            .query_row([session], |row| Ok((text(row, 0)?, text(row, 1)?, text_or_none(row, 2)?)))?;
         let mut terms = format!("{} {}", scope(SCOPE_COMPONENT, &component), scope(SCOPE_SESSION_TYPE, &kind));
         if let Some(project) = project {
             terms.push(' ');

@@ -18,15 +18,13 @@ pub(super) struct Difference {
     pub(super) what: String,
     /// Whether it can be made anew from the other tables.
     pub(super) derived: bool,
-    /// What would have to be dropped: a trigger or a view of somebody else.
+    /// What would have to be dropped: a trigger of somebody else.
     pub(super) foreign: Option<Foreign>,
 }
 
-/// A trigger or a view that no version of this program makes. It would run with what is stored and read.
+/// A trigger, which no version of this program makes. It would run with what is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
-    /// `trigger` or `view`.
-    pub kind: String,
     /// Its name.
     pub name: String,
 }
@@ -35,7 +33,7 @@ impl Foreign {
     /// The statement that removes it.
     #[must_use]
     pub fn drop_statement(&self) -> String {
-        format!("DROP {} \"{}\"", self.kind.to_uppercase(), self.name.replace('"', "\"\""))
+        format!("DROP TRIGGER \"{}\"", self.name.replace('"', "\"\""))
     }
 }
 
@@ -55,16 +53,16 @@ impl Column {
     }
 }
 
-/// All differences of a database of this version, those that cannot be mended first. More tables, more columns that need no
-/// value and more indexes that refuse no row are other people's business.
+/// All differences of a database of this version, those that cannot be mended first. Views, more tables, more columns that
+/// need no value and more indexes that refuse no row are other people's business.
 pub(super) fn differences(connection: &Connection, version: u32) -> Result<Vec<Difference>, Failure> {
     let mut whole = Connection::open_in_memory()?;
     migrations::migrate_to(&mut whole, Timestamp::from_micros(0), version)?;
     let (wanted, there) = (tables(&whole)?, tables(connection)?);
     let mut found = Vec::new();
-    for (kind, name) in running(connection)? {
-        let what = format!("there is a {kind} '{name}' that is not this program's");
-        found.push(Difference { what, derived: false, foreign: Some(Foreign { kind, name }) });
+    for name in triggers(connection)? {
+        let what = format!("there is a trigger '{name}' that is not this program's");
+        found.push(Difference { what, derived: false, foreign: Some(Foreign { name }) });
     }
     for (table, made_by_module) in &wanted {
         let what = match there.get(table) {
@@ -86,10 +84,10 @@ fn tables(connection: &Connection) -> rusqlite::Result<BTreeMap<String, bool>> {
     connection.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-/// Triggers and views. This program makes none.
-fn running(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
-    let sql = "SELECT type, name FROM sqlite_schema WHERE type NOT IN ('table', 'index') ORDER BY type, name";
-    connection.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+/// Triggers. This program makes none. A view does nothing unless somebody reads it, and none of its names is a table's.
+fn triggers(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'trigger' ORDER BY name";
+    connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
 }
 
 /// What is different within a table that both have.
@@ -109,6 +107,10 @@ fn within(whole: &Connection, connection: &Connection, table: &str) -> rusqlite:
     {
         return Ok(Some(format!("the table {table} has a column {name} that is not this program's and needs a value")));
     }
+    let (wanted, there) = (rules(whole, table)?, rules(connection, table)?);
+    if let Some(more) = there.difference(&wanted).next() {
+        return Ok(Some(format!("the table {table} refuses rows by a rule that is not this program's: {more}")));
+    }
     let (wanted, there) = (unique(whole, table)?, unique(connection, table)?);
     if let Some(missing) = wanted.difference(&there).next() {
         return Ok(Some(format!("the table {table} lets {} be there twice", missing.join(", "))));
@@ -126,6 +128,62 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<BTreeMap<St
         Ok((row.get(0)?, Column { kind: row.get(1)?, needed: row.get(2)?, default: row.get(3)?, key: row.get(4)? }))
     })?;
     rows.collect()
+}
+
+/// What else rows of a table have to fulfil: its checks and what they refer to.
+fn rules(connection: &Connection, table: &str) -> rusqlite::Result<BTreeSet<String>> {
+    let sql =
+        "SELECT 'REFERENCES ' || lower(\"table\") || ' (' || lower(\"from\") || ')' FROM pragma_foreign_key_list(?1)";
+    let mut rules: BTreeSet<String> =
+        connection.prepare(sql)?.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND lower(name) = ?1";
+    let made: Option<String> = connection.query_row(sql, [table], |row| row.get(0))?;
+    rules.extend(checks(&made.unwrap_or_default()));
+    Ok(rules)
+}
+
+/// The checks in a statement that makes a table, written in one way.
+fn checks(sql: &str) -> Vec<String> {
+    let tokens = tokens(sql);
+    let mut found = Vec::new();
+    for (at, _) in tokens.iter().enumerate().filter(|(_, token)| *token == "check") {
+        let mut depth = 0;
+        let end = tokens[at + 1..].iter().position(|token| {
+            depth += i32::from(token == "(") - i32::from(token == ")");
+            depth <= 0
+        });
+        let Some(end) = end.filter(|end| *end > 0) else { continue };
+        found.push(format!("CHECK {}", tokens[at + 1..=at + 1 + end].join(" ")));
+    }
+    found
+}
+
+/// The words, quoted texts and signs of a statement, words in small letters, without comments and blanks.
+fn tokens(sql: &str) -> Vec<String> {
+    let mut tokens = Vec::new();
+    let mut rest = sql.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let past = |end: &str| rest.find(end).map_or(rest.len(), |at| at + end.len());
+        let length = match first {
+            '-' if rest.starts_with("--") => past("\n"),
+            '/' if rest.starts_with("/*") => past("*/"),
+            '\'' | '"' | '`' | '[' => {
+                let close = if first == '[' { ']' } else { first };
+                rest[1..].find(close).map_or(rest.len(), |at| at + 2)
+            }
+            c if c.is_alphanumeric() || c == '_' => {
+                rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())
+            }
+            c => c.len_utf8(),
+        };
+        let (token, after) = rest.split_at(length);
+        if !token.starts_with("--") && !token.starts_with("/*") {
+            let quoted = matches!(first, '\'' | '"' | '`' | '[');
+            tokens.push(if quoted { token.to_owned() } else { token.to_lowercase() });
+        }
+        rest = after.trim_start();
+    }
+    tokens
 }
 
 /// Columns of which a table lets no two rows be equal.

@@ -4,6 +4,7 @@ use oneiric::clock::Timestamp;
 use oneiric::event::SessionStart;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
+use super::cell::{number_or_none, text, text_or_none, time, whole_or_none};
 use super::counters::Contribution;
 use super::prepare::{Effect, End, Ready, hash};
 use crate::model::{SessionStatus, UNKNOWN};
@@ -83,21 +84,21 @@ impl SessionRow {
     }
 
     fn read(id: &str, row: &Row<'_>) -> rusqlite::Result<Self> {
-        let status: String = row.get(3)?;
+        let status = text(row, 3)?;
         let mut loaded = Self {
-            component: row.get(0)?,
-            session_type: row.get(1)?,
-            project: row.get(2)?,
+            component: text(row, 0)?,
+            session_type: text(row, 1)?,
+            project: text_or_none(row, 2)?,
             status: SessionStatus::parse(&status).unwrap_or(SessionStatus::Active),
             start_time: time(row, 4)?.unwrap_or(Timestamp::from_micros(0)),
             end_time: time(row, 5)?,
-            duration_seconds: row.get(6)?,
-            command_count: row.get(7)?,
-            event_count: row.get(8)?,
-            error_count: row.get(9)?,
+            duration_seconds: number_or_none(row, 6)?,
+            command_count: whole_or_none(row, 7)?.unwrap_or(0),
+            event_count: whole_or_none(row, 8)?.unwrap_or(0),
+            error_count: whole_or_none(row, 9)?.unwrap_or(0),
             last_event_time: time(row, 10)?,
-            start_event_id: row.get(11)?,
-            end_event_id: row.get(12)?,
+            start_event_id: text_or_none(row, 11)?,
+            end_event_id: text_or_none(row, 12)?,
             indexed: false,
             dirty: false,
             ..Self::provisional(id, Timestamp::from_micros(0))
@@ -316,20 +317,4 @@ fn metadata(start: &SessionStart) -> String {
     add("python_version", start.environment.python_version.as_deref());
     add("home", Some(&start.user.home));
     serde_json::to_string(&metadata).unwrap_or_else(|_| "{}".to_owned())
-}
-
-/// A column that counts; a negative number, which nothing here writes, counts as 0.
-pub(super) fn whole(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
-}
-
-/// A time column; `None` for NULL and for text that is no time.
-pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
-    let text = row.get_ref(column)?.as_str_or_null()?;
-    Ok(text.and_then(parse_time))
-}
-
-/// Also the form that SQLite's `CURRENT_TIMESTAMP` has.
-pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
-    Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{}Z", text.replacen(' ', "T", 1))))
 }

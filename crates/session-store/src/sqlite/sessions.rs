@@ -6,8 +6,8 @@ use oneiric::id::SessionId;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
+use super::cell::{self, number_or_none, text, text_or_none, time, whole, whole_or_none};
 use super::failure::Failure;
-use super::session_row::{time, whole};
 use crate::model::{Page, Session, SessionFilter, SessionStatus};
 
 const COLUMNS: &str =
@@ -24,35 +24,35 @@ const NEWEST: usize = 50;
 const NEAREST: usize = 3;
 
 fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
-    let status: String = row.get(3)?;
-    let process: Option<String> = row.get(20)?;
-    let metadata: Option<String> = row.get(23)?;
+    let status = text(row, 3)?;
+    let process = text_or_none(row, 20)?;
+    let metadata = text_or_none(row, 23)?;
     let epoch = Timestamp::from_micros(0);
     Ok(Session {
         archived_at: time(row, 26)?,
-        session_id: row.get(0)?,
-        component: row.get(1)?,
-        session_type: row.get(2)?,
+        session_id: cell::id(row, 0)?,
+        component: text(row, 1)?,
+        session_type: text(row, 2)?,
         status: SessionStatus::parse(&status).unwrap_or(SessionStatus::Active),
         start_time: time(row, 4)?.unwrap_or(epoch),
         end_time: time(row, 5)?,
-        duration_seconds: row.get(6)?,
+        duration_seconds: number_or_none(row, 6)?,
         command_count: whole(row, 7)?,
         event_count: whole(row, 8)?,
         error_count: whole(row, 9)?,
         last_event_time: time(row, 10)?,
-        project: row.get(11)?,
-        repository: row.get(12)?,
-        worktree: row.get(13)?,
-        branch: row.get(14)?,
-        commit: row.get(15)?,
-        dirty: row.get(16)?,
-        hostname: row.get(17)?,
-        username: row.get(18)?,
-        pid: row.get(19)?,
+        project: text_or_none(row, 11)?,
+        repository: text_or_none(row, 12)?,
+        worktree: text_or_none(row, 13)?,
+        branch: text_or_none(row, 14)?,
+        commit: text_or_none(row, 15)?,
+        dirty: whole_or_none(row, 16)?.map(|dirty| dirty != 0),
+        hostname: text_or_none(row, 17)?,
+        username: text_or_none(row, 18)?,
+        pid: whole_or_none(row, 19)?.and_then(|pid| u32::try_from(pid).ok()),
         process: process.and_then(|text| serde_json::from_str(&text).ok()),
-        cwd: row.get(21)?,
-        shell_type: row.get(22)?,
+        cwd: text_or_none(row, 21)?,
+        shell_type: text_or_none(row, 22)?,
         metadata: metadata.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
         created_at: time(row, 24)?.unwrap_or(epoch),
         updated_at: time(row, 25)?.unwrap_or(epoch),
@@ -125,7 +125,7 @@ fn beginning_with(connection: &Connection, prefix: &str, limit: usize) -> Result
          UNION ALL SELECT session_id FROM archived_sessions WHERE session_id >= ?1 AND session_id < ?2
          ORDER BY session_id LIMIT ?3",
     )?;
-    Ok(select.query_map((prefix, above, limit as i64), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+    Ok(select.query_map((prefix, above, limit as i64), |row| cell::id(row, 0))?.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Says that there is no such session, and which ids are like it.
@@ -149,7 +149,7 @@ fn nearest(connection: &Connection, wanted: &str) -> Result<Vec<String>, Failure
         let mut select = connection.prepare_cached(sql)?;
         let mut rows = select.query((wanted, limit as i64))?;
         while let Some(row) = rows.next()? {
-            let id: String = row.get(0)?;
+            let id = cell::id(row, 0)?;
             if !candidates.contains(&id) {
                 candidates.push(id);
             }

@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::connection::{Access, Place};
 use super::failure::Failure;
-use super::{Options, SCHEMA_VERSION, SqliteStore, stray};
+use super::{SCHEMA_VERSION, checkup, migrations, stray};
 use crate::upkeep::Progress;
 
 /// Pages that are copied between two looks at the time: 4 MiB.
@@ -27,7 +27,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const TELL_AFTER: Duration = Duration::from_secs(1);
 
 /// What a database holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
     /// Version of its schema.
     pub schema: u32,
@@ -35,6 +35,8 @@ pub struct Content {
     pub sessions: u64,
     /// Events, archived ones among them.
     pub events: u64,
+    /// What is wrong with it and keeps nobody from using it; `doctor --fix` mends it.
+    pub remarks: Vec<String>,
 }
 
 fn place(path: &Path) -> Place {
@@ -122,18 +124,18 @@ pub(crate) fn take_log_in(path: &Path, shown: &str) -> Result<()> {
 }
 
 /// Looks whether the file at `path` is a whole database of this program, in which nothing runs by itself. The file should be
-/// nobody else's.
+/// nobody else's. What can be made anew need not be whole, and neither need single values.
 ///
 /// # Errors
 /// `Unavailable` when it is damaged, `Config` when it is something else or of a newer version.
 pub fn examine(path: &Path, shown: &str) -> Result<Content> {
     let looked = (|| {
         let connection = open(path)?;
-        let answer: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if answer != "ok" {
-            return Err(damaged(shown, answer.lines().next().unwrap_or_default()).into());
+        let in_file = checkup::damage(&connection, false)?;
+        if let Some(found) = in_file.as_ref().filter(|found| !found.derived) {
+            return Err(damaged(shown, &found.what).into());
         }
-        let version = super::migrations::version(&connection)?;
+        let version = migrations::version(&connection)?;
         let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         if objects == 0 {
             return Err(damaged(shown, "it is empty").into());
@@ -156,10 +158,10 @@ pub fn examine(path: &Path, shown: &str) -> Result<Content> {
             .hint("use the program version that made it")
             .into());
         }
-        if let Some(found) = super::schema::differences(&connection, version)?.into_iter().find(|found| !found.derived)
-        {
+        let difference = checkup::first_difference(&connection)?;
+        if let Some(found) = difference.as_ref().filter(|found| !found.derived) {
             let fault = damaged(shown, &found.what);
-            return Err(match found.foreign {
+            return Err(match &found.foreign {
                 Some(foreign) => {
                     fault.hint(format!("look at it, and remove it from a copy: {}", foreign.drop_statement()))
                 }
@@ -175,15 +177,18 @@ pub fn examine(path: &Path, shown: &str) -> Result<Content> {
                     .exists([table])?;
                 if there {
                     let rows = format!("SELECT count(*) FROM {table}");
-                    sum += connection.query_row(&rows, [], |row| super::session_row::whole(row, 0))?;
+                    sum += connection.query_row(&rows, [], |row| super::cell::whole(row, 0))?;
                 }
             }
             Ok(sum)
         };
+        let index = in_file.or(difference).map(|found| format!("the search index is damaged ({})", found.what));
+        let values = checkup::values::wrong(&connection)?.map(|values| values.to_string());
         Ok(Content {
             schema: version,
             sessions: count(["sessions", "archived_sessions"])?,
             events: count(["session_events", "archived_events"])?,
+            remarks: index.into_iter().chain(values).collect(),
         })
     })();
     looked.map_err(|failure| match failure {
@@ -211,10 +216,20 @@ fn unwritable(path: &Path, error: &std::io::Error) -> Fault {
 /// Brings an examined database of an older version to this one.
 ///
 /// # Errors
-/// What the store says.
-pub fn bring_up_to_date(path: &Path, content: &Content) -> Result<()> {
+/// `Unavailable` when it holds what keeps it from that, and what the store says.
+pub fn bring_up_to_date(path: &Path, content: &Content, shown: &str) -> Result<()> {
     if content.schema < SCHEMA_VERSION {
-        drop(SqliteStore::open(path, Options::new(std::sync::Arc::new(SystemClock)))?);
+        let brought = open(path)
+            .map_err(Failure::from)
+            .and_then(|mut connection| migrations::migrate(&mut connection, SystemClock.now()));
+        brought.map_err(|failure| match failure {
+            // What the migration makes is there already, in another way.
+            Failure::Sqlite(error @ rusqlite::Error::SqlInputError { .. }) => {
+                let what = super::failure::without_sql(&error);
+                damaged(shown, &format!("it cannot be brought to schema {SCHEMA_VERSION}: {what}"))
+            }
+            other => other.tell(&place(path)),
+        })?;
         single(path).map_err(|failure| failure.tell(&place(path)))?;
     }
     Ok(())

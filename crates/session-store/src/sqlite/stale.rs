@@ -3,6 +3,7 @@
 use oneiric::process::{Liveness, ProcessIdentity};
 use rusqlite::Connection;
 
+use super::cell::{key, text, text_or_none};
 use super::failure::Failure;
 use crate::store::Judge;
 
@@ -14,12 +15,11 @@ pub(super) fn gone(connection: &Connection, judge: Judge<'_>) -> Result<Vec<Stri
     let mut rows = select.query([])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let process: String = row.get(1)?;
-        let hostname: Option<String> = row.get(2)?;
+        let (process, hostname) = (text(row, 1)?, text_or_none(row, 2)?);
         if let Ok(process) = serde_json::from_str::<ProcessIdentity>(&process)
             && judge(&process, hostname.as_deref().unwrap_or_default()) == Liveness::Gone
         {
-            found.push(row.get(0)?);
+            found.extend(key(row, 0)?);
         }
     }
     Ok(found)

@@ -6,9 +6,9 @@ use oneiric::id::{EventId, SessionId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
+use super::cell::{self, text, time, whole};
 use super::events::{event, in_table};
 use super::failure::Failure;
-use super::session_row::{time, whole};
 use super::sessions;
 use crate::model::{EventRow, SessionStatus};
 use crate::transfer::{EventLine, FORMAT, Header, Line, Selection, SessionLine, VERSION};
@@ -93,10 +93,10 @@ fn condition(connection: &Connection, selection: &Selection) -> Result<(String, 
 }
 
 fn session(row: &Row<'_>) -> Result<SessionLine, Failure> {
-    let status: String = row.get(2)?;
+    let status = text(row, 2)?;
     Ok(SessionLine {
-        session_id: SessionId::parse(row.get::<_, String>(0)?).map_err(|error| unusable(&error))?,
-        component: row.get(1)?,
+        session_id: SessionId::parse(cell::id(row, 0)?).map_err(|error| unusable(&error))?,
+        component: text(row, 1)?,
         status: SessionStatus::parse(&status).unwrap_or(SessionStatus::Active),
         start_time: time(row, 3)?.unwrap_or(oneiric::clock::Timestamp::from_micros(0)),
         end_time: time(row, 4)?,

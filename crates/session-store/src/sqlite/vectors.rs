@@ -10,9 +10,9 @@ use std::sync::{Mutex, PoisonError};
 use oneiric::fault::{Fault, Result};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
 
+use super::cell::whole;
 use super::connection::{self, Place, Readers};
 use super::failure::{Failure, tell};
-use super::session_row::whole;
 use crate::vectors::{CODES_A_BLOCK, Entry, Generation, NewVector, TextHash, VectorBatch, VectorModel, Vectors};
 
 /// Bits of a row's id that number it within its generation.

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use oneiric::fault::Result;
 use rusqlite::Connection;
 
+use super::cell::borrowed;
 use super::failure::Failure;
 use super::writer::Door;
 use super::{SqliteStore, counters};
@@ -167,10 +168,10 @@ fn next(connection: &Connection) -> Result<Step, Failure> {
     {
         step.through = row.get(0)?;
         step.events += 1;
-        let data = row.get_ref(1)?.as_str_or_null().map_err(rusqlite::Error::from)?.unwrap_or_default();
+        let data = borrowed(row, 1)?.unwrap_or_default();
         bytes += data.len();
         if !full {
-            each_word(&mut analyser, data, &mut |word| {
+            each_word(&mut analyser, &data, &mut |word| {
                 if !seen.contains(word) {
                     seen.insert(word.to_owned());
                 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 
@@ -5,7 +6,8 @@ use oneiric::clock::Timestamp;
 use oneiric::fault::{Fault, FaultKind};
 use session_store::remember::{Hand, Here, Scribe};
 use session_store::sqlite::Options;
-use session_store::{EventFilter, Page, SearchRequest, SessionFilter, Store};
+use session_store::sqlite::checkup::{look, rebuild_index, remake_derived};
+use session_store::{EventFilter, Page, SearchRequest, SessionFilter, Store, Upkeep};
 
 use crate::room::{Room, command, options, put};
 
@@ -66,6 +68,54 @@ fn random_bytes_in_the_middle_are_told_and_never_crash() {
         }
     }
     assert!(told > 20, "only {told} answers noticed");
+}
+
+#[test]
+fn a_page_of_the_search_index_or_of_words_that_is_lost_is_mended_and_any_other_one_is_left_alone() {
+    let room = Room::new();
+    {
+        let store = room.open();
+        for n in 0..60 {
+            let events = (0..4).map(|m| command(&format!("e{n}-{m}"), &format!("needle number{n} text{m}"))).collect();
+            put(&store, &format!("s{n:03}"), events).unwrap();
+        }
+        while store.learn_words().unwrap() > 0 {}
+        // Leaves free pages, too.
+        rebuild_index(&room.path(), &mut |_, _| {}).unwrap();
+    }
+    let roots = "SELECT rootpage FROM sqlite_schema WHERE rootpage > 0 AND (tbl_name = 'words' OR tbl_name LIKE '%\\_letters\\_%' \
+        ESCAPE '\\' OR tbl_name LIKE 'event\\_search\\_%' ESCAPE '\\')";
+    let roots: BTreeSet<u32> =
+        room.raw().prepare(roots).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    room.raw().execute_batch("PRAGMA journal_mode = DELETE").unwrap();
+    let good = fs::read(room.path()).unwrap();
+    let sound = look(&room.path(), true).unwrap();
+    let found = |text: &str| room.open().search(&SearchRequest::text(text), None).unwrap().hits.len();
+    let before = found("number7");
+    let (mut mended, mut told) = (BTreeSet::new(), 0);
+    for page in 2..=u32::try_from(good.len() / 4096).unwrap() {
+        let mut bad = good.clone();
+        bad[(page as usize - 1) * 4096..page as usize * 4096].fill(0);
+        for end in ["-wal", "-shm"] {
+            let _ = fs::remove_file(format!("{}{end}", room.path().display()));
+        }
+        fs::write(room.path(), &bad).unwrap();
+        let Some(damage) = look(&room.path(), false).ok().and_then(|found| found.derived) else {
+            told += 1;
+            assert!(fs::read(room.path()).unwrap() == bad, "page {page} was written to");
+            continue;
+        };
+        mended.insert(page);
+        assert_eq!(remake_derived(&room.path(), &mut |_, _| {}).unwrap(), 240, "page {page}: {damage}");
+        let said: String = room.raw().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(said, "ok", "page {page}: {damage}");
+        assert_eq!(look(&room.path(), true).unwrap(), sound, "page {page}: {damage}");
+        assert_eq!(found("number7"), before, "page {page}: {damage}");
+        assert_eq!(put(&room.open(), "s000", vec![command("new", "latecomer")]).unwrap().accepted, 1);
+        assert_eq!(found("latecomer"), 1, "page {page}: {damage}");
+    }
+    assert!(roots.len() == 8 && roots.is_subset(&mended), "{roots:?}: {mended:?}");
+    assert!(told > 10, "{told} told");
 }
 
 #[test]

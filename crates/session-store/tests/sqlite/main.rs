@@ -10,3 +10,4 @@ mod neighbours;
 mod pruning;
 mod room;
 mod shape;
+mod values;

@@ -7,6 +7,7 @@ use testkit::TestHome;
 use testkit::disk::{SmallDisk, inside_mount_namespace};
 
 use crate::operation::{home_with_sessions, sql};
+use crate::sample::id;
 
 const VECTORS: &str = include_str!("../../../session-store/migrations/vectors.sql");
 
@@ -87,6 +88,85 @@ fn a_backup_with_a_trigger_is_refused_and_doctor_says_how_to_drop_one() {
     home.sh(drop).run().expect_success();
     let sound = home.session_buddy(["doctor"]).run();
     assert!(sound.expect_success().stdout.contains("sessions.db is sound"), "{sound}");
+}
+
+/// A byte of the text that no text holds.
+const DAMAGED_TEXT: &str = "UPDATE session_events SET data = cast(x'7b226d657373616765223a2261ff6f7465227d' AS TEXT) \
+    WHERE event_type = 'message'";
+
+#[test]
+fn a_damaged_character_is_told_by_all_that_check_and_stops_nothing() {
+    let home = TestHome::patient();
+    message(&home).expect_success();
+    home.session_buddy(["add-message", "--session", "notes", "another note"]).run().expect_success();
+    sql(&home, &format!("{DAMAGED_TEXT} AND data LIKE '%a note%'"));
+    let doctor = home.session_buddy(["doctor"]).run();
+    doctor.expect_code(1);
+    assert!(doctor.stdout.contains("✗ Values: a value is damaged: data of the event "), "{doctor}");
+    let session = id(&home.sessions(&["--component", "*"])[0]);
+    for args in [
+        &["export", "--output", "/dev/null"][..],
+        &["search", "note"],
+        &["list-events"],
+        &["list-sessions"],
+        &["resume", &session],
+        &["backup", "create"],
+        &["backup", "verify"],
+        &["backup", "restore", "latest"],
+    ] {
+        let done = home.session_buddy(args.iter().copied()).run();
+        done.expect_success().expect_no_internals();
+        assert_eq!(done.stderr.contains("Warning: a value is damaged"), args[0] == "backup", "{done}");
+    }
+    home.session_buddy(["doctor", "--fix"]).run().expect_success();
+    let sound = home.session_buddy(["doctor", "--deep"]).run();
+    assert!(!sound.expect_success().stdout.contains("Values"), "{sound}");
+}
+
+#[test]
+fn a_search_index_with_a_lost_page_is_mended_and_does_not_keep_backups_from_being_made() {
+    let home = TestHome::patient();
+    message(&home).expect_success();
+    let script = "cd ~/.session-buddy && sqlite3 sessions.db 'PRAGMA wal_checkpoint(TRUNCATE)' && \
+        page=$(sqlite3 sessions.db \"SELECT rootpage FROM sqlite_schema WHERE name = 'event_search_data'\") && \
+        dd if=/dev/zero of=sessions.db bs=4096 seek=$((page - 1)) count=1 conv=notrunc";
+    home.sh(script).run().expect_success();
+    message(&home).expect_code(6);
+    let made = home.session_buddy(["backup", "create"]).run();
+    assert!(made.expect_success().stderr.contains("Warning: the search index is damaged"), "{made}");
+    // Another one that mends has its turn.
+    let busy = home.sh("flock ~/.session-buddy/sessions.lock session-buddy doctor --fix").run();
+    assert!(busy.expect_code(1).stdout.contains("! Database: another command mends the database"), "{busy}");
+    let mended = home.session_buddy(["doctor", "--fix"]).run();
+    assert!(mended.expect_success().stdout.contains("✓ mended: Search index"), "{mended}");
+    message(&home).expect_success();
+    let found = home.session_buddy(["search", "note", "--format", "json"]).run();
+    assert!(found.expect_success().stdout.contains("a note"), "{found}");
+    let whole = home.program("sqlite3", [home.database().to_string_lossy().as_ref(), "PRAGMA integrity_check"]).run();
+    assert_eq!(whole.expect_success().stdout.trim(), "ok");
+}
+
+#[test]
+fn a_view_of_the_operators_own_is_no_damage() {
+    let home = TestHome::patient();
+    message(&home).expect_success();
+    sql(&home, "CREATE VIEW recent AS SELECT session_id, project FROM sessions");
+    for args in [&["backup", "create"][..], &["backup", "restore", "latest"], &["doctor", "--deep"]] {
+        home.session_buddy(args.iter().copied()).run().expect_success();
+    }
+}
+
+#[test]
+fn tables_that_are_gone_and_rows_that_do_not_fit_together_are_damage_and_no_defect() {
+    let home = home_with_sessions(2);
+    sql(&home, "DROP TABLE archived_events");
+    for args in [&["archive-sessions"][..], &["list-events", "--archived"], &["search", "x"]] {
+        home.session_buddy(args.iter().copied()).run().expect_code(6).expect_one_clear_line(&["is damaged", "doctor"]);
+    }
+    let home = home_with_sessions(2);
+    // Rows of the archive that are live ones, too.
+    sql(&home, "INSERT INTO archived_events SELECT * FROM session_events");
+    home.session_buddy(["archive-sessions"]).run().expect_code(6).expect_one_clear_line(&["is damaged", "doctor"]);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use oneiric::fault::Result;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::place;
+use crate::sqlite::cell::whole;
 use crate::sqlite::failure::Failure;
-use crate::sqlite::session_row::whole;
 use crate::sqlite::stray;
 
 const TABLES: [(&str, &str); 2] = [("sessions", "session_events"), ("archived_sessions", "archived_events")];

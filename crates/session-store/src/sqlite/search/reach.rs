@@ -9,8 +9,8 @@ use super::blocks::{self, Range};
 use super::expression;
 use super::read::{in_time, over};
 use crate::model::{SearchFilter, UNKNOWN};
+use crate::sqlite::cell::time;
 use crate::sqlite::failure::Failure;
-use crate::sqlite::session_row::time;
 
 /// The time of an event, and the same where its session is of a component and a type.
 const TIME: &str = "SELECT timestamp FROM session_events WHERE seq = ?1";

@@ -9,8 +9,8 @@ use super::Search;
 use crate::model::{SearchFilter, SearchHit};
 use crate::search::excerpt::excerpt;
 use crate::search::rank::Scored;
+use crate::sqlite::cell::{borrowed, event_type, id, text, text_or_none, time, whole};
 use crate::sqlite::failure::Failure;
-use crate::sqlite::session_row::time;
 
 /// Text of all candidates together, so that long outputs do not make a search slow.
 const RANKED_BYTES: usize = 4 * 1024 * 1024;
@@ -67,28 +67,27 @@ impl Search<'_> {
             let mut rows = select.query([seq])?;
             // An event that was archived, or deleted by other means, is still in the index.
             let Some(row) = rows.next()? else { continue };
-            let session = self.known(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?);
+            let session = self.known(&id(row, 2)?);
             if narrowed {
                 let at = time(row, 1)?;
-                let event_type = row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?;
-                if !self.admits(at, session, event_type)? {
+                let event_type = event_type(row, 3)?;
+                if !self.admits(at, session, &event_type)? {
                     continue;
                 }
             }
-            let Some(data) = row.get_ref(0)?.as_str_or_null().map_err(rusqlite::Error::from)? else { continue };
+            let Some(data) = borrowed(row, 0)? else { continue };
             if self.bytes > RANKED_BYTES {
                 return Ok((found, read));
             }
             self.bytes += data.len();
-            let scored = self.ranker.score(data);
+            let scored = self.ranker.score(&data);
             for (held, frequency) in self.held.iter_mut().zip(self.ranker.frequencies()) {
                 *held |= *frequency > 0.0;
             }
             if scored.matches || (near && !scored.excluded) {
-                let event_id = row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?;
                 found.push(Candidate {
                     seq,
-                    event_id: if self.by_meaning { event_id.into() } else { Box::default() },
+                    event_id: if self.by_meaning { id(row, 4)?.into() } else { Box::default() },
                     session,
                     scored,
                     frequencies: self.ranker.frequencies().into(),
@@ -146,10 +145,10 @@ impl Search<'_> {
             .prepare_cached(&sql)?
             .query_row([&self.sessions[session].id], |row| {
                 Ok(Owner {
-                    component: row.get(0)?,
-                    session_type: row.get(1)?,
-                    project: row.get(2)?,
-                    events: row.get::<_, i64>(3)? as f64,
+                    component: text(row, 0)?,
+                    session_type: text(row, 1)?,
+                    project: text_or_none(row, 2)?,
+                    events: whole(row, 3)? as f64,
                     began: time(row, 4)?,
                 })
             })
@@ -166,12 +165,12 @@ impl Search<'_> {
             let mut rows = select.query([one.seq])?;
             let Some(row) = rows.next()? else { continue };
             let owner = self.owner(one.session)?.cloned();
-            let data: String = row.get(3)?;
+            let data = text(row, 3)?;
             let excerpt = excerpt(&mut self.ranker, &data);
             hits.push(SearchHit {
                 session_id: self.sessions[one.session].id.clone(),
-                event_id: row.get(0)?,
-                event_type: row.get(1)?,
+                event_id: id(row, 0)?,
+                event_type: event_type(row, 1)?,
                 timestamp: time(row, 2)?.unwrap_or(Timestamp::from_micros(0)),
                 component: owner.as_ref().map_or_else(String::new, |owner| owner.component.clone()),
                 project: owner.and_then(|owner| owner.project),

@@ -10,8 +10,8 @@ use super::read::in_time;
 use crate::model::SearchFilter;
 use crate::scope::{EventText, Texts};
 use crate::search::embedding_text::{EVENTS_BEFORE, embedding_text};
+use crate::sqlite::cell::{self, borrowed, text, time};
 use crate::sqlite::failure::Failure;
-use crate::sqlite::session_row::time;
 use crate::sqlite::sessions;
 
 /// Runs of events that a filter by time alone may touch, in events for each one that is wanted.
@@ -84,7 +84,7 @@ fn narrow(
         let mut counts = connection.prepare_cached(&count)?;
         let mut rows = counts.query(params_from_iter(values.clone()))?;
         while let Some(row) = rows.next()? {
-            expected += row.get::<_, i64>(0)?.max(1);
+            expected += cell::whole_or_none(row, 0)?.unwrap_or(0).max(1);
             if expected > cap as i64 {
                 return Ok(None);
             }
@@ -150,25 +150,25 @@ pub(in crate::sqlite) fn admitted(
         for (seq, admitted) in seqs.iter().zip(&mut admitted) {
             let mut rows = select.query([seq])?;
             let Some(row) = rows.next()? else { continue };
-            let id = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
-            let kind = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
+            let id = cell::id(row, 1)?;
+            let kind = cell::event_type(row, 2)?;
             if !in_time(filter, time(row, 0)?)
                 || filter.event_type.as_deref().is_some_and(|wanted| wanted != kind)
                 || session.as_ref().is_some_and(|wanted| wanted.as_str() != id)
             {
                 continue;
             }
-            let passes = match owners.get(id) {
+            let passes = match owners.get(&id) {
                 _ if any_owner => true,
                 Some(known) => *known,
                 None => {
-                    let passes = owner.query_row([id], |row| passes(filter, row)).optional()? == Some(true);
-                    owners.insert(id.to_owned(), passes);
+                    let passes = owner.query_row([&id], |row| passes(filter, row)).optional()? == Some(true);
+                    owners.insert(id, passes);
                     passes
                 }
             };
             if passes {
-                *admitted = Some(row.get(3)?);
+                *admitted = Some(cell::id(row, 3)?);
             }
         }
     }
@@ -178,7 +178,7 @@ pub(in crate::sqlite) fn admitted(
 fn passes(filter: &SearchFilter, row: &Row<'_>) -> rusqlite::Result<bool> {
     for (column, wanted) in [&filter.component, &filter.session_type, &filter.project].into_iter().enumerate() {
         if let Some(wanted) = wanted
-            && row.get_ref(column)?.as_str_or_null()? != Some(wanted)
+            && borrowed(row, column)?.as_deref() != Some(wanted)
         {
             return Ok(false);
         }
@@ -191,9 +191,9 @@ pub(in crate::sqlite) fn event_ids(connection: &Connection, seqs: &[i64]) -> Res
     let mut archived = connection.prepare_cached("SELECT event_id FROM archived_events WHERE seq = ?1")?;
     let mut ids = Vec::with_capacity(seqs.len());
     for seq in seqs {
-        let id = match live.query_row([seq], |row| row.get(0)).optional()? {
+        let id = match live.query_row([seq], |row| cell::id(row, 0)).optional()? {
             Some(id) => Some(id),
-            None => archived.query_row([seq], |row| row.get(0)).optional()?,
+            None => archived.query_row([seq], |row| cell::id(row, 0)).optional()?,
         };
         ids.push(id);
     }
@@ -222,13 +222,13 @@ pub(in crate::sqlite) fn texts_after(
             break;
         }
         texts.through = row.get(0)?;
-        let Some(data) = row.get_ref(3)?.as_str_or_null().map_err(rusqlite::Error::from)? else { continue };
+        let Some(data) = borrowed(row, 3)? else { continue };
         read += data.len();
-        let event_type = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
+        let event_type = cell::event_type(row, 2)?;
         let before = before(connection, row)?;
         let before: Vec<(&str, &str)> = before.iter().map(|(kind, data)| (kind.as_str(), data.as_str())).collect();
-        if let Some(text) = embedding_text(event_type, data, &before) {
-            texts.texts.push(EventText { seq: texts.through, event_id: row.get(1)?, text });
+        if let Some(text) = embedding_text(&event_type, &data, &before) {
+            texts.texts.push(EventText { seq: texts.through, event_id: cell::id(row, 1)?, text });
         }
     }
     Ok(texts)
@@ -244,9 +244,9 @@ fn before(connection: &Connection, row: &Row<'_>) -> Result<Vec<(String, String)
            AND timestamp <= ?2
          ORDER BY timestamp DESC, sequence DESC, seq DESC LIMIT {EVENTS_BEFORE}"
     ))?;
-    let values: (String, String, Value, i64) = (row.get(4)?, row.get(5)?, row.get(6)?, row.get(0)?);
+    let values = (text(row, 4)?, text(row, 5)?, cell::whole_or_none(row, 6)?, row.get::<_, i64>(0)?);
     let mut found = select
-        .query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map(values, |row| Ok((cell::event_type(row, 0)?, text(row, 1)?)))?
         .collect::<rusqlite::Result<Vec<(String, String)>>>()?;
     found.reverse();
     Ok(found)

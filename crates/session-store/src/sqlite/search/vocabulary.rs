@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use crate::analysis::{self, Analyser};
 use crate::search::spelling::{distance, letters, letters_inside};
+use crate::sqlite::cell;
 use crate::sqlite::failure::Failure;
 use crate::sqlite::words;
 
@@ -41,9 +42,9 @@ pub(super) fn containing(connection: &Connection, part: &str) -> Result<(Vec<Str
     let (mut found, mut looked) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         looked += 1;
-        let word = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+        let word = cell::text(row, 0)?;
         if word.len() > part.len() && word.contains(part) {
-            found.push(word.to_owned());
+            found.push(word);
         }
     }
     Ok((found, looked == CONTAINING))
@@ -66,7 +67,8 @@ pub(super) fn having(connection: &Connection, stems: &HashSet<String>) -> Result
         let mut rows = select.query((beginning, BEGINNING as i64))?;
         let mut looked = 0;
         while let Some(row) = rows.next()? {
-            let word = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+            let word = cell::text(row, 0)?;
+            let word = word.as_str();
             if looked == 0 {
                 // Nothing stands between what was asked for and this word.
                 let passed = |&&(other, _): &&(&str, &str)| other < word && !word.starts_with(other);
@@ -98,9 +100,9 @@ pub(super) fn near(connection: &Connection, word: &str, most: usize) -> Result<V
     for id in sharing(connection, word, LOST_LETTERS[most.min(2)])? {
         let mut rows = text.query([id])?;
         let Some(row) = rows.next()? else { continue };
-        let other = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
-        if let Some(slips) = distance(word, other, most).filter(|slips| *slips > 0) {
-            found.push((other.to_owned(), slips));
+        let other = cell::text(row, 0)?;
+        if let Some(slips) = distance(word, &other, most).filter(|slips| *slips > 0) {
+            found.push((other, slips));
         }
     }
     Ok(found)
@@ -190,14 +192,14 @@ impl Read {
         let (mut events, mut bytes) = (0, 0);
         let mut seen: HashSet<String> = HashSet::new();
         while let Some(row) = rows.next()? {
-            let data = row.get_ref(1)?.as_str_or_null().map_err(rusqlite::Error::from)?.unwrap_or_default();
+            let data = cell::borrowed(row, 1)?.unwrap_or_default();
             events += 1;
             bytes += data.len();
             if events > READ_EVENTS || bytes > READ_BYTES {
                 read.all = false;
                 break;
             }
-            words::each_word(&mut analyser, data, &mut |word| {
+            words::each_word(&mut analyser, &data, &mut |word| {
                 if !seen.contains(word) {
                     seen.insert(word.to_owned());
                 }
