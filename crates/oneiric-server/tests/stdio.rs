@@ -67,6 +67,18 @@ async fn the_current_revision_needs_no_handshake() {
 }
 
 #[tokio::test]
+async fn the_last_message_needs_no_line_end() {
+    let mut client = Client::start();
+    let mut message = call("echo", json!({ "text": "hi" }));
+    add_meta(&mut message, "2026-07-28");
+    client.input.send(message.to_string().into_bytes()).await.unwrap();
+    let (none, _) = mpsc::channel(1);
+    drop(std::mem::replace(&mut client.input, none));
+    assert_eq!(client.hear().await["result"]["structuredContent"]["text"], "hi");
+    client.server.await.unwrap();
+}
+
+#[tokio::test]
 async fn lines_that_are_no_messages_get_errors_and_the_server_goes_on() {
     let mut client = Client::start();
     client.say(r#"{"jsonrpc":"2.0","method":"notifications/stray"}"#).await;

@@ -41,7 +41,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Serves `handler` to callers that `auth` lets in, until `shutdown`.
+    /// Serves `handler` to callers that `auth` lets in. At `shutdown`, streams of those who only listen end; what else is under way
+    /// goes on.
     #[must_use]
     pub fn new<H: Served>(handler: H, auth: Auth, shutdown: CancellationToken) -> Self {
         let doors = Arc::new(Services::new(&handler, shutdown));
@@ -230,9 +231,12 @@ fn has_session(headers: &HeaderMap) -> bool {
     headers.contains_key(SESSION_HEADER)
 }
 
-/// The library explains some refusals in plain text; a client gets them as JSON-RPC errors like all others.
+/// The library explains some refusals in plain text, and what it fails at; a client gets them as JSON-RPC errors like all others.
 async fn explained(response: Response<Body>, id: Option<RequestId>, declared_json: bool) -> Response<Body> {
-    if !response.status().is_client_error() || response.headers().get(header::CONTENT_TYPE).is_some_and(is_json) {
+    let failed = response.status().is_server_error();
+    if !(failed || response.status().is_client_error())
+        || response.headers().get(header::CONTENT_TYPE).is_some_and(is_json)
+    {
         return response;
     }
     let status = match response.status() {
@@ -245,7 +249,16 @@ async fn explained(response: Response<Body>, id: Option<RequestId>, declared_jso
         ReadBody::Complete(text) => String::from_utf8_lossy(&text).into_owned(),
         ReadBody::TooLarge | ReadBody::Broken => String::new(),
     };
-    let mut answer = rpc_error(status, &refusal(id, ErrorData::invalid_request(text, None)));
+    let error = match failed {
+        true => {
+            tracing::error!(reason = text, "a message was not answered");
+            let message =
+                "this got no answer, though it may be done: look before you send it again; the server's log says more";
+            ErrorData::internal_error(message, None)
+        }
+        false => ErrorData::invalid_request(text, None),
+    };
+    let mut answer = rpc_error(status, &refusal(id, error));
     if let Some(allow) = allow {
         answer.headers_mut().insert(header::ALLOW, allow);
     }

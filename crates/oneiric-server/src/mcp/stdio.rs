@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rmcp::RoleServer;
 use rmcp::model::{ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcMessage, ServerJsonRpcMessage};
@@ -23,14 +24,26 @@ use crate::stdin::Pieces;
 /// Longest message in bytes.
 pub const MAX_LINE_BYTES: usize = super::MAX_BODY_BYTES;
 
-/// Serves one client until its input ends or `shutdown`.
+/// Time for which calls that wait for lasting work go on after the input has ended. The library waits a second longer for them.
+const LAST_WAIT: Duration = Duration::from_secs(4);
+
+/// Serves one client until its input ends or `shutdown`; nothing more is read then, and what was read is answered.
 pub async fn serve_stdio<W>(handler: Handler, input: Pieces, output: W, shutdown: CancellationToken)
 where
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    let transport =
-        Lines { input, splitter: Splitter::new(MAX_LINE_BYTES), output: Arc::new(Mutex::new(output)), begun: false };
-    match serve_server_with_ct(handler.for_connection(Connection::Stdio), transport, shutdown).await {
+    let waits = shutdown.child_token();
+    let handler = handler.until(waits.clone()).for_connection(Connection::Stdio);
+    let transport = Lines {
+        input,
+        splitter: Splitter::new(MAX_LINE_BYTES),
+        output: Arc::new(Mutex::new(output)),
+        begun: false,
+        shutdown,
+        waits,
+    };
+    // Not `shutdown`: the library would break off what is under way.
+    match serve_server_with_ct(handler, transport, CancellationToken::new()).await {
         Ok(running) => {
             let _ = running.waiting().await;
         }
@@ -43,6 +56,9 @@ struct Lines<W> {
     splitter: Splitter,
     output: Arc<Mutex<W>>,
     begun: bool,
+    shutdown: CancellationToken,
+    /// Ends the waits of calls.
+    waits: CancellationToken,
 }
 
 impl<W: AsyncWrite + Send + Unpin + 'static> Transport<RoleServer> for Lines<W> {
@@ -56,8 +72,25 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Transport<RoleServer> for Lines<W> 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
             // Taking from the splitter and waiting for a piece are both safe to give up half-way.
+            if self.shutdown.is_cancelled() {
+                return None;
+            }
             let Some(line) = self.splitter.next() else {
-                let piece = self.input.next().await?;
+                let piece = tokio::select! {
+                    piece = self.input.next() => piece,
+                    () = self.shutdown.cancelled() => continue,
+                };
+                let Some(piece) = piece else {
+                    if self.splitter.end() {
+                        continue;
+                    }
+                    let waits = self.waits.clone();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(LAST_WAIT).await;
+                        waits.cancel();
+                    });
+                    return None;
+                };
                 self.splitter.push(&piece);
                 continue;
             };
@@ -144,6 +177,12 @@ impl Splitter {
         self.ready.pop_front()
     }
 
+    /// Nothing more comes: what is pending is a line, too. Says whether there is one.
+    fn end(&mut self) -> bool {
+        self.push(b"\n");
+        !self.ready.is_empty()
+    }
+
     fn push(&mut self, mut piece: &[u8]) {
         while !piece.is_empty() {
             let (part, rest, complete) = match piece.iter().position(|byte| *byte == b'\n') {
@@ -175,6 +214,16 @@ impl Splitter {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_line_needs_no_end() {
+        let mut splitter = Splitter::new(8);
+        splitter.push(b"one\ntwo");
+        assert_eq!(splitter.next(), Some(Line::Whole(b"one".to_vec())));
+        assert!(splitter.next().is_none() && splitter.end());
+        assert_eq!(splitter.next(), Some(Line::Whole(b"two".to_vec())));
+        assert!(!splitter.end());
+    }
 
     #[test]
     fn lines_are_the_same_however_the_stream_is_cut() {
