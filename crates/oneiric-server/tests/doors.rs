@@ -72,6 +72,22 @@ async fn what_is_kept_out_leaves_a_line_whether_a_token_is_asked_for_or_not() {
 }
 
 #[tokio::test]
+async fn callers_whom_nobody_knows_push_nothing_out_of_the_audit_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let audit = Arc::new(AuditLog::in_dir(dir.path().to_path_buf(), Arc::new(SystemClock)));
+    let site = site_with(Auth::required(Arc::new(Names), audit));
+    for _ in 0..1_500 {
+        assert_eq!(send(&site, get("/metrics")).await.status(), StatusCode::UNAUTHORIZED);
+    }
+    let mut reader = Request::post("/api/v1/fail").header("host", "localhost").body(Body::empty()).unwrap();
+    reader.headers_mut().insert("authorization", "Bearer reader".parse().unwrap());
+    assert_eq!(send(&site, reader).await.status(), StatusCode::FORBIDDEN);
+    let text = std::fs::read_to_string(dir.path().join("audit.log")).unwrap();
+    assert_eq!(text.lines().count(), 1_001, "the others are counted by the next line after them");
+    assert!(text.lines().last().unwrap().contains("who=reader"), "whom it knows it names");
+}
+
+#[tokio::test]
 async fn health_stays_open_and_keeps_facts_for_those_who_may_read() {
     let (status, open) = post(&site(), get("/health")).await;
     assert_eq!((status, open["status"].as_str()), (StatusCode::OK, Some("healthy")));
