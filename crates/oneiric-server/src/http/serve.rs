@@ -47,18 +47,21 @@ pub struct Limits {
     pub head: Duration,
     /// Longest time in which a client takes nothing of its answer.
     pub stall: Duration,
+    /// For so long a connection keeps its seat from others without saying what it wants, or without the next piece of a body.
+    pub breath: Duration,
     /// Connections at once.
     pub connections: usize,
 }
 
 impl Limits {
-    /// A minute for both, and at most half of the files that this process may open: the others are for databases, children
+    /// A minute for both, a second for a breath, and at most half of the files that this process may open: the others are for databases, children
     /// and what requests need.
     #[must_use]
     pub fn of_this_process() -> Self {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let connections = usize::try_from((files / 2).clamp(8, MOST_CONNECTIONS)).unwrap_or(8);
-        Self { head: Duration::from_secs(60), stall: Duration::from_secs(60), connections }
+        let (minute, breath) = (Duration::from_secs(60), Duration::from_secs(1));
+        Self { head: minute, stall: minute, breath, connections }
     }
 }
 
@@ -69,7 +72,7 @@ impl Limits {
 pub async fn serve(listener: Listener, router: Router, limits: Limits, shutdown: CancellationToken) -> Result<()> {
     let socket = TcpListener::from_std(listener.socket)
         .map_err(|error| Fault::unavailable(format!("cannot serve {}: {error}", listener.address)))?;
-    let room = Room::new(limits.connections);
+    let room = Room::new(limits.connections, limits.breath);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.head)
