@@ -25,7 +25,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::http::body::{ReadBody, discard, read_body};
+use crate::http::body::{ReadBody, read_body};
 use crate::http::{Auth, Caller, Ending, Visit, address};
 use crate::mcp::{Arguments, MAX_BODY_BYTES, ServerCard, ToolDescription, ToolSet, call, json as json_response};
 
@@ -183,10 +183,7 @@ impl Api {
         let what = format!("{} {BASE}{}", route.verb.as_str(), route.path);
         let (caller, ending) = match self.admit(&request, &what, tool.scope) {
             Ok(admitted) => admitted,
-            Err(refusal) => {
-                discard(request.into_body(), MAX_BODY_BYTES).await;
-                return *refusal;
-            }
+            Err(refusal) => return *refusal,
         };
         match self.answer(route, tool, &caller, request).await {
             Ok(response) => {
@@ -304,7 +301,6 @@ async fn read_object(headers: &axum::http::HeaderMap, body: Body) -> Result<Map<
     let plain = headers.get(header::CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
     let json = essence.as_deref() == Some("application/json") && plain;
     if (essence.is_some() && !json) || !plain {
-        discard(body, MAX_BODY_BYTES).await;
         return Err(Problem::not_json());
     }
     match read_body(body, MAX_BODY_BYTES).await {

@@ -234,6 +234,43 @@ async fn a_head_that_is_too_large_is_refused_with_a_reason() {
 }
 
 #[tokio::test]
+async fn whoever_sends_all_before_it_reads_is_told_why_it_is_refused() {
+    let request = BindRequest { host: "127.0.0.1", port: 0, authenticated: false, allow_insecure: false };
+    let listener = bind(&request).unwrap();
+    let (address, shutdown) = (listener.address, CancellationToken::new());
+    let serving = tokio::spawn(serve(listener, router(site()), Limits::of_this_process(), shutdown.clone()));
+    let body = "x".repeat(7 << 20);
+    for (path, more, status) in [
+        ("/api/v1/echo", "Content-Type: text/plain\r\n", 415),
+        ("/api/v1/nothing", "", 404),
+        ("/nothing", "", 404),
+        ("/api/v1/version", "", 405),
+        ("/metrics", "", 405),
+        ("/mcp", "Content-Type: application/json\r\nHost: evil.example\r\n", 400),
+        ("/api/v1/echo", "Origin: https://evil.example\r\n", 403),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{more}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap_or_else(|error| panic!("{path}: {error}"));
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+    }
+    // A client that asks first is answered at once, and sends nothing.
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = "POST /nothing HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    shutdown.cancel();
+    serving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn without_a_token_nothing_tells_which_pages_there_are() {
     let guarded = site_with(names());
     let paths =

@@ -181,7 +181,7 @@ impl HttpBody for Bounded {
 const DISCARD_LIMIT: Duration = Duration::from_secs(5);
 
 /// Throws away what a refused client is still sending, so that it gets to see why; at most `limit` bytes.
-pub(crate) async fn discard(mut body: Body, limit: usize) {
+pub(super) async fn discard(mut body: Body, limit: usize) {
     let reading = async {
         let mut seen = 0_usize;
         while seen <= limit

@@ -18,7 +18,7 @@ use super::params;
 use super::sessions::{Doors, Served, Services};
 use super::tool::ToolSet;
 use super::visit::{Guest, Pass, Passer, Reception, Source, short};
-use crate::http::body::{ReadBody, Unknown, discard, read_body};
+use crate::http::body::{ReadBody, Unknown, read_body};
 use crate::http::{Auth, Caller, Ending, Refused, Visit, address};
 
 /// Largest request body in bytes.
@@ -57,10 +57,7 @@ impl Endpoint {
         // A token in the header is judged before anything is read; without one, the arguments may hold it.
         let caller = match self.auth.by_header(visit, request.headers()) {
             Ok(caller) => caller,
-            Err(refused) => {
-                discard(request.into_body(), MAX_BODY_BYTES).await;
-                return refused.into_response();
-            }
+            Err(refused) => return refused.into_response(),
         };
         if request.method() != Method::POST {
             if caller.is_none()
@@ -265,9 +262,13 @@ async fn explained(response: Response<Body>, id: Option<RequestId>, declared_jso
     answer
 }
 
-/// The refusal of a request that was not read.
+/// The answer to a request that was not read, or is no longer waited for.
 pub(crate) fn refused(status: StatusCode, message: &'static str) -> Response<Body> {
-    rpc_error(status, &refusal(None, ErrorData::invalid_request(message, None)))
+    let error = match status.is_server_error() {
+        true => ErrorData::internal_error(message, None),
+        false => ErrorData::invalid_request(message, None),
+    };
+    rpc_error(status, &refusal(None, error))
 }
 
 fn is_json(kind: &header::HeaderValue) -> bool {
