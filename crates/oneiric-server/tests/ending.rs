@@ -140,3 +140,47 @@ async fn a_call_by_standard_input_is_answered_when_the_server_ends() {
     assert_eq!(answer["result"]["structuredContent"], json!({}), "{answer}");
     tokio::time::timeout(Duration::from_secs(60), served).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_second_request_with_the_id_of_one_under_way_is_told_so() {
+    let mut serving = Serving::new();
+    let site = serving.site();
+    let session = session(&site).await;
+    let ask = || {
+        let mut request = legacy(call("pass", json!({})));
+        request.headers_mut().insert("mcp-session-id", session.parse().unwrap());
+        request
+    };
+    let first = send(&site, ask()).await;
+    serving.came.recv().await.unwrap();
+    let (status, second) = support::post(&site, ask()).await;
+    assert_eq!(
+        (status.as_u16(), &second["error"]["code"], &second["id"]),
+        (200, &json!(-32600), &json!(1)),
+        "{second}"
+    );
+    serving.open.add_permits(2);
+    let answer = to_bytes(first.into_body(), 1 << 20).await.unwrap();
+    assert!(String::from_utf8_lossy(&answer).contains("structuredContent"), "{answer:?}");
+    let third = to_bytes(send(&site, ask()).await.into_body(), 1 << 20).await.unwrap();
+    assert!(String::from_utf8_lossy(&third).contains("structuredContent"), "{third:?}");
+}
+
+#[tokio::test]
+async fn a_second_line_with_the_id_of_one_under_way_is_told_so() {
+    let mut serving = Serving::new();
+    let (input, pieces) = mpsc::channel(4);
+    let (near, far) = tokio::io::duplex(1 << 20);
+    tokio::spawn(serve_stdio(serving.handler.clone(), pieces.into(), far, serving.shutdown.clone()));
+    let mut message = call("pass", json!({}));
+    support::add_meta(&mut message, "2026-07-28");
+    let mut answers = BufReader::new(near).lines();
+    input.send(format!("{message}\n").into_bytes()).await.unwrap();
+    serving.came.recv().await.unwrap();
+    input.send(format!("{message}\n").into_bytes()).await.unwrap();
+    let refused: Value = serde_json::from_str(&answers.next_line().await.unwrap().unwrap()).unwrap();
+    assert_eq!((&refused["error"]["code"], &refused["id"]), (&json!(-32600), &json!(1)), "{refused}");
+    serving.open.add_permits(1);
+    let answer: Value = serde_json::from_str(&answers.next_line().await.unwrap().unwrap()).unwrap();
+    assert_eq!(answer["result"]["structuredContent"], json!({}), "{answer}");
+}

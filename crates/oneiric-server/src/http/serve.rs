@@ -2,16 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Method, Request, Response, header};
-use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -24,10 +22,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::body::Held;
 use super::coming::Coming;
 use super::heads::{MOST_HEAD_BYTES, MOST_HEADERS};
 use super::listener::Listener;
-use super::room::{Events, Room, Seat, UnderWay};
+use super::room::{Events, Room, Seat};
 use super::stream::Stream;
 
 /// Most connections at once, whatever the system allows.
@@ -154,7 +153,7 @@ async fn connection(
                 if is_of_events(&answer) {
                     seat.set_events(if listens { Events::Listening } else { Events::Answer });
                 }
-                answer.map(|body| Held { body, _under_way: under_way })
+                answer.map(|body| Held::new(body, under_way))
             })
         }
     });
@@ -186,31 +185,5 @@ fn is_of_events(answer: &Response<Body>) -> bool {
 fn said(ended: std::result::Result<(), hyper::Error>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
-    }
-}
-
-/// The body of an answer. Its request is under way until it is sent.
-struct Held {
-    body: Body,
-    _under_way: UnderWay,
-}
-
-impl HttpBody for Held {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<std::result::Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

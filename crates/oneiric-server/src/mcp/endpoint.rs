@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use rmcp::model::{ErrorData, JsonRpcError, RequestId};
 use tokio_util::sync::CancellationToken;
 
@@ -17,8 +17,9 @@ use super::envelope::{CallParams, Envelope, refusal};
 use super::params;
 use super::sessions::{Doors, Served, Services};
 use super::tool::ToolSet;
+use super::underway::{UnderWay, taken};
 use super::visit::{Guest, Pass, Passer, Reception, Source, short};
-use crate::http::body::{ReadBody, Unknown, read_body};
+use crate::http::body::{Held, ReadBody, Unknown, read_body};
 use crate::http::{Auth, Caller, Ending, Refused, Visit, address};
 
 /// Largest request body in bytes.
@@ -38,6 +39,8 @@ pub struct Endpoint {
     auth: Auth,
     unknown: Arc<Unknown>,
     reception: Option<Arc<dyn Reception>>,
+    /// Requests of transport sessions.
+    under_way: UnderWay<(HeaderValue, RequestId)>,
 }
 
 impl Endpoint {
@@ -47,7 +50,7 @@ impl Endpoint {
     pub fn new<H: Served>(handler: H, auth: Auth, shutdown: CancellationToken) -> Self {
         let doors = Arc::new(Services::new(&handler, shutdown));
         let (tools, reception) = (Arc::clone(handler.tools()), handler.reception().cloned());
-        Self { tools, doors, auth, unknown: Arc::default(), reception }
+        Self { tools, doors, auth, unknown: Arc::default(), reception, under_way: UnderWay::default() }
     }
 
     /// Answers one request.
@@ -150,13 +153,22 @@ impl Endpoint {
         }
         let id = envelope.id.clone();
         let declared_json = parts.headers.get(header::CONTENT_TYPE).is_some_and(is_json);
-        let kept = has_session(&parts.headers);
+        let session = parts.headers.get(SESSION_HEADER).cloned();
         let opens = envelope.method.as_deref() == Some("initialize");
+        let asks = envelope.method.is_some();
         let request = Request::from_parts(parts, Body::from(bytes));
-        let answer = match (kept, opens) {
-            (true, _) => self.doors.in_session(request).await,
-            (false, true) => self.doors.opening(request).await,
-            (false, false) => self.doors.alone(request).await,
+        let answer = match (session, opens) {
+            (Some(session), _) => match id.clone().filter(|_| asks) {
+                Some(id) => {
+                    let Some(begun) = self.under_way.hold((session, id.clone())) else {
+                        return rpc_error(StatusCode::OK, &taken(id));
+                    };
+                    self.doors.in_session(request).await.map(|body| Body::new(Held::new(body, begun)))
+                }
+                None => self.doors.in_session(request).await,
+            },
+            (None, true) => self.doors.opening(request).await,
+            (None, false) => self.doors.alone(request).await,
         };
         explained(answer, id, declared_json).await
     }
