@@ -7,6 +7,7 @@ mod ending;
 mod gate;
 mod heads;
 mod knocks;
+mod leftover;
 mod listener;
 mod room;
 mod serve;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::http::{HeaderMap, Method, Response, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::routing::{any, get};
 use oneiric::token::Scope;
@@ -33,8 +34,9 @@ pub use serve::{ConnectionId, Limits, serve};
 pub use sockets::{caller, folder_of};
 
 use self::body::{Arrival, PIECE_LIMIT};
+use self::leftover::Leftover;
 use crate::health::HealthSource;
-use crate::mcp::{Endpoint, json as json_response, refused};
+use crate::mcp::{Endpoint, MAX_BODY_BYTES, json as json_response, refused};
 use crate::metrics::MetricsSource;
 use crate::rest::bulk::BODY_LIMIT;
 use crate::rest::{Api, Problem};
@@ -86,6 +88,17 @@ pub fn router(site: Site) -> Router {
 }
 
 async fn guard(State(site): State<Site>, request: Request, next: Next) -> Response<Body> {
+    let leftover = Leftover::default();
+    let (parts, body) = request.into_parts();
+    let body = leftover.of(&parts.headers, body);
+    let answer = guarded(&site, Request::from_parts(parts, body), next).await;
+    if answer.status().is_client_error() || answer.status().is_server_error() {
+        leftover.discard(MAX_BODY_BYTES).await;
+    }
+    answer
+}
+
+async fn guarded(site: &Site, request: Request, next: Next) -> Response<Body> {
     let rest = request.uri().path().starts_with("/api");
     let refusal = |status: StatusCode, code: &str, message: &str| {
         if rest { Problem::new(status, code, message).into_response() } else { refusal(status, message) }
@@ -112,14 +125,16 @@ async fn guard(State(site): State<Site>, request: Request, next: Next) -> Respon
     // Lines come at any length, with bounds of their own. What else is slow is so once its body is there.
     let bound = !request.body().is_end_stream() && !site.api.as_ref().is_some_and(|api| api.takes_lines(&request));
     let mcp = request.uri().path() == "/mcp";
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     let request =
         if bound { request.map(|body| arrival.bound(body, PIECE_LIMIT.min(site.limit), site.limit)) } else { request };
+    let given_up = |status: StatusCode, code: &str, message: &'static str| match mcp {
+        true => refused(status, message),
+        false => refusal(status, code, message),
+    };
     let late = || {
         let message = "408 Request Timeout: the body did not come in time";
-        let mut answer = match mcp {
-            true => refused(StatusCode::REQUEST_TIMEOUT, message),
-            false => refusal(StatusCode::REQUEST_TIMEOUT, "request_timeout", message),
-        };
+        let mut answer = given_up(StatusCode::REQUEST_TIMEOUT, "request_timeout", message);
         answer.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
         answer
     };
@@ -132,7 +147,16 @@ async fn guard(State(site): State<Site>, request: Request, next: Next) -> Respon
         Ok(_) if arrival.is_late() => late(),
         Ok(response) => response,
         Err(_) if arrival.is_awaited() => late(),
-        Err(_) => refusal(StatusCode::GATEWAY_TIMEOUT, "timeout", "the request took too long and was given up"),
+        Err(_) => {
+            let message = match changes {
+                true => {
+                    "the request took too long and is no longer waited for, but what it asks for may still be done: look before you \
+                     send it again, or send it as it was with the same Idempotency-Key"
+                }
+                false => "the request took too long and was given up",
+            };
+            given_up(StatusCode::GATEWAY_TIMEOUT, "timeout", message)
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod seal;
 mod sessions;
 mod stdio;
 mod tool;
+mod underway;
 mod visit;
 
 pub use endpoint::{Endpoint, MAX_BODY_BYTES};

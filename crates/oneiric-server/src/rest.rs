@@ -23,8 +23,9 @@ use oneiric::clock::Clock;
 use oneiric::token::Scope;
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
-use crate::http::body::{ReadBody, discard, read_body};
+use crate::http::body::{ReadBody, read_body};
 use crate::http::{Auth, Caller, Ending, Visit, address};
 use crate::mcp::{Arguments, MAX_BODY_BYTES, ServerCard, ToolDescription, ToolSet, call, json as json_response};
 
@@ -37,7 +38,11 @@ pub const BASE: &str = "/api/v1";
 
 /// The REST door of a program; cheap to clone.
 #[derive(Clone)]
-pub struct Api(Arc<Inner>);
+pub struct Api {
+    inner: Arc<Inner>,
+    /// The end of the server, beyond which no request waits for lasting work.
+    end: CancellationToken,
+}
 
 struct Inner {
     card: ServerCard,
@@ -74,9 +79,15 @@ impl Api {
     /// The same, with routes of lines: `described` are what they take and answer, `behind` does it.
     #[must_use]
     pub fn with_bulk(self, described: Vec<ToolDescription>, behind: Arc<dyn Bulk>) -> Self {
-        let Inner { card, tools, routes, auth, clock, .. } = self.0.as_ref();
+        let Inner { card, tools, routes, auth, clock, .. } = self.inner.as_ref();
         let bulk = Bulky { behind, tools: described, room: Arc::new(Semaphore::new(bulk::AT_ONCE)) };
         Self::of(card.clone(), Arc::clone(tools), routes, auth.clone(), Arc::clone(clock), Some(bulk))
+    }
+
+    /// Lets no request wait for lasting work beyond `end`: it is answered with how the work stands then.
+    #[must_use]
+    pub fn until(self, end: CancellationToken) -> Self {
+        Self { end, ..self }
     }
 
     fn of(
@@ -88,33 +99,34 @@ impl Api {
         bulk: Option<Bulky>,
     ) -> Self {
         let (document, keys) = (OnceLock::new(), keys::Keys::default());
-        Self(Arc::new(Inner { card, tools, routes, auth, clock, document, bulk, keys }))
+        let inner = Arc::new(Inner { card, tools, routes, auth, clock, document, bulk, keys });
+        Self { inner, end: CancellationToken::new() }
     }
 
     /// Whether requests of this kind may take longer than others.
     pub(crate) fn is_slow(&self, request: &Request) -> bool {
         let path = request.uri().path().strip_prefix(BASE);
-        self.0.routes.iter().any(|route| (route.slow || route.lines.is_some()) && Some(route.path) == path)
+        self.inner.routes.iter().any(|route| (route.slow || route.lines.is_some()) && Some(route.path) == path)
     }
 
     /// Whether the body of this request is lines of any length.
     pub(crate) fn takes_lines(&self, request: &Request) -> bool {
         let path = request.uri().path().strip_prefix(BASE);
-        self.0.routes.iter().any(|route| route.lines == Some(Lines::Taken) && Some(route.path) == path)
+        self.inner.routes.iter().any(|route| route.lines == Some(Lines::Taken) && Some(route.path) == path)
     }
 
     /// The description as OpenAPI 3.1.
     #[must_use]
     pub fn openapi(&self) -> &str {
-        let Inner { card, tools, routes, bulk, document, .. } = self.0.as_ref();
+        let Inner { card, tools, routes, bulk, document, .. } = self.inner.as_ref();
         let find = |route: &Route| find(tools.as_ref(), bulk.as_ref(), route);
         document.get_or_init(|| document::openapi(card, &find, routes).to_string())
     }
 
     pub(crate) fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let mut router = Router::new();
-        for route in self.0.routes {
-            let found = find(self.0.tools.as_ref(), self.0.bulk.as_ref(), route);
+        for route in self.inner.routes {
+            let found = find(self.inner.tools.as_ref(), self.inner.bulk.as_ref(), route);
             let Some(tool) = found.cloned() else { continue };
             let api = self.clone();
             let handler = move |request: Request| {
@@ -136,8 +148,9 @@ impl Api {
             };
             (path, on(Verb::Get.filter(), handler))
         };
-        let version =
-            |api: &Self| json!({ "name": api.0.card.name, "version": api.0.card.version, "api": "v1" }).to_string();
+        let version = |api: &Self| {
+            json!({ "name": api.inner.card.name, "version": api.inner.card.version, "api": "v1" }).to_string()
+        };
         for (path, method) in
             [fixed("/api/v1/openapi.json", |api| api.openapi().to_owned()), fixed("/api/v1/version", version)]
         {
@@ -163,17 +176,14 @@ impl Api {
     fn admit(&self, request: &Request, what: &str, needed: Scope) -> Result<(Caller, Ending), Box<Response<Body>>> {
         let from = address(request.extensions());
         let visit = Visit { door: "rest", from: &from, what };
-        self.0.auth.admit(visit, request.headers(), needed).map_err(|refused| Box::new(problem::refusal(&refused)))
+        self.inner.auth.admit(visit, request.headers(), needed).map_err(|refused| Box::new(problem::refusal(&refused)))
     }
 
     async fn handle(&self, route: &'static Route, tool: &ToolDescription, request: Request) -> Response<Body> {
         let what = format!("{} {BASE}{}", route.verb.as_str(), route.path);
         let (caller, ending) = match self.admit(&request, &what, tool.scope) {
             Ok(admitted) => admitted,
-            Err(refusal) => {
-                discard(request.into_body(), MAX_BODY_BYTES).await;
-                return *refusal;
-            }
+            Err(refusal) => return *refusal,
         };
         match self.answer(route, tool, &caller, request).await {
             Ok(response) => {
@@ -195,7 +205,7 @@ impl Api {
         request: Request,
     ) -> Result<Response<Body>, Problem> {
         let (mut parts, body) = request.into_parts();
-        if let (Some(lines), Some(bulk)) = (route.lines, &self.0.bulk) {
+        if let (Some(lines), Some(bulk)) = (route.lines, &self.inner.bulk) {
             return bulk.answer(lines, route, tool, &parts, body).await;
         }
         let path: RawPathParams = parts.extract().await.map_err(|_| Problem::bad_path())?;
@@ -208,7 +218,7 @@ impl Api {
             false => None,
         };
         let fresh = match key {
-            Some(key) => self.0.keys.claim((&caller.subject, key), route.verb.as_str(), parts.uri.path(), &body)?,
+            Some(key) => self.inner.keys.claim((&caller.subject, key), route.verb.as_str(), parts.uri.path(), &body)?,
             None => None,
         };
         let done = self.called(route, tool, caller, path, &parts, body, key).await;
@@ -231,9 +241,10 @@ impl Api {
         key: Option<&str>,
     ) -> Result<Response<Body>, Problem> {
         let mut given = arguments::gather(route, tool, path.iter(), &parts.uri, body)?;
-        let asker = Asker { subject: &caller.subject, idempotency_key: key, now: self.0.clock.now() };
+        let asker = Asker { subject: &caller.subject, idempotency_key: key, now: self.inner.clock.now() };
         route.complete(&mut given, &asker);
-        let answer = call(self.0.tools.as_ref(), tool, Arguments::Parsed(given), &caller.subject).await;
+        let tools = self.inner.tools.as_ref();
+        let answer = call(tools, tool, Arguments::Parsed(given), &caller.subject, &self.end).await;
         let mut answer = answer.map_err(|error| match route.verb {
             Verb::Get => Problem::from(error).of_parameters(&arguments::spread(route, tool)),
             Verb::Post => error.into(),
@@ -290,7 +301,6 @@ async fn read_object(headers: &axum::http::HeaderMap, body: Body) -> Result<Map<
     let plain = headers.get(header::CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
     let json = essence.as_deref() == Some("application/json") && plain;
     if (essence.is_some() && !json) || !plain {
-        discard(body, MAX_BODY_BYTES).await;
         return Err(Problem::not_json());
     }
     match read_body(body, MAX_BODY_BYTES).await {

@@ -212,12 +212,15 @@ impl Server {
     /// The client on standard input, to its end.
     async fn client(&self, input: Pieces, mut signals: Signals) -> Ending {
         self.program.serving("standard input and output");
-        let served = serve_stdio(self.program.handler(), input, tokio::io::stdout(), self.lifecycle.token());
+        let closing = self.lifecycle.token().child_token();
+        // A task of its own, so that what is under way is still answered while the others end.
+        let serving = serve_stdio(self.program.handler(), input, tokio::io::stdout(), closing.clone());
         let reason = tokio::select! {
-            () = served => END_OF_INPUT,
+            _ = self.lifecycle.spawn(serving) => END_OF_INPUT,
             reason = signals.next() => reason,
             () = self.parent.gone() => PARENT_GONE,
         };
+        closing.cancel();
         Ending { reason, run_file: None }
     }
 
@@ -312,7 +315,7 @@ impl Server {
         let auth = service.auth.clone();
         let closing = self.lifecycle.token().child_token();
         let endpoint = || {
-            let handler = self.program.handler();
+            let handler = self.program.handler().until(closing.clone());
             match service.fixture {
                 false => Endpoint::new(handler, auth.clone(), closing.clone()),
                 true => Endpoint::new(Fixture::over(handler), auth.clone(), closing.clone()),
@@ -320,7 +323,7 @@ impl Server {
         };
         let site = Site {
             endpoint: service.mcp.then(endpoint),
-            api: self.program.api(&auth),
+            api: self.program.api(&auth).map(|api| api.until(closing.clone())),
             auth,
             gate: Gate::new(&service.host, !address.ip().is_loopback(), &service.allowed_hosts),
             health: self.program.health(),

@@ -32,6 +32,12 @@ impl Pieces {
         }
     }
 
+    /// Whether all of it has come, though some may not be taken yet.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.receiver.is_closed()
+    }
+
     /// Makes `piece` the next one again.
     pub fn put_back(&mut self, piece: Vec<u8>) {
         self.put_back = Some(piece);

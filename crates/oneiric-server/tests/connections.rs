@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 const LIMIT: Duration = Duration::from_millis(100);
 const LONGER: Duration = Duration::from_millis(400);
+const MINUTE: Duration = Duration::from_secs(60);
 
 struct Serving {
     address: SocketAddr,
@@ -106,11 +107,11 @@ impl Serving {
     }
 
     fn bounded(connections: usize) -> Self {
-        Self::start(Limits { head: Duration::from_secs(60), stall: Duration::from_secs(60), connections })
+        Self::start(Limits { head: MINUTE, stall: MINUTE, breath: LIMIT, connections })
     }
 
     fn hasty() -> Self {
-        Self::start(Limits { head: LIMIT, stall: LIMIT, connections: 64 })
+        Self::start(Limits { head: LIMIT, stall: LIMIT, breath: LIMIT, connections: 64 })
     }
 
     async fn connect(&self) -> TcpStream {
@@ -286,6 +287,27 @@ async fn more_connections_than_the_limit_take_turns() {
     // Those that came last still have their seats.
     write(&mut held[1], "t: localhost\r\n\r\n").await;
     assert!(until(&mut held[1], "hello").await.ends_with("hello"));
+    serving.end().await;
+}
+
+#[tokio::test]
+async fn of_many_who_come_at_once_all_are_heard() {
+    let serving = Serving::start(Limits { head: MINUTE, stall: MINUTE, breath: MINUTE, connections: 2 });
+    let mut idle = Vec::new();
+    for _ in 0..2 {
+        let mut stream = serving.connect().await;
+        assert!(ask(&mut stream, "/", "hello").await.ends_with("hello"));
+        idle.push(stream);
+    }
+    let mut many = Vec::new();
+    for _ in 0..12 {
+        let mut stream = serving.connect().await;
+        write(&mut stream, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        many.push(stream);
+    }
+    for mut stream in many {
+        assert!(until(&mut stream, "hello").await.ends_with("hello"));
+    }
     serving.end().await;
 }
 

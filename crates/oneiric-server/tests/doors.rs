@@ -72,6 +72,22 @@ async fn what_is_kept_out_leaves_a_line_whether_a_token_is_asked_for_or_not() {
 }
 
 #[tokio::test]
+async fn callers_whom_nobody_knows_push_nothing_out_of_the_audit_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let audit = Arc::new(AuditLog::in_dir(dir.path().to_path_buf(), Arc::new(SystemClock)));
+    let site = site_with(Auth::required(Arc::new(Names), audit));
+    for _ in 0..1_500 {
+        assert_eq!(send(&site, get("/metrics")).await.status(), StatusCode::UNAUTHORIZED);
+    }
+    let mut reader = Request::post("/api/v1/fail").header("host", "localhost").body(Body::empty()).unwrap();
+    reader.headers_mut().insert("authorization", "Bearer reader".parse().unwrap());
+    assert_eq!(send(&site, reader).await.status(), StatusCode::FORBIDDEN);
+    let text = std::fs::read_to_string(dir.path().join("audit.log")).unwrap();
+    assert_eq!(text.lines().count(), 1_001, "the others are counted by the next line after them");
+    assert!(text.lines().last().unwrap().contains("who=reader"), "whom it knows it names");
+}
+
+#[tokio::test]
 async fn health_stays_open_and_keeps_facts_for_those_who_may_read() {
     let (status, open) = post(&site(), get("/health")).await;
     assert_eq!((status, open["status"].as_str()), (StatusCode::OK, Some("healthy")));
@@ -213,6 +229,43 @@ async fn a_head_that_is_too_large_is_refused_with_a_reason() {
         let refusal: Value = serde_json::from_str(&body).unwrap();
         assert!(refusal["error"].as_str().is_some_and(|error| !error.is_empty()), "{body}");
     }
+    shutdown.cancel();
+    serving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn whoever_sends_all_before_it_reads_is_told_why_it_is_refused() {
+    let request = BindRequest { host: "127.0.0.1", port: 0, authenticated: false, allow_insecure: false };
+    let listener = bind(&request).unwrap();
+    let (address, shutdown) = (listener.address, CancellationToken::new());
+    let serving = tokio::spawn(serve(listener, router(site()), Limits::of_this_process(), shutdown.clone()));
+    let body = "x".repeat(7 << 20);
+    for (path, more, status) in [
+        ("/api/v1/echo", "Content-Type: text/plain\r\n", 415),
+        ("/api/v1/nothing", "", 404),
+        ("/nothing", "", 404),
+        ("/api/v1/version", "", 405),
+        ("/metrics", "", 405),
+        ("/mcp", "Content-Type: application/json\r\nHost: evil.example\r\n", 400),
+        ("/api/v1/echo", "Origin: https://evil.example\r\n", 403),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{more}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap_or_else(|error| panic!("{path}: {error}"));
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+    }
+    // A client that asks first is answered at once, and sends nothing.
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = "POST /nothing HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
     shutdown.cancel();
     serving.await.unwrap().unwrap();
 }

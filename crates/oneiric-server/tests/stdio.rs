@@ -67,6 +67,50 @@ async fn the_current_revision_needs_no_handshake() {
 }
 
 #[tokio::test]
+async fn the_last_message_needs_no_line_end() {
+    let mut client = Client::start();
+    let mut message = call("echo", json!({ "text": "hi" }));
+    add_meta(&mut message, "2026-07-28");
+    client.input.send(message.to_string().into_bytes()).await.unwrap();
+    let (none, _) = mpsc::channel(1);
+    drop(std::mem::replace(&mut client.input, none));
+    assert_eq!(client.hear().await["result"]["structuredContent"]["text"], "hi");
+    client.server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_reads_no_answers_is_read_no_further_and_ends_all_the_same() {
+    let (input, pieces) = mpsc::channel(1);
+    let (near, far) = tokio::io::duplex(64);
+    let server = tokio::spawn(serve_stdio(handler(), pieces.into(), far, CancellationToken::new()));
+    let ask = |id: u32| {
+        let mut message = call("echo", json!({ "text": "hi" }));
+        add_meta(&mut message, "2026-07-28");
+        message["id"] = id.into();
+        format!("{message}\n").into_bytes()
+    };
+    let mut sent = 0;
+    // Long after what the server takes at once.
+    while let Ok(taken) = tokio::time::timeout(Duration::from_millis(200), input.send(ask(sent))).await {
+        taken.unwrap();
+        sent += 1;
+        assert!(sent < 1_000, "it reads on");
+    }
+    assert!(sent >= 64, "{sent}");
+    let mut answers = BufReader::new(near).lines();
+    for _ in 0..sent {
+        let line = answers.next_line().await.unwrap().unwrap();
+        assert!(line.contains("structuredContent"), "{line}");
+    }
+    // More than it takes at once, again.
+    for id in 0..65 {
+        input.send(ask(id)).await.unwrap();
+    }
+    drop(input);
+    tokio::time::timeout(Duration::from_secs(60), server).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn lines_that_are_no_messages_get_errors_and_the_server_goes_on() {
     let mut client = Client::start();
     client.say(r#"{"jsonrpc":"2.0","method":"notifications/stray"}"#).await;

@@ -153,6 +153,31 @@ async fn a_session_is_started_filled_ended_and_found_by_either_revision() {
 }
 
 #[tokio::test]
+async fn a_page_of_long_events_ends_early_and_the_next_goes_on() {
+    let server = Server::new();
+    let _ = server.call("track_session_start", start("e-1")).await;
+    let long = |number: u32| command(&format!("long-{number:02}"), number, &"word ".repeat(20_000));
+    let events: Vec<Value> = (1..=30).map(long).collect();
+    let _ = server.call("track_events", json!({ "session_id": "e-1", "events": events })).await;
+    for question in [json!({ "session_id": "e-1", "limit": 1000 }), json!({ "limit": 1000 })] {
+        let (mut seen, mut pages, mut asked) = (Vec::new(), 0, question.clone());
+        loop {
+            let (page, _) = server.call("list_events", asked.clone()).await;
+            assert!(page.to_string().len() < 1_300_000);
+            let rows = page["events"].as_array().unwrap();
+            seen.extend(rows.iter().map(|event| event["event_id"].as_str().unwrap().to_owned()));
+            pages += 1;
+            if page["next_cursor"].is_null() {
+                break;
+            }
+            asked["cursor"] = page["next_cursor"].clone();
+        }
+        let once: std::collections::BTreeSet<&String> = seen.iter().collect();
+        assert_eq!((seen.len(), once.len(), pages), (31, 31, 3), "{seen:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_start_without_an_id_gets_a_sortable_one_and_the_same_one_when_it_is_sent_again() {
     let server = Server::new();
     let mut nameless = start("e-1");

@@ -44,7 +44,9 @@ struct Guarded {
     /// Whether what may change something leaves lines.
     changes: bool,
     /// Requests of foreign pages.
-    knocks: Knocks,
+    foreign: Knocks,
+    /// Callers turned away whom nobody knows.
+    strangers: Knocks,
     /// Callers turned away, for the program's own log.
     turned_away: Knocks,
 }
@@ -101,8 +103,9 @@ impl Auth {
             judge,
             audit,
             changes,
-            knocks: Knocks::default(),
-            turned_away: Knocks::default(),
+            foreign: Knocks::by_the_minute(),
+            strangers: Knocks::by_the_hour(),
+            turned_away: Knocks::by_the_minute(),
         })))
     }
 
@@ -118,18 +121,12 @@ impl Auth {
         self.0.as_ref().is_some_and(|guarded| guarded.changes)
     }
 
-    /// A line in the audit log about a request from a foreign page, and one in the program's own. Of many, those beyond a bound
-    /// are only counted: they must not push out what else the logs hold.
+    /// A line in the audit log about a request from a foreign page, and one in the program's own, within a bound.
     pub(super) fn kept_out(&self, visit: Visit<'_>, why: &str) {
         let Some(guarded) = &self.0 else { return };
-        let Some(untold) = guarded.knocks.told(guarded.audit.now()) else { return };
-        tracing::warn!(reason = why, untold, "request refused");
-        let nobody = Caller::default();
-        if untold > 0 {
-            let why = format!("{untold} more requests of foreign pages since the last line about one");
-            guarded.audit.record(&Guarded::act(visit, &nobody, Outcome::Denied, &why));
+        if let Some(untold) = guarded.turn_away(&guarded.foreign, "requests of foreign pages", visit, why) {
+            tracing::warn!(reason = why, untold, "request refused");
         }
-        guarded.audit.record(&Guarded::act(visit, &nobody, Outcome::Denied, why));
     }
 
     /// Both, where callers need a token.
@@ -211,8 +208,25 @@ impl Guarded {
         if let Some(untold) = self.turned_away.told(self.audit.now()) {
             tracing::warn!(status = refused.status().as_u16(), reason = %refused.message(), untold, "caller refused");
         }
-        self.audit.record(&Self::act(visit, caller, Outcome::Denied, &refused.reason()));
+        if caller.subject.is_empty() {
+            self.turn_away(&self.strangers, "callers without a good token", visit, &refused.reason());
+        } else {
+            self.audit.record(&Self::act(visit, caller, Outcome::Denied, &refused.reason()));
+        }
         refused
+    }
+
+    /// A line about somebody whom nobody knows. Of many such `kind`, those beyond a bound are only counted, as anybody could else
+    /// push out what the log holds. Says how many were, unless this is one of them.
+    fn turn_away(&self, knocks: &Knocks, kind: &str, visit: Visit<'_>, why: &str) -> Option<u64> {
+        let untold = knocks.told(self.audit.now())?;
+        let nobody = Caller::default();
+        if untold > 0 {
+            let why = format!("{untold} more {kind} since the last line about one");
+            self.audit.record(&Self::act(visit, &nobody, Outcome::Denied, &why));
+        }
+        self.audit.record(&Self::act(visit, &nobody, Outcome::Denied, why));
+        Some(untold)
     }
 
     fn act<'a>(visit: Visit<'a>, caller: &'a Caller, outcome: Outcome, why: &'a str) -> Act<'a> {

@@ -1,4 +1,4 @@
-//! Reading a request body within bounds of size and time.
+//! Reading a request body within bounds of size and time, and what goes with the body of an answer.
 
 use std::future::Future;
 use std::io;
@@ -181,7 +181,7 @@ impl HttpBody for Bounded {
 const DISCARD_LIMIT: Duration = Duration::from_secs(5);
 
 /// Throws away what a refused client is still sending, so that it gets to see why; at most `limit` bytes.
-pub(crate) async fn discard(mut body: Body, limit: usize) {
+pub(super) async fn discard(mut body: Body, limit: usize) {
     let reading = async {
         let mut seen = 0_usize;
         while seen <= limit
@@ -191,6 +191,38 @@ pub(crate) async fn discard(mut body: Body, limit: usize) {
         }
     };
     let _ = timeout(DISCARD_LIMIT, reading).await;
+}
+
+/// The body of an answer, and what is kept until it is sent or given up.
+pub(crate) struct Held<T> {
+    body: Body,
+    _kept: T,
+}
+
+impl<T> Held<T> {
+    pub(crate) const fn new(body: Body, kept: T) -> Self {
+        Self { body, _kept: kept }
+    }
+}
+
+impl<T: Unpin> HttpBody for Held<T> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 #[cfg(test)]

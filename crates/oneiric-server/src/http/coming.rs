@@ -14,16 +14,18 @@ pub(super) struct Coming {
     body: Incoming,
     seat: Seat,
     awaited: bool,
+    /// Bytes that came since its seat was told last.
+    came: u64,
 }
 
 impl Coming {
     pub(super) const fn new(body: Incoming, seat: Seat) -> Self {
-        Self { body, seat, awaited: false }
+        Self { body, seat, awaited: false, came: 0 }
     }
 
     fn note(&mut self, awaited: bool) {
         if std::mem::replace(&mut self.awaited, awaited) != awaited {
-            self.seat.set_awaited(awaited);
+            self.seat.set_awaited(awaited, std::mem::take(&mut self.came));
         }
     }
 }
@@ -37,6 +39,9 @@ impl HttpBody for Coming {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            self.came += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
         self.note(frame.is_pending());
         frame
     }

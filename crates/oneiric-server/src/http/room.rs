@@ -1,9 +1,10 @@
 //! Room for connections: each takes a seat, so that they never take the file descriptors that everything else needs.
 //!
 //! When all seats are taken, one is let go that nobody works for: the connection that has been without a request for longest,
-//! else the one whose client has sent nothing of a request's body for longest, else, while streams of events have more than
-//! half of the seats, the oldest of them, whose client opens another. So those that only hold a connection, send byte by byte
-//! or listen stand in nobody's way; a request that the server works at and an answer on its way are never cut.
+//! else the one whose client has sent nothing of a request's body for longest or sends it byte by byte, else, while streams of
+//! events have more than half of the seats, the oldest of them, whose client opens another. So those that only hold a connection,
+//! send slowly or listen stand in nobody's way; a request that the server works at and an answer on its way are never cut. Who has
+//! just come is given a breath to say what it wants.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,12 +13,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-/// A client that sends a body has this long between two pieces of it before its seat may be given to another.
-const BREATH: Duration = Duration::from_secs(1);
+/// Bytes of a body that have to come in a second that it is waited for, while others want the seat.
+const PACE: u64 = 16 * 1024;
 
 /// Seats for so many connections.
 pub(super) struct Room {
     most: usize,
+    /// For so long a connection keeps its seat without saying what it wants, or without the next piece of a body.
     breath: Duration,
     state: Mutex<State>,
     /// A seat became free, or a connection such that it may be let go.
@@ -36,8 +38,13 @@ struct Place {
     /// When it came to stand as it does, by numbers that grow.
     since: u64,
     requests: usize,
+    /// When it came, unless a request has come by it since.
+    fresh: Option<Instant>,
     /// Since when the server waits for more of a request's body.
     awaited: Option<Instant>,
+    /// How long it waited for pieces of that body that have come, and how many bytes they have.
+    waited: Duration,
+    came: u64,
     /// Whether the answer under way is a stream of events, and whether one that a client opened only to listen.
     events: Option<Events>,
     /// Its client does not take what it is sent.
@@ -70,11 +77,7 @@ struct Taken {
 pub(super) struct UnderWay(Seat);
 
 impl Room {
-    pub(super) fn new(most: usize) -> Arc<Self> {
-        Self::of(most, BREATH)
-    }
-
-    fn of(most: usize, breath: Duration) -> Arc<Self> {
+    pub(super) fn new(most: usize, breath: Duration) -> Arc<Self> {
         Arc::new(Self { most: most.max(1), breath, state: Mutex::default(), changed: Notify::new() })
     }
 
@@ -90,7 +93,7 @@ impl Room {
                 }
                 state.let_one_go(self.most, self.breath);
             }
-            // A body that stops is no change: time alone tells.
+            // Silence is no change: time alone tells.
             let _ = timeout(self.breath, changed).await;
         }
     }
@@ -102,7 +105,7 @@ impl Room {
 
     fn take(self: &Arc<Self>, state: &mut State) -> Seat {
         let number = state.number();
-        let place = Place { since: number, ..Place::default() };
+        let place = Place { since: number, fresh: Some(Instant::now()), ..Place::default() };
         let leave = Arc::clone(&place.leave);
         state.places.insert(number, place);
         Seat(Arc::new(Taken { room: Arc::clone(self), number, leave }))
@@ -129,8 +132,8 @@ impl State {
         let streams = self.places.values().filter(|place| listening(place)).count();
         let now = Instant::now();
         let rank = |place: &Place| match place.awaited {
-            _ if place.is_idle() => (!place.stuck).then_some((0, place.since)),
-            Some(since) => (now.saturating_duration_since(since) >= breath).then_some((1, place.since)),
+            _ if place.is_idle() => (!place.stuck && !place.may_speak(now, breath)).then_some((0, place.since)),
+            Some(since) => place.is_slow(since, now, breath).then_some((1, place.since)),
             None => (listening(place) && streams > most / 2).then_some((2, place.since)),
         };
         let free = self.places.values_mut().filter(|place| !place.leaving);
@@ -144,6 +147,18 @@ impl State {
 impl Place {
     const fn is_idle(&self) -> bool {
         self.requests == 0
+    }
+
+    /// Whether it has just come: its first request may be on its way, or lie there unread.
+    fn may_speak(&self, now: Instant, breath: Duration) -> bool {
+        self.fresh.is_some_and(|came| now.saturating_duration_since(came) < breath)
+    }
+
+    /// Whether a body that is waited for since `since` comes too slowly for others to wait for its seat.
+    fn is_slow(&self, since: Instant, now: Instant, breath: Duration) -> bool {
+        let pause = now.saturating_duration_since(since);
+        let waited = self.waited + pause;
+        pause >= breath || waited >= breath && self.came < PACE.saturating_mul(waited.as_secs())
     }
 
     /// Whether it would cut nothing that the server works at.
@@ -174,15 +189,18 @@ impl Seat {
     pub(super) fn begin(&self) -> UnderWay {
         self.with(|place, _| {
             place.requests += 1;
+            (place.fresh, place.waited, place.came) = (None, Duration::ZERO, 0);
             ((), false)
         });
         UnderWay(self.clone())
     }
 
-    /// The server waits for more of a request's body, or no longer.
-    pub(super) fn set_awaited(&self, awaited: bool) {
+    /// The server waits for more of a request's body, or no longer; so many bytes of it `came` since the last word.
+    pub(super) fn set_awaited(&self, awaited: bool, came: u64) {
         self.with(|place, since| {
             place.since = since;
+            place.waited += place.awaited.map(|since| since.elapsed()).unwrap_or_default();
+            place.came += came;
             place.awaited = awaited.then(Instant::now);
             ((), false)
         });
@@ -272,7 +290,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_longest_idle_connection_makes_room_and_a_busy_one_never() {
-        let room = Room::new(3);
+        let room = Room::new(3, Duration::ZERO);
         let [first, second, third] = [(); 3].map(|()| now(room.seat()).unwrap());
         let busy = first.begin();
         drop(second.begin());
@@ -293,7 +311,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_still_takes_its_answer_is_not_let_go() {
-        let room = Room::new(2);
+        let room = Room::new(2, Duration::ZERO);
         let (taking, idle) = (now(room.seat()).unwrap(), now(room.seat()).unwrap());
         taking.set_stuck(true);
         room.let_one_go();
@@ -311,25 +329,47 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_does_not_come_makes_room_for_others() {
         for (breath, goes) in [(Duration::ZERO, true), (Duration::from_secs(3_600), false)] {
-            let room = Room::of(3, breath);
+            let room = Room::new(3, breath);
             let seats = [(); 3].map(|()| now(room.seat()).unwrap());
             let _requests = seats.iter().map(Seat::begin).collect::<Vec<UnderWay>>();
             for stopped in [0, 1, 0] {
-                seats[stopped].set_awaited(false);
-                seats[stopped].set_awaited(true);
+                seats[stopped].set_awaited(false, 0);
+                seats[stopped].set_awaited(true, 0);
             }
             room.let_one_go();
             assert_eq!(now(seats[1].wanted()).is_some(), goes, "nothing of it came for longest");
             assert!(now(seats[0].wanted()).is_none() && now(seats[2].wanted()).is_none());
-            seats[0].set_awaited(false);
+            seats[0].set_awaited(false, 0);
             room.let_one_go();
             assert!(now(seats[0].wanted()).is_none() && now(seats[2].wanted()).is_none(), "both are worked at");
         }
     }
 
     #[tokio::test]
+    async fn who_has_just_come_may_say_what_it_wants() {
+        let room = Room::new(2, Duration::from_secs(3_600));
+        let [first, second] = [(); 2].map(|()| now(room.seat()).unwrap());
+        room.let_one_go();
+        assert!(now(first.wanted()).is_none() && now(second.wanted()).is_none(), "their requests may lie there");
+        drop(second.begin());
+        room.let_one_go();
+        assert!(now(first.wanted()).is_none() && now(second.wanted()).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_comes_byte_by_byte_makes_room_for_others() {
+        let breath = Duration::from_secs(60);
+        let start = Instant::now();
+        let place = |waited: u64, came: u64| Place { waited: Duration::from_secs(waited), came, ..Place::default() };
+        let slow = |place: &Place| place.is_slow(start, start, breath);
+        assert!(!slow(&place(59, 1)), "a breath");
+        assert!(slow(&place(60, 60)) && !slow(&place(60, 1 << 20)));
+        assert!(place(0, 1 << 30).is_slow(start, start + breath, breath), "nothing more comes");
+    }
+
+    #[tokio::test]
     async fn streams_of_events_have_half_of_the_seats_when_others_want_them() {
-        let room = Room::new(4);
+        let room = Room::new(4, Duration::ZERO);
         let seats = [(); 4].map(|()| now(room.seat()).unwrap());
         let _requests = seats.iter().map(Seat::begin).collect::<Vec<UnderWay>>();
         for (seat, events) in seats.iter().zip([Events::Answer, Events::Listening, Events::Listening]) {

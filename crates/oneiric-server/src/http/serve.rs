@@ -2,16 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Method, Request, Response, header};
-use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -24,10 +22,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::body::Held;
 use super::coming::Coming;
 use super::heads::{MOST_HEAD_BYTES, MOST_HEADERS};
 use super::listener::Listener;
-use super::room::{Events, Room, Seat, UnderWay};
+use super::room::{Events, Room, Seat};
 use super::stream::Stream;
 
 /// Most connections at once, whatever the system allows.
@@ -47,18 +46,21 @@ pub struct Limits {
     pub head: Duration,
     /// Longest time in which a client takes nothing of its answer.
     pub stall: Duration,
+    /// For so long a connection keeps its seat from others without saying what it wants, or without the next piece of a body.
+    pub breath: Duration,
     /// Connections at once.
     pub connections: usize,
 }
 
 impl Limits {
-    /// A minute for both, and at most half of the files that this process may open: the others are for databases, children
+    /// A minute for both, a second for a breath, and at most half of the files that this process may open: the others are for databases, children
     /// and what requests need.
     #[must_use]
     pub fn of_this_process() -> Self {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let connections = usize::try_from((files / 2).clamp(8, MOST_CONNECTIONS)).unwrap_or(8);
-        Self { head: Duration::from_secs(60), stall: Duration::from_secs(60), connections }
+        let (minute, breath) = (Duration::from_secs(60), Duration::from_secs(1));
+        Self { head: minute, stall: minute, breath, connections }
     }
 }
 
@@ -69,7 +71,7 @@ impl Limits {
 pub async fn serve(listener: Listener, router: Router, limits: Limits, shutdown: CancellationToken) -> Result<()> {
     let socket = TcpListener::from_std(listener.socket)
         .map_err(|error| Fault::unavailable(format!("cannot serve {}: {error}", listener.address)))?;
-    let room = Room::new(limits.connections);
+    let room = Room::new(limits.connections, limits.breath);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.head)
@@ -151,7 +153,7 @@ async fn connection(
                 if is_of_events(&answer) {
                     seat.set_events(if listens { Events::Listening } else { Events::Answer });
                 }
-                answer.map(|body| Held { body, _under_way: under_way })
+                answer.map(|body| Held::new(body, under_way))
             })
         }
     });
@@ -183,31 +185,5 @@ fn is_of_events(answer: &Response<Body>) -> bool {
 fn said(ended: std::result::Result<(), hyper::Error>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
-    }
-}
-
-/// The body of an answer. Its request is under way until it is sent.
-struct Held {
-    body: Body,
-    _under_way: UnderWay,
-}
-
-impl HttpBody for Held {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<std::result::Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use rmcp::model::{ErrorData, JsonRpcError, RequestId};
 use tokio_util::sync::CancellationToken;
 
@@ -17,8 +17,9 @@ use super::envelope::{CallParams, Envelope, refusal};
 use super::params;
 use super::sessions::{Doors, Served, Services};
 use super::tool::ToolSet;
+use super::underway::{UnderWay, taken};
 use super::visit::{Guest, Pass, Passer, Reception, Source, short};
-use crate::http::body::{ReadBody, Unknown, discard, read_body};
+use crate::http::body::{Held, ReadBody, Unknown, read_body};
 use crate::http::{Auth, Caller, Ending, Refused, Visit, address};
 
 /// Largest request body in bytes.
@@ -38,15 +39,18 @@ pub struct Endpoint {
     auth: Auth,
     unknown: Arc<Unknown>,
     reception: Option<Arc<dyn Reception>>,
+    /// Requests of transport sessions.
+    under_way: UnderWay<(HeaderValue, RequestId)>,
 }
 
 impl Endpoint {
-    /// Serves `handler` to callers that `auth` lets in, until `shutdown`.
+    /// Serves `handler` to callers that `auth` lets in. At `shutdown`, streams of those who only listen end; what else is under way
+    /// goes on.
     #[must_use]
     pub fn new<H: Served>(handler: H, auth: Auth, shutdown: CancellationToken) -> Self {
         let doors = Arc::new(Services::new(&handler, shutdown));
         let (tools, reception) = (Arc::clone(handler.tools()), handler.reception().cloned());
-        Self { tools, doors, auth, unknown: Arc::default(), reception }
+        Self { tools, doors, auth, unknown: Arc::default(), reception, under_way: UnderWay::default() }
     }
 
     /// Answers one request.
@@ -56,10 +60,7 @@ impl Endpoint {
         // A token in the header is judged before anything is read; without one, the arguments may hold it.
         let caller = match self.auth.by_header(visit, request.headers()) {
             Ok(caller) => caller,
-            Err(refused) => {
-                discard(request.into_body(), MAX_BODY_BYTES).await;
-                return refused.into_response();
-            }
+            Err(refused) => return refused.into_response(),
         };
         if request.method() != Method::POST {
             if caller.is_none()
@@ -152,13 +153,22 @@ impl Endpoint {
         }
         let id = envelope.id.clone();
         let declared_json = parts.headers.get(header::CONTENT_TYPE).is_some_and(is_json);
-        let kept = has_session(&parts.headers);
+        let session = parts.headers.get(SESSION_HEADER).cloned();
         let opens = envelope.method.as_deref() == Some("initialize");
+        let asks = envelope.method.is_some();
         let request = Request::from_parts(parts, Body::from(bytes));
-        let answer = match (kept, opens) {
-            (true, _) => self.doors.in_session(request).await,
-            (false, true) => self.doors.opening(request).await,
-            (false, false) => self.doors.alone(request).await,
+        let answer = match (session, opens) {
+            (Some(session), _) => match id.clone().filter(|_| asks) {
+                Some(id) => {
+                    let Some(begun) = self.under_way.hold((session, id.clone())) else {
+                        return rpc_error(StatusCode::OK, &taken(id));
+                    };
+                    self.doors.in_session(request).await.map(|body| Body::new(Held::new(body, begun)))
+                }
+                None => self.doors.in_session(request).await,
+            },
+            (None, true) => self.doors.opening(request).await,
+            (None, false) => self.doors.alone(request).await,
         };
         explained(answer, id, declared_json).await
     }
@@ -230,9 +240,12 @@ fn has_session(headers: &HeaderMap) -> bool {
     headers.contains_key(SESSION_HEADER)
 }
 
-/// The library explains some refusals in plain text; a client gets them as JSON-RPC errors like all others.
+/// The library explains some refusals in plain text, and what it fails at; a client gets them as JSON-RPC errors like all others.
 async fn explained(response: Response<Body>, id: Option<RequestId>, declared_json: bool) -> Response<Body> {
-    if !response.status().is_client_error() || response.headers().get(header::CONTENT_TYPE).is_some_and(is_json) {
+    let failed = response.status().is_server_error();
+    if !(failed || response.status().is_client_error())
+        || response.headers().get(header::CONTENT_TYPE).is_some_and(is_json)
+    {
         return response;
     }
     let status = match response.status() {
@@ -245,16 +258,29 @@ async fn explained(response: Response<Body>, id: Option<RequestId>, declared_jso
         ReadBody::Complete(text) => String::from_utf8_lossy(&text).into_owned(),
         ReadBody::TooLarge | ReadBody::Broken => String::new(),
     };
-    let mut answer = rpc_error(status, &refusal(id, ErrorData::invalid_request(text, None)));
+    let error = match failed {
+        true => {
+            tracing::error!(reason = text, "a message was not answered");
+            let message =
+                "this got no answer, though it may be done: look before you send it again; the server's log says more";
+            ErrorData::internal_error(message, None)
+        }
+        false => ErrorData::invalid_request(text, None),
+    };
+    let mut answer = rpc_error(status, &refusal(id, error));
     if let Some(allow) = allow {
         answer.headers_mut().insert(header::ALLOW, allow);
     }
     answer
 }
 
-/// The refusal of a request that was not read.
+/// The answer to a request that was not read, or is no longer waited for.
 pub(crate) fn refused(status: StatusCode, message: &'static str) -> Response<Body> {
-    rpc_error(status, &refusal(None, ErrorData::invalid_request(message, None)))
+    let error = match status.is_server_error() {
+        true => ErrorData::internal_error(message, None),
+        false => ErrorData::invalid_request(message, None),
+    };
+    rpc_error(status, &refusal(None, error))
 }
 
 fn is_json(kind: &header::HeaderValue) -> bool {

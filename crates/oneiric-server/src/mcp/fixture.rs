@@ -276,6 +276,7 @@ impl ServerHandler for Fixture {
             let changed = tokio::select! {
                 changed = changes.recv() => changed,
                 () = context.cancelled() => return Ok(()),
+                () = self.program.ends() => return Ok(()),
             };
             // What the listener did not ask for is refused by the sink.
             let _ = match changed {

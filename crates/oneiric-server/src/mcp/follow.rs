@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::lasting::{Lasting, Standing, Works};
 use super::tool::{Arguments, Effect, ToolDescription, ToolError, ToolSet};
@@ -46,10 +47,10 @@ impl Pace {
         Self(LOOKS.0)
     }
 
-    /// Waits until the next look. Something happened: the one after it comes soon.
-    pub(super) async fn next(&mut self, moved: bool, left: Duration) {
+    /// Waits until the next look, which comes at once when the server ends. Something happened: the one after it comes soon.
+    pub(super) async fn next(&mut self, moved: bool, left: Duration, end: &CancellationToken) {
         self.0 = if moved { LOOKS.0 } else { (self.0 * 3 / 2).min(LOOKS.1) };
-        tokio::time::sleep(self.0.min(left)).await;
+        let _ = tokio::time::timeout(self.0.min(left), end.cancelled()).await;
     }
 }
 
@@ -84,8 +85,8 @@ pub(super) fn with(mut answer: Value, standing: Standing) -> Value {
     answer
 }
 
-/// Calls a tool in the name of `who` for a door that cannot say anything before the answer. Tools about lasting work are waited for as they are
-/// asked to.
+/// Calls a tool in the name of `who` for a door that cannot say anything before the answer. Tools about lasting work are waited for
+/// as they are asked to, and not beyond `end`.
 ///
 /// # Errors
 /// As the tool's.
@@ -94,6 +95,7 @@ pub(crate) async fn call(
     tool: &ToolDescription,
     arguments: Arguments<'_>,
     who: &str,
+    end: &CancellationToken,
 ) -> Result<Value, ToolError> {
     let (Some(lasting), Some(works)) = (tool.lasting, tools.works()) else {
         return tools.call(tool.name, arguments, who).await;
@@ -110,12 +112,13 @@ pub(crate) async fn call(
         let left = until.saturating_duration_since(tokio::time::Instant::now());
         if standing.stage.is_final()
             || left.is_zero()
+            || end.is_cancelled()
             || (standing.stage == super::Stage::Rests && lasting != Lasting::Ends)
         {
             return settled(tools, tool, &arguments, who, answer, standing).await;
         }
         let now = Some((standing.done, standing.stage));
-        pace.next(now != last, left).await;
+        pace.next(now != last, left, end).await;
         last = now;
     }
 }

@@ -21,6 +21,7 @@ use rmcp::model::{
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::value::to_raw_value;
+use tokio_util::sync::CancellationToken;
 
 use super::library::Library;
 use super::params;
@@ -56,6 +57,7 @@ pub struct Handler {
     library: Option<Arc<dyn Library>>,
     presence: Presence,
     seal: Seal,
+    end: CancellationToken,
 }
 
 impl Handler {
@@ -64,7 +66,15 @@ impl Handler {
     pub fn new(card: ServerCard, tools: Arc<dyn ToolSet>) -> Self {
         let profile = tools.profile();
         let listed = tools.tools().iter().filter(|tool| tool.profile <= profile).map(listed).collect();
-        Self { card: Arc::new(card), tools, listed, library: None, presence: Presence::default(), seal: Seal::fresh() }
+        Self {
+            card: Arc::new(card),
+            tools,
+            listed,
+            library: None,
+            presence: Presence::default(),
+            seal: Seal::fresh(),
+            end: CancellationToken::new(),
+        }
     }
 
     /// Offers prompts and resources too.
@@ -85,6 +95,12 @@ impl Handler {
         Self { presence: Presence::told_to(reception), ..self }
     }
 
+    /// Lets no call wait for lasting work beyond `end`: it is answered with how the work stands then.
+    #[must_use]
+    pub fn until(self, end: CancellationToken) -> Self {
+        Self { end, ..self }
+    }
+
     /// A handler for one client that stays connected. The client has gone when the handler and its clones are dropped.
     #[must_use]
     pub fn for_connection(&self, connection: Connection) -> Self {
@@ -93,6 +109,11 @@ impl Handler {
 }
 
 impl Handler {
+    /// Waits for the end of the server.
+    pub(super) async fn ends(&self) {
+        self.end.cancelled().await;
+    }
+
     async fn made(
         &self,
         tool: &ToolDescription,
@@ -103,7 +124,7 @@ impl Handler {
         let tools = self.tools.as_ref();
         match (tool.lasting, tools.works()) {
             (Some(lasting), Some(works)) => {
-                let call = Call { tools, works, tool, lasting, seal: &self.seal, context };
+                let call = Call { tools, works, tool, lasting, seal: &self.seal, context, end: &self.end };
                 call.make(request, arguments.parse()?).await
             }
             _ => Ok(CallToolResult::structured(tools.call(tool.name, arguments, caller(context)).await?).into()),

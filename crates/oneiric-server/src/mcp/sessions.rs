@@ -14,7 +14,7 @@ use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::local::{LocalSessionManager, SessionConfig};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::endpoint::{MAX_BODY_BYTES, SESSION_HEADER};
 use super::listeners::Listeners;
@@ -58,10 +58,15 @@ pub(super) struct Services<H: Served> {
     sessions: StreamableHttpService<H, LocalSessionManager>,
     manager: Arc<LocalSessionManager>,
     listeners: Listeners,
+    /// Ends the library's tasks when nobody is served any more.
+    _over: DropGuard,
 }
 
 impl<H: Served> Services<H> {
+    /// Ends the streams of those who only listen at `shutdown`. What else is under way goes on for as long as it is served.
     pub(super) fn new(handler: &H, shutdown: CancellationToken) -> Self {
+        // The library breaks off whatever is under way when its token is cancelled.
+        let over = CancellationToken::new();
         // Hosts, origins and sizes are judged before a request comes here, for all paths alike.
         let config = StreamableHttpServerConfig::default()
             .with_json_response(true)
@@ -69,7 +74,7 @@ impl<H: Served> Services<H> {
             .disable_allowed_hosts()
             .disable_allowed_origins()
             .with_max_request_body_bytes(MAX_BODY_BYTES)
-            .with_cancellation_token(shutdown);
+            .with_cancellation_token(over.clone());
         let mut remembered = SessionConfig::default();
         remembered.keep_alive = Some(SILENCE_LIMIT);
         remembered.sse_retry = None;
@@ -89,7 +94,8 @@ impl<H: Served> Services<H> {
                 config.with_legacy_session_mode(true),
             ),
             manager,
-            listeners: Listeners::default(),
+            listeners: Listeners::until(shutdown),
+            _over: over.drop_guard(),
         }
     }
 }

@@ -4,10 +4,14 @@
 //! that is too long, and an early stray notification does not end the server.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rmcp::RoleServer;
-use rmcp::model::{ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcMessage, ServerJsonRpcMessage};
+use rmcp::model::{
+    ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
+};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage, serve_server_with_ct};
 use rmcp::transport::Transport;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -17,20 +21,42 @@ use tokio_util::sync::CancellationToken;
 use super::envelope::{Envelope, refusal};
 use super::handler::Handler;
 use super::params;
+use super::underway::{UnderWay, taken};
 use super::visit::Connection;
 use crate::stdin::Pieces;
 
 /// Longest message in bytes.
 pub const MAX_LINE_BYTES: usize = super::MAX_BODY_BYTES;
 
-/// Serves one client until its input ends or `shutdown`.
+/// Time for which calls that wait for lasting work go on after the input has ended. The library waits a second longer for them.
+const LAST_WAIT: Duration = Duration::from_secs(4);
+
+/// Requests of the client that are under way at once, with those whose answers it has not taken. Beyond them nothing is read.
+const MOST_UNDER_WAY: usize = 64;
+
+/// Time for what is still to be written at the end.
+const LAST_WRITE: Duration = Duration::from_secs(1);
+
+/// Serves one client until its input ends or `shutdown`; nothing more is read then, and what was read is answered.
 pub async fn serve_stdio<W>(handler: Handler, input: Pieces, output: W, shutdown: CancellationToken)
 where
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    let transport =
-        Lines { input, splitter: Splitter::new(MAX_LINE_BYTES), output: Arc::new(Mutex::new(output)), begun: false };
-    match serve_server_with_ct(handler.for_connection(Connection::Stdio), transport, shutdown).await {
+    let waits = shutdown.child_token();
+    let handler = handler.until(waits.clone()).for_connection(Connection::Stdio);
+    let transport = Lines {
+        input,
+        splitter: Splitter::new(MAX_LINE_BYTES),
+        output: Arc::new(Mutex::new(output)),
+        begun: false,
+        under_way: UnderWay::default(),
+        sent: 0,
+        answering: None,
+        shutdown,
+        waits,
+    };
+    // Not `shutdown`: the library would break off what is under way.
+    match serve_server_with_ct(handler, transport, CancellationToken::new()).await {
         Ok(running) => {
             let _ = running.waiting().await;
         }
@@ -38,57 +64,155 @@ where
     }
 }
 
+/// What goes on between a client's lines and the server's.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Doing {
+    /// A request that has no answer yet.
+    Asked(RequestId),
+    /// A message that the client has not taken.
+    Written(u64),
+}
+
+/// A message that is being written.
+type Writing = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
 struct Lines<W> {
     input: Pieces,
     splitter: Splitter,
     output: Arc<Mutex<W>>,
     begun: bool,
+    under_way: UnderWay<Doing>,
+    /// Messages that were given to be written.
+    sent: u64,
+    /// The answer to a line that is no message.
+    answering: Option<Writing>,
+    shutdown: CancellationToken,
+    /// Ends the waits of calls.
+    waits: CancellationToken,
 }
 
 impl<W: AsyncWrite + Send + Unpin + 'static> Transport<RoleServer> for Lines<W> {
     type Error = io::Error;
 
     fn send(&mut self, item: TxJsonRpcMessage<RoleServer>) -> impl Future<Output = io::Result<()>> + Send + 'static {
-        let output = Arc::clone(&self.output);
-        async move { write_line(&output, &item).await }
+        let answered = match &item {
+            JsonRpcMessage::Response(answer) => Some(&answer.id),
+            JsonRpcMessage::Error(error) => error.id.as_ref(),
+            _ => None,
+        };
+        // Before it is written: whoever has read it may use its id again.
+        if let Some(id) = answered {
+            self.under_way.end(&Doing::Asked(id.clone()));
+        }
+        self.sent += 1;
+        let (output, writing) = (Arc::clone(&self.output), self.under_way.hold(Doing::Written(self.sent)));
+        async move {
+            let _writing = writing;
+            write_line(&output, &item).await
+        }
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
-            // Taking from the splitter and waiting for a piece are both safe to give up half-way.
+            // Everything here may be given up half-way, and is gone on with by the next call.
+            let Self { input, answering, under_way, shutdown, .. } = self;
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return None,
+                ready = ready(answering, under_way) => ready?,
+                () = abandoned(input) => return None,
+            }
             let Some(line) = self.splitter.next() else {
-                let piece = self.input.next().await?;
+                let piece = tokio::select! {
+                    piece = self.input.next() => piece,
+                    () = self.shutdown.cancelled() => continue,
+                };
+                let Some(piece) = piece else {
+                    if self.splitter.end() {
+                        continue;
+                    }
+                    let waits = self.waits.clone();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(LAST_WAIT).await;
+                        waits.cancel();
+                    });
+                    return None;
+                };
                 self.splitter.push(&piece);
                 continue;
             };
             match line {
                 Line::Whole(text) => match read(&text) {
-                    Ok(Some(message)) => {
-                        let request = matches!(message, JsonRpcMessage::Request(_));
-                        if self.begun || request {
+                    Ok(Some(message)) => match &message {
+                        JsonRpcMessage::Request(request) if !self.under_way.begin(Doing::Asked(request.id.clone())) => {
+                            self.answer(*taken(request.id.clone()));
+                        }
+                        JsonRpcMessage::Request(_) => {
                             self.begun = true;
                             return Some(message);
                         }
-                    }
+                        _ if self.begun => {
+                            self.note(&message);
+                            return Some(message);
+                        }
+                        _ => {}
+                    },
                     Ok(None) => {}
-                    Err(error) => self.answer(*error).await?,
+                    Err(error) => self.answer(*error),
                 },
                 Line::TooLong => {
                     let message = format!("Invalid request: a message exceeds {MAX_LINE_BYTES} bytes");
-                    self.answer(*refusal(None, ErrorData::invalid_request(message, None))).await?;
+                    self.answer(*refusal(None, ErrorData::invalid_request(message, None)));
                 }
             }
         }
     }
 
     async fn close(&mut self) -> io::Result<()> {
-        self.output.lock().await.flush().await
+        let flushing = async { self.output.lock().await.flush().await };
+        // A client that takes nothing holds nobody.
+        tokio::time::timeout(LAST_WRITE, flushing).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
 impl<W: AsyncWrite + Send + Unpin + 'static> Lines<W> {
-    async fn answer(&self, error: rmcp::model::JsonRpcError) -> Option<()> {
-        write_line(&self.output, &ServerJsonRpcMessage::Error(error)).await.ok()
+    /// A request that the client cancels gets no answer.
+    fn note(&self, message: &ClientJsonRpcMessage) {
+        if let JsonRpcMessage::Notification(notification) = message
+            && let ClientNotification::CancelledNotification(cancelled) = &notification.notification
+            && let Some(id) = &cancelled.params.request_id
+        {
+            self.under_way.end(&Doing::Asked(id.clone()));
+        }
+    }
+
+    /// Answers what the library does not get to see, before the next line is read.
+    fn answer(&mut self, error: rmcp::model::JsonRpcError) {
+        let output = Arc::clone(&self.output);
+        let answering = async move { write_line(&output, &ServerJsonRpcMessage::Error(error)).await };
+        self.answering = Some(Box::pin(answering));
+    }
+}
+
+/// Waits until the next line may be read: what this transport has to say itself is written, and requests under way are not too
+/// many. `None` when nothing can be written any more.
+async fn ready(answering: &mut Option<Writing>, under_way: &UnderWay<Doing>) -> Option<()> {
+    if let Some(writing) = answering {
+        let written = writing.await;
+        *answering = None;
+        written.ok()?;
+    }
+    under_way.fewer_than(MOST_UNDER_WAY).await;
+    Some(())
+}
+
+/// Waits until it is known that nothing more comes, and that what came cannot be gone on with: the client takes nothing.
+async fn abandoned(input: &Pieces) {
+    loop {
+        tokio::time::sleep(LAST_WAIT).await;
+        if input.has_ended() {
+            return;
+        }
     }
 }
 
@@ -144,6 +268,12 @@ impl Splitter {
         self.ready.pop_front()
     }
 
+    /// Nothing more comes: what is pending is a line, too. Says whether there is one.
+    fn end(&mut self) -> bool {
+        self.push(b"\n");
+        !self.ready.is_empty()
+    }
+
     fn push(&mut self, mut piece: &[u8]) {
         while !piece.is_empty() {
             let (part, rest, complete) = match piece.iter().position(|byte| *byte == b'\n') {
@@ -175,6 +305,16 @@ impl Splitter {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_line_needs_no_end() {
+        let mut splitter = Splitter::new(8);
+        splitter.push(b"one\ntwo");
+        assert_eq!(splitter.next(), Some(Line::Whole(b"one".to_vec())));
+        assert!(splitter.next().is_none() && splitter.end());
+        assert_eq!(splitter.next(), Some(Line::Whole(b"two".to_vec())));
+        assert!(!splitter.end());
+    }
 
     #[test]
     fn lines_are_the_same_however_the_stream_is_cut() {

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Read};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -58,36 +59,59 @@ pub(super) async fn give(
     permit: impl Send + 'static,
 ) -> Result<Response<Body>, Problem> {
     let (sender, mut pieces) = mpsc::channel::<Piece>(WAITING);
-    let runtime = Handle::current();
+    let whole = Arc::new(AtomicBool::new(false));
+    let written = Arc::clone(&whole);
+    let mut outlet = Outlet { sender: Some(sender), runtime: Handle::current(), limit: PIECE_LIMIT };
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let send = |piece: Piece| {
-            let sent = runtime.block_on(tokio::time::timeout(PIECE_LIMIT, sender.send(piece)));
-            matches!(sent, Ok(Ok(()))).then_some(()).ok_or_else(|| Fault::unavailable("nobody reads the answer"))
-        };
         let mut piece = Vec::with_capacity(PIECE_BYTES);
         let given = bulk.give(tool, arguments, &mut |line| {
             piece.extend_from_slice(line.as_bytes());
             piece.push(b'\n');
-            if piece.len() < PIECE_BYTES { Ok(()) } else { send(Ok(std::mem::take(&mut piece).into())) }
+            if piece.len() < PIECE_BYTES { Ok(()) } else { outlet.send(Ok(std::mem::take(&mut piece).into())) }
         });
         // Fails only when nobody reads.
-        let _ = match given {
+        let sent = match given {
             Ok(()) if piece.is_empty() => Ok(()),
-            Ok(()) => send(Ok(piece.into())),
-            Err(error) => send(Err(error)),
+            Ok(()) => outlet.send(Ok(piece.into())),
+            Err(error) => outlet.send(Err(error)),
         };
+        written.store(sent.is_ok(), Ordering::Release);
     });
     let first = pieces.recv().await.transpose().map_err(Problem::from)?;
-    let mut response = Response::new(Body::new(Pieces { first, pieces }));
+    let mut response = Response::new(Body::new(Pieces { first, pieces, whole }));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(LINES));
     Ok(response)
+}
+
+/// Where blocking code puts pieces of an answer.
+struct Outlet {
+    /// Nothing once nobody reads.
+    sender: Option<mpsc::Sender<Piece>>,
+    runtime: Handle,
+    limit: Duration,
+}
+
+impl Outlet {
+    /// Waits until the piece is taken up. Once one was not in time, none is any more, and nobody waits again.
+    fn send(&mut self, piece: Piece) -> Result<(), Fault> {
+        let sent = self.sender.as_ref().is_some_and(|sender| {
+            let sending = async { tokio::time::timeout(self.limit, sender.send(piece)).await };
+            matches!(self.runtime.block_on(sending), Ok(Ok(())))
+        });
+        if !sent {
+            self.sender = None;
+        }
+        sent.then_some(()).ok_or_else(|| Fault::unavailable("nobody reads the answer"))
+    }
 }
 
 /// The body of an answer; it breaks off when something fails on the way, so that nobody takes a part for the whole.
 struct Pieces {
     first: Option<Bytes>,
     pieces: mpsc::Receiver<Piece>,
+    /// Whether all that was to be said was sent.
+    whole: Arc<AtomicBool>,
 }
 
 impl HttpBody for Pieces {
@@ -101,8 +125,11 @@ impl HttpBody for Pieces {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
-        self.pieces.poll_recv(context).map(|piece| {
-            piece.map(|piece| piece.map(Frame::data).map_err(|error| io::Error::other(error.message().to_owned())))
+        self.pieces.poll_recv(context).map(|piece| match piece {
+            Some(Ok(piece)) => Some(Ok(Frame::data(piece))),
+            Some(Err(error)) => Some(Err(io::Error::other(error.message().to_owned()))),
+            None if self.whole.load(Ordering::Acquire) => None,
+            None => Some(Err(io::Error::other("the answer broke off"))),
         })
     }
 }
@@ -191,5 +218,39 @@ impl Read for Input {
         buffer[..count].copy_from_slice(&available[..count]);
         self.consume(count);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_who_took_too_long_is_waited_for_once() {
+        let (sender, mut pieces) = mpsc::channel::<Piece>(1);
+        let (runtime, limit) = (Handle::current(), Duration::from_millis(1));
+        let mut outlet = Outlet { sender: Some(sender), runtime, limit };
+        let sending = tokio::task::spawn_blocking(move || {
+            outlet.send(Ok("one".into())).unwrap();
+            assert!(outlet.send(Ok("two".into())).is_err(), "nobody takes it");
+            outlet
+        });
+        let mut outlet = sending.await.unwrap();
+        assert_eq!(pieces.recv().await.unwrap().unwrap(), "one");
+        let sending = tokio::task::spawn_blocking(move || outlet.send(Ok("three".into())));
+        assert!(sending.await.unwrap().is_err(), "its place is free by now");
+        assert!(pieces.recv().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_part_is_not_taken_for_the_whole() {
+        for whole in [true, false] {
+            let (sender, pieces) = mpsc::channel::<Piece>(1);
+            sender.send(Ok("one".into())).await.unwrap();
+            drop(sender);
+            let body = Body::new(Pieces { first: None, pieces, whole: Arc::new(AtomicBool::new(whole)) });
+            assert_eq!(axum::body::to_bytes(body, 9).await.is_ok(), whole);
+        }
     }
 }

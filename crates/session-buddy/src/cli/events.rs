@@ -47,7 +47,7 @@ pub(super) struct ListArgs {
 
 /// Runs `list-events`.
 pub(super) fn run(args: &ListArgs, context: &Context) -> Result<ExitCode> {
-    let question = ListEvents {
+    let mut question = ListEvents {
         session_id: args.session_id.clone(),
         event_type: args.event_type.clone(),
         limit: args.limit,
@@ -55,11 +55,20 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> Result<ExitCode> {
         cursor: None,
         archived: args.archived,
     };
-    let answer = context.ask(question)?;
-    if args.format == Format::Json {
-        return output::emit_json(answer.get("events").unwrap_or(&Value::Null));
+    let mut events = Vec::new();
+    // Long events come in several pages.
+    loop {
+        let EventList { events: mut page, next_cursor } = read(context.ask(question.clone())?)?;
+        events.append(&mut page);
+        question.cursor = next_cursor.filter(|_| events.len() < args.limit);
+        if question.cursor.is_none() {
+            break;
+        }
+        (question.limit, question.offset) = (args.limit - events.len(), 0);
     }
-    let EventList { events, .. } = read(answer)?;
+    if args.format == Format::Json {
+        return output::emit_json(&serde_json::json!(events));
+    }
     if args.format == Format::Csv {
         return output::emit(&as_csv(&events));
     }

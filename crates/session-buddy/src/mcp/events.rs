@@ -142,6 +142,31 @@ const fn default_limit() -> usize {
     100
 }
 
+/// Bytes of events after which an answer ends, though fewer than asked for are in it: many callers who take their time must not
+/// fill the memory.
+pub(super) const MOST_BYTES: usize = 1024 * 1024;
+
+/// Events that are read at once, since their size is known only then.
+const AT_ONCE: usize = 20;
+
+/// Bytes of an event in an answer.
+pub(super) fn size(event: &EventRow) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Writing to a counter does not fail.
+    let _ = serde_json::to_writer(&mut count, event);
+    count.0
+}
+
 /// Arguments of `list_events`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -169,7 +194,7 @@ pub struct ListEvents {
 pub struct EventList {
     /// In the session's order; newest first when no session was named.
     pub events: Vec<EventRow>,
-    /// Where the next page begins; absent when there is none.
+    /// Where the next page begins; absent when there is none. A page ends after about a MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
 }
@@ -207,19 +232,34 @@ impl ListEvents {
     pub(crate) fn run(self, store: &dyn Store) -> Result<Value, ToolError> {
         let question = Question::of("list_events", &self);
         let place = self.cursor.as_deref().map(|cursor| question.place(cursor, self.offset)).transpose()?;
-        let filter = EventFilter {
+        let mut filter = EventFilter {
             session: self.session_id,
             event_type: self.event_type,
             archived: self.archived,
             after: place.map(|(timestamp, sequence, seq)| EventPlace { timestamp, sequence, seq }),
         };
-        let page = page(self.limit, self.offset)?;
-        let mut events = store.events(&filter, Page { limit: with_one_more(page.limit), ..page })?;
-        let more = events.len() > page.limit;
-        events.truncate(page.limit);
-        let place = match events.last().filter(|_| more) {
-            Some(last) => store.place(&last.event_id)?,
-            None => None,
+        let Page { limit, mut offset } = page(self.limit, self.offset)?;
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        let place = loop {
+            let wanted = with_one_more(limit - events.len()).min(AT_ONCE);
+            let rows = store.events(&filter, Page { limit: wanted, offset })?;
+            let (last, mut full) = (rows.len() < wanted, false);
+            for row in rows {
+                full = events.len() == limit || bytes >= MOST_BYTES;
+                if full {
+                    break;
+                }
+                bytes += size(&row);
+                events.push(row);
+            }
+            let place = match events.last() {
+                Some(event) if full || !last => store.place(&event.event_id)?,
+                _ => None,
+            };
+            if full || place.is_none() {
+                break place;
+            }
+            (filter.after, offset) = (place, 0);
         };
         let next_cursor = place.and_then(|place| question.cursor(&(place.timestamp, place.sequence, place.seq)));
         to_value(&EventList { events, next_cursor })

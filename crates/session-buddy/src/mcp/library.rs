@@ -11,9 +11,10 @@ use oneiric_server::mcp::{
     ToolError, Typing,
 };
 use serde_json::{Map, Value};
-use session_store::{EventFilter, Page, Session, SessionFilter, SessionPlace, Store};
+use session_store::{Page, Session, SessionFilter, SessionPlace, Store};
 
 use super::cursor::{Question, with_one_more};
+use super::events::{MOST_BYTES, size};
 use super::prompts;
 use crate::desk::{Desk, to_value};
 
@@ -116,13 +117,17 @@ impl Library for Sessions {
                 Address::Events(id) => {
                     let session = store.session(&id)?;
                     let all = usize::try_from(session.event_count).unwrap_or(usize::MAX);
-                    let omitted = all.saturating_sub(EVENTS);
-                    let filter = EventFilter { session: Some(session.session_id.clone()), ..EventFilter::default() };
-                    let events = store.events(&filter, Page { limit: EVENTS, offset: omitted })?;
+                    let (mut events, mut bytes) = (Vec::new(), 0);
+                    store.walk_back(&store.resolve(&session.session_id)?, EVENTS, &mut |event| {
+                        bytes += size(&event);
+                        events.push(event);
+                        bytes < MOST_BYTES
+                    })?;
+                    events.reverse();
                     serde_json::json!({
                         "session_id": session.session_id,
                         "event_count": session.event_count,
-                        "omitted": omitted,
+                        "omitted": all.saturating_sub(events.len()),
                         "events": to_value(&events)?,
                     })
                 }

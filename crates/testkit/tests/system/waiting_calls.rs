@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use testkit::http::{self, Answer};
+use testkit::mcp::{self, Revision, StdioClient};
 use testkit::{Orchestrator, TestHome, eventually};
 
 /// More calls than the server has threads for work that may block.
@@ -80,4 +81,41 @@ fn tasks_of_pools_that_are_waited_for_keep_no_other_call_waiting() {
     let wrong = json!({ "action": "execute", "pool": "build", "prompt": "true", "wait_seconds": -1 });
     let refused = http::post(server.port(), "/api/v1/pools", &json, wrong.to_string().as_bytes()).unwrap();
     assert_eq!(refused.status, 400, "{refused:?}");
+}
+
+#[test]
+fn calls_that_wait_are_told_how_the_work_stands_when_the_server_ends() {
+    let home = Orchestrator::home(&["core"]);
+    let server = Orchestrator::start(&home);
+    let port = server.port();
+    let sweep = || json!({ "command": ["sleep", "600"], "wait": 50 });
+    let json = [("Content-Type", "application/json")];
+    let mut calls = vec![std::thread::spawn(move || {
+        http::post(port, "/api/v1/sweeps", &json, sweep().to_string().as_bytes()).unwrap().json()
+    })];
+    calls.extend(Revision::ALL.map(|revision| {
+        let call = mcp::tool_call(revision, 1, "sweep", sweep());
+        std::thread::spawn(move || mcp::post(port, revision, &call).message()["result"]["structuredContent"].clone())
+    }));
+    let running = || count(&home, "SELECT count(*) FROM workflows");
+    eventually(LIMIT, "all of them to wait", || (running() == calls.len().to_string()).then_some(()));
+    server.signal(Signal::TERM);
+    for call in calls {
+        let told = call.join().unwrap();
+        assert!(told["workflow_id"].is_string() && told["completed"] == 0, "{told}");
+    }
+}
+
+#[test]
+fn a_call_by_standard_input_that_waits_is_answered_when_the_server_ends() {
+    let home = Orchestrator::home(&["core"]);
+    let mut client = StdioClient::start(&home.mahavishnu(["mcp", "start", "--transport", "stdio"]));
+    let sweep = json!({ "command": ["sleep", "600"], "wait": 50 });
+    client.send(&mcp::tool_call(Revision::V2026_07_28, 1, "sweep", sweep));
+    let database = home.mahavishnu_home().join("mahavishnu.db");
+    let begun = || database.exists() && count(&home, "SELECT count(*) FROM workflows") == "1";
+    eventually(LIMIT, "the call to wait", || begun().then_some(()));
+    client.process.signal(Signal::TERM);
+    let answer = client.answer(1);
+    assert!(answer["result"]["structuredContent"]["workflow_id"].is_string(), "{answer}");
 }

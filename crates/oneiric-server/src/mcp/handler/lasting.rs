@@ -16,6 +16,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{is_current, parts, reading};
 use crate::http::Caller;
@@ -90,6 +91,8 @@ pub(super) struct Call<'a> {
     pub(super) lasting: Lasting,
     pub(super) seal: &'a Seal,
     pub(super) context: &'a RequestContext<RoleServer>,
+    /// The end of the server, beyond which nothing is waited for.
+    pub(super) end: &'a CancellationToken,
 }
 
 impl Call<'_> {
@@ -162,7 +165,7 @@ impl Call<'_> {
         }
     }
 
-    /// Follows the work to its end, or until the wait is over, or a question stands in the way.
+    /// Follows the work to its end, or until the wait is over, the server ends, or a question stands in the way.
     async fn follow(&self, id: &str, wait: Duration) -> Result<Followed, Unanswered> {
         let asking = self.asking();
         let mut until = Instant::now() + wait;
@@ -191,10 +194,11 @@ impl Call<'_> {
                 (_, _) => {}
             }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || (standing.stage == Stage::Rests && self.lasting != Lasting::Ends) {
+            let over = left.is_zero() || self.end.is_cancelled();
+            if over || (standing.stage == Stage::Rests && self.lasting != Lasting::Ends) {
                 return Ok(Followed::To(Box::new(standing)));
             }
-            pace.next(moved, left).await;
+            pace.next(moved, left, self.end).await;
         }
     }
 
@@ -220,6 +224,7 @@ impl Call<'_> {
         let answer = loop {
             tokio::select! {
                 answer = &mut asked => break answer,
+                () = self.end.cancelled() => return Ok(false),
                 () = tokio::time::sleep(ANSWERED_ELSEWHERE) => {
                     let open = self.works.look(id).await?.questions.iter().any(|other| other.key == question.key);
                     if !open || Instant::now() >= until {
