@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::os::fd::AsFd;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 use tokio::sync::mpsc;
 
@@ -16,11 +17,20 @@ fn is_channel(stream: impl AsFd) -> bool {
     fstat(stream).is_ok_and(|stat| matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket))
 }
 
+/// Whether nobody is left who could write to it.
+fn is_hung_up(stream: impl AsFd) -> bool {
+    let mut looked = [PollFd::new(&stream, PollFlags::RDHUP)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut looked, Some(&now)).is_ok() && looked[0].revents().intersects(PollFlags::HUP | PollFlags::RDHUP)
+}
+
 /// Pieces of an input as they come.
 #[derive(Debug)]
 pub struct Pieces {
     receiver: mpsc::Receiver<Vec<u8>>,
     put_back: Option<Vec<u8>>,
+    /// Whether it is this process's standard input.
+    standard: bool,
 }
 
 impl Pieces {
@@ -35,7 +45,7 @@ impl Pieces {
     /// Whether all of it has come, though some may not be taken yet.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.receiver.is_closed()
+        self.receiver.is_closed() || self.standard && is_hung_up(std::io::stdin())
     }
 
     /// Makes `piece` the next one again.
@@ -46,7 +56,7 @@ impl Pieces {
 
 impl From<mpsc::Receiver<Vec<u8>>> for Pieces {
     fn from(receiver: mpsc::Receiver<Vec<u8>>) -> Self {
-        Self { receiver, put_back: None }
+        Self { receiver, put_back: None, standard: false }
     }
 }
 
@@ -78,5 +88,5 @@ pub fn pieces() -> Pieces {
     if let Err(error) = reading {
         tracing::error!(%error, "cannot read standard input");
     }
-    receiver.into()
+    Pieces { standard: true, ..receiver.into() }
 }
