@@ -8,11 +8,13 @@
 
 mod assign;
 mod block;
+mod code;
 mod command;
 mod data;
 mod dsn;
 mod effort;
 mod entropy;
+mod extent;
 mod header;
 mod judge;
 mod names;

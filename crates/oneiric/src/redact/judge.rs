@@ -1,6 +1,7 @@
 //! Whether what is given to the name of a secret is one: not a word, a variable, a path, a piece of a program.
 
 use super::assign::Join;
+use super::code::{self, Expression};
 use super::names::{self, Class};
 use super::{MARK, entropy, prose, structure};
 
@@ -51,7 +52,9 @@ pub(super) fn is_talk(rest: &[u8], class: Class, value: &[u8], join: Join) -> bo
 }
 
 /// Whether a value without quotes is a piece of a program: a call, a field, a type, the name itself.
-pub(super) fn is_code(class: Class, value: &[u8], name: &[u8], join: Join) -> bool {
+/// It has `length` bytes at the beginning of `text`.
+pub(super) fn is_code(class: Class, text: &[u8], length: usize, name: &[u8], join: Join) -> bool {
+    let value = &text[..length];
     const OWNERS: &[&[u8]] = &[
         b"self",
         b"this",
@@ -141,21 +144,16 @@ pub(super) fn is_code(class: Class, value: &[u8], name: &[u8], join: Join) -> bo
     let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     let first = &value[..value.iter().take_while(|byte| word(byte)).count()];
     let rest = &value[first.len()..];
-    if !first.is_empty() && !first[0].is_ascii_digit() {
-        let call = rest.first() == Some(&b'(') || (rest.first() == Some(&b'.') && value.contains(&b'('));
-        if call || rest.starts_with(b"::") || rest.starts_with(b"->") {
-            return join != Join::Tight || value.ends_with(b")") || rest.starts_with(b"(");
-        }
-        if matches!(rest.first(), Some(b'.' | b'[')) && OWNERS.iter().any(|owner| first.eq_ignore_ascii_case(owner)) {
-            return true;
-        }
-    }
     let plain = value.strip_suffix(b",").unwrap_or(value);
     let stem = plain.split(|byte| matches!(byte, b'<' | b'[' | b'(' | b'|')).next().unwrap_or_default();
-    // `password = password[1:]`
     let own_name = name.rsplit(|byte| *byte == b'.').next().unwrap_or(name);
-    if first == own_name && matches!(rest.first(), Some(b'.' | b'[')) {
-        return true;
+    // `config.password`, `password = password[1:]`
+    let owner = first == own_name || OWNERS.iter().any(|owner| first.eq_ignore_ascii_case(owner));
+    match code::expression(text, value.len()) {
+        Some(Expression::Call) => return true,
+        Some(Expression::Path) if rest.starts_with(b".") && owner => return true,
+        Some(Expression::Path) if rest.starts_with(b"::") || rest.starts_with(b"->") => return join != Join::Tight,
+        _ => {}
     }
     let is_type = join == Join::Colon && TYPES.iter().any(|kind| stem.eq_ignore_ascii_case(kind));
     if is_type || plain == name || plain == own_name {
@@ -168,7 +166,9 @@ pub(super) fn is_code(class: Class, value: &[u8], name: &[u8], join: Join) -> bo
     }
     let opens = matches!(plain.first(), Some(b'{' | b'[' | b'('));
     // A password that begins with a bracket: nothing closes it.
-    let open_secret = class == Class::Password && opens && prose::is_shaped(&plain[1..]);
+    let open_secret = opens
+        && ((class == Class::Password && prose::is_shaped(&plain[1..]))
+            || (plain.iter().any(|byte| b"!@#$%^*".contains(byte)) && code::is_made_up(plain)));
     let keyword = KEYWORDS.contains(&plain);
     let cmdlet = join == Join::Spaced && is_cmdlet(plain);
     (opens && !open_secret) || keyword || cmdlet || is_identifier(class, plain)
@@ -277,7 +277,9 @@ pub(super) fn is_secret(class: Class, value: &[u8], quoted: Quoted, join: Join, 
         Class::Cookie => length >= 8 && value.contains(&b'='),
         Class::Credential if MODES.iter().any(|mode| value.eq_ignore_ascii_case(mode)) => false,
         Class::Secret | Class::Credential => length >= 4 && (quoted || !all_digits || length >= 8),
-        Class::Key | Class::MaybeKey | Class::Token | Class::MaybeToken | Class::Signature if !is_compact(value) => {
+        Class::Key | Class::MaybeKey | Class::Token | Class::MaybeToken | Class::Signature
+            if !is_compact(value) && !code::is_made_up(value) =>
+        {
             false
         }
         // A number in a program.

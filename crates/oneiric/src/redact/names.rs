@@ -287,6 +287,11 @@ pub(super) fn classify(name: &str) -> Option<Class> {
     if joined.into_iter().any(ends) || (is("key") && SECRET_KEYS.iter().any(|word| before.eq_ignore_ascii_case(word))) {
         return Some(Class::Key);
     }
+    // Those of WordPress.
+    let word_press = ["AUTH", "IN", "NONCE"].contains(&before) && matches!(last, "KEY" | "SALT");
+    if word_press && (last == "SALT" || before != "AUTH") {
+        return Some(Class::MaybeKey);
+    }
     if is("key") && MAYBE_KEYS.iter().any(|word| before.eq_ignore_ascii_case(word)) {
         return Some(Class::MaybeKey);
     }

@@ -72,6 +72,7 @@ const NAMES: &[&str] = &[
     "sig",
     "_pat",
     "masterauth",
+    "_salt",
 ];
 
 struct Prefilter {

@@ -8,7 +8,9 @@ mod block;
 mod data;
 mod encoded;
 mod forms;
+mod generated;
 mod hostile;
+mod written;
 
 /// Examples are written with `~` inside their prefixes, so that no scanner takes this file for a leak.
 fn plain(example: &str) -> String {

@@ -51,6 +51,14 @@ fn hostile_text_takes_time_in_proportion_to_its_length() {
         "sudo -S <<< ",
         "password='\n",
         "token:\n ",
+        "password=a\"",
+        "password='a'\"",
+        "PASSWORD=a \n",
+        "password: &a ",
+        "password:  #\n",
+        "token=f(a)",
+        "token = f('",
+        "token=a.",
     ] {
         let text = pattern.repeat(150_000 / pattern.len());
         effort::spent();
