@@ -47,6 +47,9 @@ pub(super) fn named(text: &[u8], name_start: usize, name_end: usize) -> Option<S
 /// The secret that is given to the name at `name_start..name_end`, whose class is `class`.
 pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Class) -> Option<Span> {
     let before = name_start.checked_sub(1).map(|at| text[at]);
+    if before == Some(b':') && is_in_resource_name(text, name_start) {
+        return None;
+    }
     let mut at = name_end;
     at += count(text, at, |byte| byte == b'\\');
     let quoted_name = matches!(text.get(at), Some(b'"' | b'\'' | b'`')) && matches!(before, Some(b'"' | b'\'' | b'`'));
@@ -94,11 +97,30 @@ pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Clas
         Some(found) => found,
         None => extent::of(text, at, join, whole_line)?,
     };
+    if join == Join::Spaced && !found.quoted && is_in_tuple(text, name_start, &text[found.start..found.end]) {
+        return None;
+    }
     let mut span = judged_span(text, &found, join, class, name, quoted_name)?;
     if whole_line && !found.quoted && class == Class::Password {
         span.end += extent::more_words(text, name_start, span.end, join);
     }
     Some(span)
+}
+
+/// Whether a name stands in the name of a resource: `arn:aws:secretsmanager:…:secret:db-AbCdEf`.
+fn is_in_resource_name(text: &[u8], name_start: usize) -> bool {
+    let near = &text[name_start.saturating_sub(128)..name_start];
+    let word = near.rsplit(|byte| byte.is_ascii_whitespace() || is_quote(*byte) || b"=(,".contains(byte)).next();
+    word.is_some_and(|word| word.starts_with(b"arn:"))
+}
+
+/// Whether names are set to other names: `username, password = un, pw`.
+fn is_in_tuple(text: &[u8], name_start: usize, value: &[u8]) -> bool {
+    let name = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.');
+    let before = line_before(text, name_start).trim_ascii();
+    let names =
+        before.strip_suffix(b",").is_some_and(|names| names.iter().all(|byte| name(byte) || b", (".contains(byte)));
+    names && value.strip_suffix(b",").unwrap_or(value).iter().all(name)
 }
 
 /// Whether the `-` that begins a name is the sign of a line that a diff takes out.

@@ -3,7 +3,7 @@
 use super::assign::Join;
 use super::code::{self, Expression};
 use super::names::{self, Class};
-use super::{MARK, entropy, prose, structure};
+use super::{MARK, entropy, prose, stand_in, structure};
 
 /// Whether a text under a secret key is the secret itself: not empty, not a mask, not where to find it.
 pub(super) fn is_literal(class: Class, text: &str) -> bool {
@@ -14,7 +14,11 @@ pub(super) fn is_literal(class: Class, text: &str) -> bool {
         Class::MaybeSecret => prose::is_shaped(value),
         _ => true,
     };
-    kind && !(is_masked(value) || is_reference(value, true) || place || (text.starts_with(MARK) && text.ends_with(']')))
+    kind && !(is_masked(value)
+        || stand_in::is_message(value)
+        || is_reference(value, true)
+        || place
+        || (text.starts_with(MARK) && text.ends_with(']')))
 }
 
 /// Whether a value only says where the secret is. In data and between single quotes nothing is replaced, so that there
@@ -33,7 +37,7 @@ pub(super) fn is_reference(value: &[u8], verbatim: bool) -> bool {
         {
             false
         }
-        _ => structure::is_reference(value),
+        _ => structure::is_reference(value) || stand_in::is_filled_in(value),
     }
 }
 
@@ -229,21 +233,6 @@ pub(super) enum Quoted {
 
 /// Whether a value is a secret of its class, and not a word, a number or a hint that stands in its place.
 pub(super) fn is_secret(class: Class, value: &[u8], quoted: Quoted, join: Join, quoted_name: bool) -> bool {
-    const WORDS: &[&[u8]] = &[
-        b"true",
-        b"false",
-        b"null",
-        b"none",
-        b"nil",
-        b"undefined",
-        b"yes",
-        b"no",
-        b"on",
-        b"off",
-        b"required",
-        b"optional",
-        b"inherit",
-    ];
     // What requests of browsers say about credentials.
     const MODES: &[&[u8]] = &[b"include", b"same-origin", b"omit"];
     let (verbatim, quoted) = (quoted == Quoted::Verbatim, quoted != Quoted::No);
@@ -253,12 +242,12 @@ pub(super) fn is_secret(class: Class, value: &[u8], quoted: Quoted, join: Join, 
     if is_masked(value)
         || is_reference(value, verbatim)
         || value.starts_with(MARK.as_bytes())
-        || WORDS.iter().any(|word| value.strip_suffix(b",").unwrap_or(value).eq_ignore_ascii_case(word))
+        || is_word(value.strip_suffix(b",").unwrap_or(value))
         || (digits == 0 && !letters)
     {
         return false;
     }
-    if class != Class::Password && is_place(value) {
+    if (class != Class::Password && is_place(value)) || (quoted && stand_in::is_message(value)) {
         return false;
     }
     let length = value.len();
@@ -297,6 +286,26 @@ pub(super) fn is_secret(class: Class, value: &[u8], quoted: Quoted, join: Join, 
     }
 }
 
+/// Whether a value only says whether or that there is a secret.
+pub(super) fn is_word(value: &[u8]) -> bool {
+    const WORDS: &[&[u8]] = &[
+        b"true",
+        b"false",
+        b"null",
+        b"none",
+        b"nil",
+        b"undefined",
+        b"yes",
+        b"no",
+        b"on",
+        b"off",
+        b"required",
+        b"optional",
+        b"inherit",
+    ];
+    WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
+}
+
 /// Whether a value looks like a key rather than a name: `theme-preference`, `user_settings`.
 fn is_key(value: &[u8]) -> bool {
     let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
@@ -317,10 +326,11 @@ fn is_compact(value: &[u8]) -> bool {
         .any(|byte| byte.is_ascii_whitespace() || matches!(byte, b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'<' | b'>'))
 }
 
-/// Stars, dots, crosses: somebody took it out already.
+/// Stars, dots, crosses, or a word that says so: somebody took it out already.
 pub(super) fn is_masked(value: &[u8]) -> bool {
-    let masks = |byte: &u8| matches!(byte, b'*' | b'.' | b'x' | b'X' | b'-' | b'_' | b' ' | b'#' | 0xe2 | 0x80 | 0xa2);
-    value.is_empty() || value.iter().all(masks)
+    let masks =
+        |byte: &u8| matches!(byte, b'*' | b'.' | b'x' | b'X' | b'-' | b'_' | b' ' | b'#' | 0xe2 | 0x80 | 0xa2 | 0xa6);
+    value.iter().all(masks) || stand_in::is_taken_out(value)
 }
 
 /// A file or an address, not what it holds. Base64 may begin with `/` as well, but does not read like a path.

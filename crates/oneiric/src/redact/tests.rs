@@ -9,6 +9,7 @@ mod data;
 mod encoded;
 mod forms;
 mod generated;
+mod harmless;
 mod hostile;
 mod written;
 
