@@ -27,6 +27,7 @@ mod stand_in;
 mod statement;
 mod stdin;
 mod structure;
+mod wrapped;
 
 use std::borrow::Cow;
 

@@ -4,7 +4,7 @@
 use super::extent::{self, Found};
 use super::judge::Quoted;
 use super::names::{self, Class};
-use super::{MARK, Span, command, header, judge, pairs, prose, statement};
+use super::{MARK, Span, command, header, judge, pairs, prose, statement, wrapped};
 
 /// Values are followed at most this far.
 pub(super) const MAX_VALUE: usize = 8 * 1024;
@@ -67,6 +67,7 @@ pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Clas
     let blank = blanks(text, at);
     let Some((join, mut at)) = joined(text, name_start, at, blank, class) else {
         return pairs::value(text, name_start, name_end, behind, class)
+            .or_else(|| wrapped::argument(text, &text[name_start..name_end], behind, class))
             .or_else(|| prose::value(text, name_start, behind, class));
     };
     if join == Join::Colon {
@@ -89,6 +90,9 @@ pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Clas
     }
     if matches!(text.get(at), Some(b'|' | b'>')) && join == Join::Colon {
         return block(text, at, class);
+    }
+    if let Some(span) = wrapped::value(text, at, class) {
+        return Some(span);
     }
     let whole_line = begins_line(text, name_start, join);
     let name = &text[name_start..name_end];
@@ -249,9 +253,16 @@ fn joined(text: &[u8], name_start: usize, at: usize, blanks: usize, class: Class
         }
         _ => {}
     }
+    if let Some(length) = typed(rest) {
+        return Some((Join::Spaced, after + length));
+    }
     let next = rest.first()?;
     if blanks == 0 || matches!(next, b'\n' | b'\r' | b'-' | b'|' | b'&' | b';' | b'<' | b'>' | b')') {
         return None;
+    }
+    let define = || line_before(text, name_start).trim_ascii() == b"#define";
+    if is_quote(*next) && define() && wrapped::literal(text, after, class).is_some() {
+        return Some((Join::Blank, after));
     }
     let name = &text[name_start..at];
     // `pulumi config set --secret NAME VALUE`
@@ -264,6 +275,21 @@ fn joined(text: &[u8], name_start: usize, at: usize, blanks: usize, class: Class
     let quoted = class == Class::Password && matches!(next, b'"' | b'\'');
     let statement = quoted || name.eq_ignore_ascii_case(b"requirepass") || name.eq_ignore_ascii_case(b"masterauth");
     (flag || statement || statement::sets(text, name_start, password)).then_some((Join::Blank, after))
+}
+
+/// The length of the type and the `=` that stand between a name and its text in quotes: `var password string = "x"`,
+/// `char password[32] = "x"`.
+fn typed(rest: &[u8]) -> Option<usize> {
+    const TYPES: [&[u8]; 4] = [b"string", b"String", b"*string", b"[]byte"];
+    let array = || {
+        let size = rest.strip_prefix(b"[")?.iter().take(8).take_while(|byte| byte.is_ascii_digit()).count();
+        (rest.get(size + 1) == Some(&b']')).then_some(size + 2)
+    };
+    let kind = TYPES.iter().find(|kind| rest.starts_with(kind)).map(|kind| kind.len()).or_else(array)?;
+    let sign = kind + rest[kind..].iter().take(8).take_while(|byte| is_blank(**byte)).count();
+    let value = rest.get(sign..)?.strip_prefix(b"=")?;
+    let blank = value.iter().take(8).take_while(|byte| is_blank(**byte)).count();
+    matches!(value.get(blank), Some(b'"' | b'`' | b'[')).then_some(sign + 1)
 }
 
 /// Whether a name is that of an element of XML, behind `<` and the prefix of a namespace.

@@ -222,8 +222,10 @@ fn line_value(rest: &[u8], join: Join) -> Option<usize> {
     // What may close a list, a call or a text around.
     let kept = line.iter().rposition(|byte| !b",;:.)]}\"'`\\".contains(byte))?;
     let brackets = line.iter().any(|byte| matches!(byte, b'<' | b'(' | b'[' | b'{'));
+    let in_brackets = line.windows(2).any(|two| matches!(two, [b'(' | b'[', quote] if is_quote(*quote)));
     let code = || [&b"&&"[..], b"||", b"->", b"=>", b"::"].iter().any(|sign| structure::find(line, sign).is_some());
-    if (join == Join::Spaced && code())
+    if in_brackets
+        || (join == Join::Spaced && code())
         || ((brackets || join == Join::Spaced) && !code::is_made_up(line.strip_suffix(b",").unwrap_or(line)))
     {
         return None;

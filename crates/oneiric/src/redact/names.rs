@@ -316,7 +316,8 @@ pub(super) fn classify(name: &str) -> Option<Class> {
     if is("auth") && name.ends_with("_auth") && before.is_empty() {
         return Some(Class::Credential);
     }
-    fronted(name).then_some(Class::MaybeSecret)
+    let repeated = (is("confirmation") || is("confirm")) && ends_with(before, "password");
+    (repeated || fronted(name)).then_some(Class::MaybeSecret)
 }
 
 /// Whether a constant's name says first what it holds and then of what: `PASSWORD_DB`, `API_KEY_OPENAI`.

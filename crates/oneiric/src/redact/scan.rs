@@ -4,7 +4,9 @@ use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
-use super::{MARK, Span, assign, block, command, dsn, effort, entropy, names, prefix, statement, stdin, structure};
+use super::{
+    MARK, Span, assign, block, command, dsn, effort, entropy, names, prefix, statement, stdin, structure, wrapped,
+};
 
 /// What a match of the prefilter calls for.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +31,8 @@ enum Trigger {
     Protocol,
     Oracle,
     PgPass,
+    Login,
+    Handed,
 }
 
 const STRUCTURES: &[(&str, Trigger)] = &[
@@ -55,6 +59,11 @@ const STRUCTURES: &[(&str, Trigger)] = &[
     ("@unix(", Trigger::Protocol),
     ("oracle:thin:", Trigger::Oracle),
     (":5432:", Trigger::PgPass),
+    ("basicauth(", Trigger::Login),
+    ("basic_auth(", Trigger::Login),
+    ("auth=(", Trigger::Login),
+    ("auth = (", Trigger::Login),
+    ("bearer_auth(", Trigger::Handed),
 ];
 
 /// Parts of names; which names they make is decided by [`names`].
@@ -229,6 +238,8 @@ impl Scan<'_> {
             Trigger::Protocol => dsn::before_protocol(text, start),
             Trigger::Oracle => dsn::oracle(text, end),
             Trigger::PgPass => dsn::pgpass(text, start, end),
+            Trigger::Login => wrapped::login(text, end),
+            Trigger::Handed => wrapped::literal(text, end, names::Class::Token),
             Trigger::Bot => structure::bot(text, end),
             Trigger::Auth => structure::docker_auth(text, end),
             Trigger::IdentifiedBy => assign::value(text, start, end - 1, names::Class::Password),

@@ -11,6 +11,7 @@ mod forms;
 mod generated;
 mod harmless;
 mod hostile;
+mod wrapped;
 mod written;
 
 /// Examples are written with `~` inside their prefixes, so that no scanner takes this file for a leak.

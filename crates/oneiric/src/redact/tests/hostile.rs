@@ -59,6 +59,9 @@ fn hostile_text_takes_time_in_proportion_to_its_length() {
         "token=f(a)",
         "token = f('",
         "token=a.",
+        "token: Some(",
+        "basic_auth(a,",
+        "set_token(",
     ] {
         let text = pattern.repeat(150_000 / pattern.len());
         effort::spent();
