@@ -39,7 +39,7 @@ pub(super) fn named(text: &[u8], name_start: usize, name_end: usize) -> Option<S
         Some(class) => value(text, name_start, name_end, class),
         None => {
             let (class, begin) = prose::spaced(text, name_start, name_end)?;
-            value(text, begin, name_end, class)
+            value(text, begin, name_end + prose::numbered(text, name_end), class)
         }
     }
 }
@@ -163,7 +163,8 @@ fn judged_span(text: &[u8], found: &Found, join: Join, class: Class, name: &[u8]
         (true, true) => Quoted::Verbatim,
     };
     // `API key: …` is prose too.
-    let likely = class != Class::MaybeKey || !name.contains(&b' ') || prose::is_shaped(secret);
+    let likely =
+        class != Class::MaybeKey || !name.contains(&b' ') || prose::is_shaped(secret) || prose::is_long_key(secret);
     (!reference && likely && judge::is_secret(class, secret, quoted, join, quoted_name)).then_some(Span {
         start: found.start,
         end: found.end,

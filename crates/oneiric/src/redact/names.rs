@@ -312,6 +312,12 @@ pub(super) fn classify(name: &str) -> Option<Class> {
     {
         return Some(Class::Token);
     }
+    if is("psk") {
+        return Some(Class::MaybePassword);
+    }
+    if is("auth") && before.eq_ignore_ascii_case("rediscli") {
+        return Some(Class::Password);
+    }
     // `.npmrc` says `_auth=`.
     if is("auth") && name.ends_with("_auth") && before.is_empty() {
         return Some(Class::Credential);

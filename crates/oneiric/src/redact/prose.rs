@@ -16,8 +16,19 @@ const MAX_PURPOSE: usize = 40;
 /// The class of a name of several words whose last one, at `start..end`, names no secret alone, and where it begins:
 /// `API key`, `Secret Access Key`; `?key=` in a query.
 pub(super) fn spaced(text: &[u8], start: usize, end: usize) -> Option<(Class, usize)> {
-    const KINDS: [&[u8]; 9] =
-        [b"api", b"access", b"secret", b"private", b"signing", b"encryption", b"auth", b"master", b"account"];
+    const KINDS: [&[u8]; 11] = [
+        b"api",
+        b"access",
+        b"secret",
+        b"private",
+        b"signing",
+        b"encryption",
+        b"auth",
+        b"master",
+        b"account",
+        b"unseal",
+        b"recovery",
+    ];
     if !text[start..end].eq_ignore_ascii_case(b"key") {
         return None;
     }
@@ -146,6 +157,24 @@ pub(super) fn is_shaped(word: &[u8]) -> bool {
     let signs = core[1..].iter().any(|byte| b"!#$%^&*+~".contains(byte));
     let digits = core.iter().any(u8::is_ascii_digit);
     letters && (digits || signs) && !(number > 0 && unit) && !address && !is_field(core)
+}
+
+/// Whether a word is base64 of a length that only keys have, and no path.
+pub(super) fn is_long_key(word: &[u8]) -> bool {
+    let has = |test: fn(&u8) -> bool| word.iter().any(test);
+    word.len() >= 20
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_uppercase)
+        && word.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte))
+        && !word.starts_with(b"/")
+}
+
+/// The length of the number of a key, of which there are several: `Unseal Key 1: …`.
+pub(super) fn numbered(text: &[u8], at: usize) -> usize {
+    let Some(rest) = text.get(at..).and_then(|rest| rest.strip_prefix(b" ")) else { return 0 };
+    let digits = rest.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
+    if digits > 0 && rest.get(digits) == Some(&b':') { digits + 1 } else { 0 }
 }
 
 /// Whether a word is a field of something, `node.colon2_token`, or a name of a secret itself.

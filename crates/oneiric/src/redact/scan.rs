@@ -59,6 +59,11 @@ const STRUCTURES: &[(&str, Trigger)] = &[
     ("@unix(", Trigger::Protocol),
     ("oracle:thin:", Trigger::Oracle),
     (":5432:", Trigger::PgPass),
+    (":5433:", Trigger::PgPass),
+    (":5434:", Trigger::PgPass),
+    (":6432:", Trigger::PgPass),
+    (":15432:", Trigger::PgPass),
+    (":*:", Trigger::PgPass),
     ("basicauth(", Trigger::Login),
     ("basic_auth(", Trigger::Login),
     ("auth=(", Trigger::Login),
@@ -83,6 +88,7 @@ const NAMES: &[&str] = &[
     "_pat",
     "masterauth",
     "_salt",
+    "psk",
 ];
 
 struct Prefilter {

@@ -11,6 +11,7 @@ mod forms;
 mod generated;
 mod harmless;
 mod hostile;
+mod programs;
 mod wrapped;
 mod written;
 
