@@ -17,6 +17,7 @@ mod entropy;
 mod extent;
 mod header;
 mod judge;
+mod languages;
 mod names;
 mod pairs;
 mod prefix;

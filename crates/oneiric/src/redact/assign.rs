@@ -104,6 +104,12 @@ pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Clas
     if join == Join::Spaced && !found.quoted && is_in_tuple(text, name_start, &text[found.start..found.end]) {
         return None;
     }
+    if class == Class::Credential
+        && join == Join::Colon
+        && let Some(span) = prose::pair(text, at, class.kind())
+    {
+        return Some(span);
+    }
     let mut span = judged_span(text, &found, join, class, name, quoted_name)?;
     if whole_line && !found.quoted && class == Class::Password {
         span.end += extent::more_words(text, name_start, span.end, join);

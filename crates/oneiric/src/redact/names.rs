@@ -1,5 +1,7 @@
 //! Which names say that what they name is secret.
 
+use super::languages;
+
 /// What a name promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -351,10 +353,11 @@ pub(super) fn classify_any(name: &str) -> Option<Class> {
         // As keys these hold signatures of functions and parsers' positions as often as secrets.
         *class != Class::Signature
     });
-    class.or_else(|| {
+    let class = class.or_else(|| {
         let single = name.strip_suffix(['s', 'S'])?;
         classify(single).filter(|class| matches!(class, Class::Password | Class::Secret | Class::Key | Class::MaybeKey))
-    })
+    });
+    class.or_else(|| languages::is_name(name).then_some(Class::MaybeSecret))
 }
 
 fn ends_with(word: &str, suffix: &str) -> bool {

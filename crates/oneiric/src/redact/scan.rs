@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
 use super::{
-    MARK, Span, assign, block, command, dsn, effort, entropy, names, prefix, statement, stdin, structure, wrapped,
+    MARK, Span, assign, block, command, dsn, effort, entropy, languages, names, prefix, statement, stdin, structure,
+    wrapped,
 };
 
 /// What a match of the prefilter calls for.
@@ -33,6 +34,7 @@ enum Trigger {
     PgPass,
     Login,
     Handed,
+    Language,
 }
 
 const STRUCTURES: &[(&str, Trigger)] = &[
@@ -109,6 +111,7 @@ fn prefilter() -> Option<&'static Prefilter> {
             };
             STRUCTURES.iter().for_each(|(pattern, trigger)| add(pattern, *trigger));
             NAMES.iter().for_each(|name| add(name, Trigger::Name));
+            languages::WORDS.iter().for_each(|word| add(word, Trigger::Language));
             prefix::RULES.iter().enumerate().for_each(|(index, rule)| add(rule.prefix, Trigger::Prefix(index)));
             command::RULES.iter().enumerate().for_each(|(index, rule)| add(rule.program, Trigger::Command(index)));
             stdin::READERS.iter().enumerate().for_each(|(index, reader)| add(reader.words, Trigger::Stdin(index)));
@@ -246,6 +249,7 @@ impl Scan<'_> {
             Trigger::PgPass => dsn::pgpass(text, start, end),
             Trigger::Login => wrapped::login(text, end),
             Trigger::Handed => wrapped::literal(text, end, names::Class::Token),
+            Trigger::Language => languages::value(text, start, end),
             Trigger::Bot => structure::bot(text, end),
             Trigger::Auth => structure::docker_auth(text, end),
             Trigger::IdentifiedBy => assign::value(text, start, end - 1, names::Class::Password),

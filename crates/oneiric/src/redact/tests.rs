@@ -11,6 +11,7 @@ mod forms;
 mod generated;
 mod harmless;
 mod hostile;
+mod languages;
 mod programs;
 mod wrapped;
 mod written;

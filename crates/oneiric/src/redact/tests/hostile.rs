@@ -60,6 +60,11 @@ fn hostile_text_takes_time_in_proportion_to_its_length() {
         "token = f('",
         "token=a.",
         "token: Some(",
+        "senha ",
+        "mot de passe : ",
+        "creds: a / ",
+        "password has been set to ",
+        "AUTH a\n",
         "basic_auth(a,",
         "set_token(",
     ] {
