@@ -129,7 +129,7 @@ fn is_in_tuple(text: &[u8], name_start: usize, value: &[u8]) -> bool {
     let name = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.');
     let before = line_before(text, name_start).trim_ascii();
     let names =
-        before.strip_suffix(b",").is_some_and(|names| names.iter().all(|byte| name(byte) || b", (".contains(byte)));
+        before.strip_suffix(b",").is_some_and(|names| names.iter().all(|byte| name(byte) || b", (+-".contains(byte)));
     names && value.strip_suffix(b",").unwrap_or(value).iter().all(name)
 }
 
@@ -276,7 +276,7 @@ fn joined(text: &[u8], name_start: usize, at: usize, blanks: usize, class: Class
     if name == b"--secret" && statement::configures(line_before(text, name_start)) {
         return None;
     }
-    let flag = name.starts_with(b"-");
+    let flag = name.starts_with(b"-") && !is_taken_out(text, name_start);
     let password = matches!(class, Class::Password | Class::MaybePassword);
     // SQL says `PASSWORD 'x'` and `IDENTIFIED BY 'x'`; redis `requirepass x`; netrc `login x password y`.
     let quoted = class == Class::Password && matches!(next, b'"' | b'\'');

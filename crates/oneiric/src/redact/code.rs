@@ -67,10 +67,13 @@ pub(super) fn expression(text: &[u8], length: usize) -> Option<Expression> {
     let numbered = line[..at].iter().any(u8::is_ascii_digit);
     let closing = |byte: &u8| b",;:?.)]}\"'`\\".contains(byte) || (*byte == b'!' && !numbered);
     let operator = kind == Expression::Call
+        && rest.len() > 1
         && rest.first().is_some_and(|byte| b"+-*/|&=<>?:".contains(byte))
         && !rest.iter().any(|byte| byte.is_ascii_digit() || b"!@#$%^~".contains(byte));
+    // `x=f()#remark`
+    let remark = line[..at].ends_with(b"()") && rest.first() == Some(&b'#');
     let function = line.starts_with(b"function(");
-    (function || operator || rest.iter().all(closing)).then_some(kind)
+    (function || remark || operator || rest.iter().all(closing)).then_some(kind)
 }
 
 /// The length of the word of letters, digits and `_` at `at`.
@@ -84,7 +87,7 @@ fn ends_line(text: &[u8], at: usize) -> bool {
 }
 
 /// The length of a group in brackets that begins with `rest`, when it is closed on its line.
-fn closed(rest: &[u8]) -> Option<usize> {
+pub(super) fn closed(rest: &[u8]) -> Option<usize> {
     let (mut depth, mut at) = (0_usize, 0);
     while at < rest.len() {
         match rest[at] {
@@ -133,19 +136,30 @@ pub(super) fn is_made_up(value: &[u8]) -> bool {
     if digits == 0 || letters == 0 {
         return false;
     }
-    // The keys of WordPress hold every sign that there is.
+    // The keys of WordPress hold every sign that there is, and hardly a blank.
     let distinct = (b'!'..=b'~').filter(|byte| byte.is_ascii_punctuation() && value.contains(byte)).count();
-    let quoted = value.iter().any(|byte| matches!(byte, b'"' | b'\''));
-    let noise = value.len() >= 32 && count(u8::is_ascii_uppercase) > 2 && distinct > 5 && !quoted;
-    if value.iter().any(u8::is_ascii_whitespace) || holds(&RANGES) || holds(&PATTERNS) || noise {
+    let quoted = value.iter().any(|byte| matches!(byte, b'"' | b'\'' | b'\n'));
+    let blanks = count(u8::is_ascii_whitespace);
+    let noise = value.len() >= 32
+        && count(u8::is_ascii_uppercase) > 2
+        && distinct > 5
+        && count(u8::is_ascii_punctuation) * 8 >= value.len()
+        && blanks * 12 <= value.len()
+        && !quoted;
+    if blanks > 0 || holds(&RANGES) || holds(&PATTERNS) || noise {
         return noise && (distinct > 11 || !holds(&RANGES));
     }
-    let signs = SIGNS.iter().filter(|sign| value.contains(sign)).count();
     let bracket = |byte: &u8| b"()[]{}<>".contains(byte);
     let plain = || value.iter().all(|byte| byte.is_ascii_alphanumeric() || bracket(byte));
     let even = || count(|byte| b"([{<".contains(byte)) == count(|byte| b")]}>".contains(byte));
     let program = || has_blank_to_fill(value) || (even() && expression(value, value.len()).is_some());
+    let signs = signs(value);
     signs > 2 || ((signs > 0 || plain()) && !program())
+}
+
+/// How many different signs of generators a value holds.
+pub(super) fn signs(value: &[u8]) -> usize {
+    SIGNS.iter().filter(|sign| value.contains(sign)).count()
 }
 
 /// Whether a name in brackets stands where something is to be filled in: `{user}:{id}`, `<token1>`, `[key2]`.

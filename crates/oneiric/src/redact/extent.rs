@@ -84,7 +84,7 @@ fn shell_word(text: &[u8], start: usize, end: usize) -> usize {
             [b'\'', b's', next, ..] if !next.is_ascii_alphanumeric() => break,
             [quote @ (b'"' | b'\''), inside @ ..] if !assign::is_open(assign::line_before(text, start), *quote) => {
                 match inside.iter().position(|byte| byte == quote || *byte == b'\n') {
-                    Some(close) if inside[close] == *quote => at += close + 2,
+                    Some(close) if close > 0 && inside[close] == *quote => at += close + 2,
                     _ => break,
                 }
             }

@@ -27,9 +27,11 @@ pub(super) fn is_reference(value: &[u8], verbatim: bool) -> bool {
     match value {
         [b'$', rest @ ..] if !rest.is_empty() && rest.len() <= 2 && rest.iter().all(u8::is_ascii_digit) => true,
         // `$request->password`, `$data[…]`
+        [b'$', b'(', rest @ ..] if verbatim && !rest.contains(&b')') => false,
         [b'$', first, rest @ ..] if first.is_ascii_alphabetic() && !structure::is_reference(value) => {
             let name = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
             matches!(&rest[name..], [b'-', b'>', ..] | [b'-'] | [b'[' | b':' | b'.', ..])
+                && !rest.iter().any(|byte| b"!@#^~".contains(byte))
         }
         [b'$', rest @ ..] if verbatim && has_digit_and_small(rest) => false,
         [b'%' | b'<', rest @ .., b'%' | b'>']
@@ -172,7 +174,9 @@ pub(super) fn is_code(class: Class, text: &[u8], length: usize, name: &[u8], joi
     // A password that begins with a bracket: nothing closes it.
     let open_secret = opens
         && ((class == Class::Password && prose::is_shaped(&plain[1..]))
-            || (plain.iter().any(|byte| b"!@#$%^*".contains(byte)) && code::is_made_up(plain)));
+            || (plain.iter().any(|byte| b"!@#$%^*".contains(byte))
+                && code::closed(plain).is_none()
+                && code::is_made_up(plain)));
     let keyword = KEYWORDS.contains(&plain);
     let cmdlet = join == Join::Spaced && is_cmdlet(plain);
     (opens && !open_secret) || keyword || cmdlet || is_identifier(class, plain)
@@ -242,7 +246,7 @@ pub(super) fn is_secret(class: Class, value: &[u8], quoted: Quoted, join: Join, 
     if is_masked(value)
         || is_reference(value, verbatim)
         || value.starts_with(MARK.as_bytes())
-        || is_word(value.strip_suffix(b",").unwrap_or(value))
+        || is_word(prose::trim_end(value, b",;'\"`"))
         || (digits == 0 && !letters)
     {
         return false;
@@ -337,5 +341,5 @@ pub(super) fn is_masked(value: &[u8]) -> bool {
 fn is_place(value: &[u8]) -> bool {
     let path = ["/", "./", "../", "~/", "~\\", "C:\\"].iter().any(|start| value.starts_with(start.as_bytes()));
     let address = value.starts_with(b"http://") || value.starts_with(b"https://") || value.starts_with(b"file:");
-    (path && !entropy::is_random(value, false)) || address
+    (path && !entropy::is_random(value, false) && code::signs(value) < 3) || address
 }

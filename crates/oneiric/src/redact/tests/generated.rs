@@ -15,6 +15,7 @@ const PLACES: &[(&str, &str, usize, &str)] = &[
     ("API_KEY='…'", SIGNED, 16, ")"),
     ("{\"api_key\": \"…\"}", SIGNED, 16, ")"),
     ("API_TOKEN=\"…\"", SIGNED, 16, "$)"),
+    ("db_password = '…'", WORD_PRESS, 20, " <{"),
     ("tool --password '…'", SIGNED, 16, ""),
     ("connect(password='…', port=1)", SIGNED, 16, ""),
     // A shell, YAML and a query read some of the signs themselves.
@@ -25,8 +26,8 @@ const PLACES: &[(&str, &str, usize, &str)] = &[
     ("API_KEY=…", SIGNED, 16, "$()"),
     ("https://x/?password=…&x=1", SIGNED, 16, "$()#&"),
     ("tool --password=… -v", SIGNED, 16, "$()&"),
-    ("define('AUTH_KEY', '…');", WORD_PRESS, 64, " /"),
-    ("define( 'LOGGED_IN_SALT',  '…' );", WORD_PRESS, 64, " /"),
+    ("define('AUTH_KEY', '…');", WORD_PRESS, 64, " "),
+    ("define( 'LOGGED_IN_SALT',  '…' );", WORD_PRESS, 64, " "),
 ];
 
 #[test]
