@@ -320,7 +320,7 @@ pub(super) fn line_before(text: &[u8], at: usize) -> &[u8] {
 fn begins_line(text: &[u8], name_start: usize, join: Join) -> bool {
     let before = || line_before(text, name_start).trim_ascii();
     match join {
-        Join::Tight => matches!(before(), b"" | b"export"),
+        Join::Tight => matches!(before(), b"" | b"export" | b"-"),
         Join::Colon => matches!(before(), b"" | b"-"),
         Join::Spaced => before().is_empty(),
         _ => false,

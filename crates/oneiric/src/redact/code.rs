@@ -128,7 +128,8 @@ fn is_odd(inside: &[u8]) -> bool {
 /// Whether a value with brackets or blanks in it is what a generator makes: no pattern, no template, no piece of a
 /// program, no text.
 pub(super) fn is_made_up(value: &[u8]) -> bool {
-    const RANGES: [&[u8]; 4] = [b"a-z", b"A-Z", b"0-9", b"a-f"];
+    const RANGES: [&[u8]; 9] =
+        [b"[a-z", b"[A-Z", b"[0-9", b"[a-f", b"[A-F", b"a-zA-Z", b"A-Za-z", b"a-z0-9", b"A-Z0-9"];
     const PATTERNS: [&[u8]; 3] = [b"(?", b".*", b"\\"];
     let count = |test: fn(&u8) -> bool| value.iter().filter(|byte| test(byte)).count();
     let holds = |patterns: &[&[u8]]| patterns.iter().any(|pattern| structure::find(value, pattern).is_some());

@@ -60,11 +60,16 @@ pub(super) fn of(text: &[u8], at: usize, join: Join, whole_line: bool) -> Option
         }
         return Some(found);
     }
-    let line = match join {
-        Join::Colon | Join::Spaced if whole_line => line_value(rest, join),
+    let (before, name) = name_before(text, at);
+    let line = match (join, before.last()) {
+        (Join::Colon | Join::Spaced, _) if whole_line => line_value(rest, join),
+        // `-e "NAME=x&y"`
+        (Join::Tight, Some(quote)) if is_quote(*quote) => assignment_in_quotes(rest, *quote),
         _ => None,
     };
-    let argument = is_argument(text, at, join);
+    // What ends at a blank and not at a bracket: `--password x`, `?password=x`.
+    let argument = join == Join::Blank
+        || (join == Join::Tight && (name.starts_with(b"--") || matches!(before.last(), Some(b'?' | b'&'))));
     let word = line.unwrap_or_else(|| unquoted(rest, join, whole_line && join == Join::Tight, argument));
     let plain = word > 0 && rest[..word].iter().all(|byte| byte.is_ascii_alphanumeric() || code::SIGNS.contains(byte));
     let end = if join == Join::Tight && plain { shell_word(text, at, at + word) } else { at + word };
@@ -97,15 +102,20 @@ fn shell_word(text: &[u8], start: usize, end: usize) -> usize {
     at
 }
 
-/// Whether a value is an argument or a part of a query, which ends at a blank and not at a bracket: `--password x`,
-/// `?password=x`.
-fn is_argument(text: &[u8], at: usize, join: Join) -> bool {
+/// The name before a value, behind `=` or nothing, and what stands before it.
+fn name_before(text: &[u8], at: usize) -> (&[u8], &[u8]) {
     let head = &text[at.saturating_sub(64)..at];
     let head = head.strip_suffix(b"=").unwrap_or(head);
     let name = head.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(byte)).count();
-    let (before, name) = head.split_at(head.len() - name);
-    join == Join::Blank
-        || (join == Join::Tight && (name.starts_with(b"--") || matches!(before.last(), Some(b'?' | b'&'))))
+    head.split_at(head.len() - name)
+}
+
+/// The length of a value whose assignment stands in quotes alone, and that holds what would else end it.
+fn assignment_in_quotes(rest: &[u8], quote: u8) -> Option<usize> {
+    let value = rest.split(|byte| *byte == quote || byte.is_ascii_whitespace()).next()?;
+    let follows = |at: usize| matches!(value[at], b'&' | b';' | b',') && names_follow(&value[at + 1..]);
+    let alone = rest.get(value.len()) == Some(&quote) && !(0..value.len()).any(follows);
+    (alone && code::is_made_up(value)).then_some(value.len())
 }
 
 /// How much further than its first word, which ends at `end`, a value reaches that is alone on its line: `Winter 2024!`. A command

@@ -3,12 +3,15 @@
 
 use super::names;
 
-/// Whether a value is filled in later: `:password` and `@password` of SQL, `%s`, `%(name)s`, `{password}`.
+/// Whether a value is filled in later: `:password` and `@password` of SQL, `%s`, `%(name)s`, `{password}`; and
+/// what stands for any.
 pub(super) fn is_filled_in(value: &[u8]) -> bool {
     let letters = |name: &[u8]| name.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
     let named =
         |name: &[u8]| letters(name) && std::str::from_utf8(name).is_ok_and(|name| names::classify(name).is_some());
     match value {
+        // What `sed` and `grep` look for.
+        [b'.', b'*' | b'+', b'/' | b'|' | b'#' | b',', ..] => true,
         [b'%', kind] => kind.is_ascii_alphabetic(),
         [b'%', b'(', name @ .., b')', b's'] => letters(name),
         [b':' | b'@', first, rest @ ..] if first.is_ascii_alphabetic() => {

@@ -15,6 +15,13 @@ const WRITTEN: &[(&str, &str)] = &[
     ("a $(x --password Winter2024!) b", "a $(x --password [redacted:password]) b"),
     ("[b](https://x/?token=abc123DEF)](https://x)", "[b](https://x/?token=[redacted:token])](https://x)"),
     ("password = Win)ter2024!", "password = [redacted:password]"),
+    ("environment:\n  - API_KEY=Win&ter;2024!", "environment:\n  - API_KEY=[redacted:api-key]"),
+    ("docker run -e \"SA_PASSWORD=Win&ter;2024!\" x", "docker run -e \"SA_PASSWORD=[redacted:password]\" x"),
+    ("curl -d 'password=Win2024&user=ada' x", "curl -d 'password=[redacted:password]&user=ada' x"),
+    (
+        "sed -i \"s/^PASSWORD=.*/PASSWORD='Winter2024!'/\" .env",
+        "sed -i \"s/^PASSWORD=.*/PASSWORD='[redacted:password]'/\" .env",
+    ),
     // Words of a shell in several pieces.
     ("PGPASSWORD=Win\"ter2024!\" psql", "PGPASSWORD=[redacted:password] psql"),
     ("PGPASSWORD='Win'\"ter2024!\" psql", "PGPASSWORD=[redacted:password] psql"),
@@ -57,6 +64,7 @@ const CODE: &[&str] = &[
     "-self.user, self.password = user, password",
     "-credentials. This one is used once",
     "password=Password()#remark",
+    "grep 'password=.*' x",
     "pw = [1]*N",
     "export USE_CREDENTIALS=true'''",
     "AddressError('Wildcard (e.g. `2001:db8:*:*:*:*:*:*`)')",
