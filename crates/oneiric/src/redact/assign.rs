@@ -96,7 +96,7 @@ pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Clas
     }
     let whole_line = begins_line(text, name_start, join);
     let name = &text[name_start..name_end];
-    let name = if is_taken_out(text, name_start) { &name[1..] } else { name };
+    let name = if is_line_of_diff(text, name_start) { &name[1..] } else { name };
     let found = match extent::phrase(text, at, name, whole_line && join == Join::Colon) {
         Some(found) => found,
         None => extent::of(text, at, join, whole_line)?,
@@ -134,7 +134,7 @@ fn is_in_tuple(text: &[u8], name_start: usize, value: &[u8]) -> bool {
 }
 
 /// Whether the `-` that begins a name is the sign of a line that a diff takes out.
-fn is_taken_out(text: &[u8], name_start: usize) -> bool {
+fn is_line_of_diff(text: &[u8], name_start: usize) -> bool {
     let line = name_start == 0 || text[name_start - 1] == b'\n';
     line && text[name_start] == b'-' && text.get(name_start + 1) != Some(&b'-')
 }
@@ -276,7 +276,7 @@ fn joined(text: &[u8], name_start: usize, at: usize, blanks: usize, class: Class
     if name == b"--secret" && statement::configures(line_before(text, name_start)) {
         return None;
     }
-    let flag = name.starts_with(b"-") && !is_taken_out(text, name_start);
+    let flag = name.starts_with(b"-") && !is_line_of_diff(text, name_start);
     let password = matches!(class, Class::Password | Class::MaybePassword);
     // SQL says `PASSWORD 'x'` and `IDENTIFIED BY 'x'`; redis `requirepass x`; netrc `login x password y`.
     let quoted = class == Class::Password && matches!(next, b'"' | b'\'');

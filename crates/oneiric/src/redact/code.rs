@@ -62,7 +62,7 @@ pub(super) fn expression(text: &[u8], length: usize) -> Option<Expression> {
         }
         at += joint + name;
     }
-    let rest = line.get(at..length).unwrap_or_default();
+    let rest = line.get(at..length.min(line.len())).unwrap_or_default();
     // `password!` of TypeScript, but not a name with a number.
     let numbered = line[..at].iter().any(u8::is_ascii_digit);
     let closing = |byte: &u8| b",;:?.)]}\"'`\\".contains(byte) || (*byte == b'!' && !numbered);

@@ -118,8 +118,8 @@ fn assignment_in_quotes(rest: &[u8], quote: u8) -> Option<usize> {
     (alone && code::is_made_up(value)).then_some(value.len())
 }
 
-/// How much further than its first word, which ends at `end`, a value reaches that is alone on its line: `Winter 2024!`. A command
-/// behind an assignment is no part of it: `PASSWORD=x make test`.
+/// How much further than its first word, which ends at `end`, a value reaches that is alone on its line: `Winter 2024!`. A
+/// command behind an assignment is no part of it: `PASSWORD=x make test`.
 pub(super) fn more_words(text: &[u8], name_start: usize, end: usize, join: Join) -> usize {
     const MAX_WORDS: usize = 5;
     let line = |from: usize| {

@@ -1,5 +1,5 @@
-//! Words for a password in other languages, and what is told behind them: `Mot de passe : …`, `пароль: …`, `パスワードは …`. As in
-//! English prose, only what looks made up is one.
+//! Words for a password in other languages, and what is told behind them: `Mot de passe : …`, `пароль: …`. As in English
+//! prose, only what looks made up is one.
 
 use super::{Span, assign, prose};
 

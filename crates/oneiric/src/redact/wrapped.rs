@@ -1,5 +1,5 @@
-//! Secrets that programs hand on: wrapped, `password: Some("…")`, `[]byte("…")`; given to what sets them, `.password("…")`; and
-//! beside a user's name, `SetBasicAuth("ada", "…")`. Tests hand on words as well, so that only what looks made up is one.
+//! Secrets that programs hand on: wrapped, `password: Some("…")`, `[]byte("…")`; given to what sets them, `.password("…")`;
+//! and beside a user's name, `SetBasicAuth("ada", "…")`. Tests hand on words as well, so that only what looks made up is one.
 
 use super::assign::{self, Join};
 use super::judge::Quoted;
@@ -48,7 +48,8 @@ pub(super) fn value(text: &[u8], at: usize, class: Class) -> Option<Span> {
     None
 }
 
-/// The secret that is given to the call of a name, of which the bracket stands at `at`: `set_password("…")`, `.password("…")`.
+/// The secret that is given to the call of a name, of which the bracket stands at `at`: `set_password("…")`,
+/// `.password("…")`.
 pub(super) fn argument(text: &[u8], name: &[u8], at: usize, class: Class) -> Option<Span> {
     const SETTERS: [&[u8]; 9] =
         [b"set", b"with", b"change", b"update", b"check", b"verify", b"hash", b"enter", b"fill"];

@@ -107,6 +107,7 @@ fn a_long_value_is_taken_out_whole() {
     for (text, rest) in [
         (format!("password={long} x"), "password=[redacted:password] x"),
         (format!("<password>{long}</password>"), "<password>[redacted:password]</password>"),
+        (format!("password=f(1){long} x"), "password=[redacted:password] x"),
         (format!("\"password\": \"{long}\"!"), "\"password\": \"[redacted:password]\"!"),
         (format!("Cookie: a={long}\nx"), "Cookie: [redacted:cookie]\nx"),
     ] {
