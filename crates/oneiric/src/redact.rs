@@ -7,6 +7,7 @@
 //! Rules lean towards taking out too much: a lost word of output is a nuisance, a kept password is a breach.
 
 mod assign;
+mod beside;
 mod block;
 mod code;
 mod command;
@@ -15,26 +16,35 @@ mod dsn;
 mod effort;
 mod entropy;
 mod extent;
+mod fields;
 mod header;
+mod json;
 mod judge;
 mod languages;
+mod manifest;
 mod names;
 mod pairs;
 mod prefix;
 mod prose;
 mod public;
+mod rows;
 mod scan;
+mod several;
 mod stand_in;
 mod statement;
 mod stdin;
 mod structure;
+mod view;
 mod wrapped;
 
 use std::borrow::Cow;
 
 /// Finds secrets and takes them out. Costs nothing to make or to copy: the rules are built once a process.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Redactor;
+pub struct Redactor {
+    /// Data is judged by its keys and the order of its items alone, and the texts in it are left as they are.
+    without_texts: bool,
+}
 
 /// A stretch of text that is a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +64,11 @@ impl Redactor {
     /// The rules that every program uses.
     #[must_use]
     pub fn standard() -> Self {
-        Self
+        Self { without_texts: false }
+    }
+
+    const fn without_texts() -> Self {
+        Self { without_texts: true }
     }
 
     /// `text` without its secrets; borrowed, and nothing allocated, when there are none.

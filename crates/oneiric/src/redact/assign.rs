@@ -4,10 +4,10 @@
 use super::extent::{self, Found};
 use super::judge::Quoted;
 use super::names::{self, Class};
-use super::{MARK, Span, command, header, judge, pairs, prose, statement, wrapped};
+use super::{MARK, Span, command, fields, header, judge, pairs, prose, statement, wrapped};
 
 /// Values are followed at most this far.
-pub(super) const MAX_VALUE: usize = 8 * 1024;
+pub(super) const MAX_VALUE: usize = 64 * 1024;
 
 /// How name and value are joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Clas
     if whole_line && !found.quoted && class == Class::Password {
         span.end += extent::more_words(text, name_start, span.end, join);
     }
-    Some(span)
+    Some(if found.quoted { fields::with_new(text, span) } else { span })
 }
 
 /// Whether a name stands in the name of a resource: `arn:aws:secretsmanager:…:secret:db-AbCdEf`.

@@ -163,7 +163,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// A command is followed at most this far.
-const MAX_COMMAND: usize = 4096;
+const MAX_COMMAND: usize = 64 * 1024;
 
 impl Rule {
     /// Adds the secrets of the command whose program's name begins at `at`; says where the command ends.

@@ -5,11 +5,14 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+use super::assign::Join;
+use super::beside::{self, is_value};
+use super::judge::Quoted;
 use super::names::{self, Class};
-use super::{MARK, Redactor, command, effort, judge, mark, scan, structure};
+use super::{MARK, Redactor, command, effort, judge, mark, prose, scan, structure};
 
 /// Words of one command are looked at together up to so many bytes.
-const MAX_COMMAND: usize = 8 * 1024;
+const MAX_COMMAND: usize = 64 * 1024;
 
 impl Redactor {
     /// Redacts every text in `value`: by what it holds, and by the key that it stands under. Says how many secrets were
@@ -25,16 +28,21 @@ impl Redactor {
 
     /// [`Redactor::value`] for the fields of an object.
     pub fn map(&self, map: &mut Map<String, Value>) -> usize {
-        let mut count = 0;
-        // `{"name": "DB_PASSWORD", "value": "…"}` gives a name and its value side by side.
-        let names = |key: &str| key.eq_ignore_ascii_case("name") || key.eq_ignore_ascii_case("key");
-        let named = map.iter().filter(|(key, _)| names(key)).find_map(|(_, name)| names::classify_any(name.as_str()?));
+        let mut count = beside::arguments(*self, map);
+        let (named, manifest) = (beside::Named::of(map), beside::is_manifest(map));
         for (key, value) in map.iter_mut() {
             // The kind of a secret that was taken out of a key says nothing of the value.
             let own = names::classify_any(key).filter(|_| !key.contains(MARK));
-            let class = own.or(named.filter(|_| is_value(key)));
+            let class = own.or_else(|| named?.given(key, value));
             count += match (class, &value) {
+                (_, Value::Object(_)) if manifest && beside::is_data(key) => {
+                    let data = value.as_object_mut().into_iter().flat_map(Map::values_mut);
+                    data.map(|value| self.whole(Class::Secret, value)).sum()
+                }
                 (Some(class), Value::Object(_)) => self.under(class, is_several(key), value),
+                (Some(class), Value::Array(_)) => self.items(class, is_several(key), value),
+                // The rules of texts leave the scheme.
+                (Some(Class::Authorization | Class::Cookie), Value::String(_)) if self.without_texts => 0,
                 (Some(class), _) => self.whole(class, value),
                 // As Docker keeps it.
                 (None, Value::String(text)) if key == "auth" && structure::is_basic(text.as_bytes()) => {
@@ -48,6 +56,9 @@ impl Redactor {
     }
 
     pub(super) fn string(&self, text: &mut String) -> usize {
+        if self.without_texts {
+            return 0;
+        }
         let (clean, count) = self.counted(text);
         if let Cow::Owned(clean) = clean {
             *text = clean;
@@ -55,10 +66,17 @@ impl Redactor {
         count
     }
 
+    /// Whether a text under the name of a secret is one. Data that stands in a text may be an example in a program or a page.
+    fn is_secret(&self, class: Class, text: &str) -> bool {
+        let quoted = Quoted::Verbatim;
+        judge::is_literal(class, text)
+            && (!self.without_texts || judge::is_secret(class, text.as_bytes(), quoted, Join::Colon, true))
+    }
+
     /// A value under a name that says it is secret.
     fn whole(&self, class: Class, value: &mut Value) -> usize {
         match value {
-            Value::String(text) if judge::is_literal(class, text) => {
+            Value::String(text) if self.is_secret(class, text) => {
                 *text = mark(class.kind());
                 1
             }
@@ -66,10 +84,27 @@ impl Redactor {
                 *value = Value::String(mark(class.kind()));
                 1
             }
-            Value::Array(items) => items.iter_mut().map(|item| self.whole(class, item)).sum(),
+            Value::Array(_) => self.items(class, false, value),
             Value::Object(_) => self.under(class, false, value),
             other => self.value(other),
         }
+    }
+
+    /// A list under a name that says that one or `several` secrets are in it.
+    fn items(&self, class: Class, several: bool, value: &mut Value) -> usize {
+        let Value::Array(items) = value else { return 0 };
+        let harmless = |item: &&mut Value| item.as_str().is_some_and(|text| !self.is_likely(class, several, text));
+        items.iter_mut().filter(|item| !harmless(item)).map(|item| self.whole(class, item)).sum()
+    }
+
+    /// Whether one of the texts under a name is a secret as far as its looks go. In texts stand lists of names as well.
+    fn is_likely(&self, class: Class, several: bool, text: &str) -> bool {
+        let has = |test: fn(&u8) -> bool| text.bytes().any(|byte| test(&byte));
+        let mixed = has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic) && !text.contains(char::is_whitespace);
+        !self.without_texts
+            || (several && class == Class::Password)
+            || (mixed && text.len() >= 8)
+            || prose::is_shaped(text.as_bytes())
     }
 
     /// An object under a name that says it is secret: its value, and all that it names when the name is that of `several`.
@@ -86,9 +121,9 @@ impl Redactor {
             let secret = if is_value(key) {
                 class != Class::MaybeToken || is_shaped(text)
             } else {
-                several && is_named(key, text)
+                several && is_named(key, text) && self.is_likely(class, several, text)
             };
-            if secret && judge::is_literal(class, text) {
+            if secret && self.is_secret(class, text) {
                 *text = mark(class.kind());
                 count += 1;
             }
@@ -98,7 +133,7 @@ impl Redactor {
 
     /// The items of a list, of which one may be the name or the option that the next one is given to.
     fn list(&self, items: &mut [Value]) -> usize {
-        let mut count = self.command(items);
+        let mut count = self.command(items) + beside::key_lines(items);
         for at in 1..items.len() {
             let (before, rest) = items.split_at_mut(at);
             let (Some(Value::String(name)), Some(Value::String(value))) = (before.last(), rest.first()) else {
@@ -112,7 +147,7 @@ impl Redactor {
     }
 
     /// The words of a command, of which its rules say which are secret.
-    fn command(&self, items: &mut [Value]) -> usize {
+    pub(super) fn command(&self, items: &mut [Value]) -> usize {
         let is_program = |item: &Value| {
             let word = item.as_str().filter(|word| word.len() <= 128).unwrap_or_default();
             let word = word.rsplit('/').next().unwrap_or_default();
@@ -128,7 +163,8 @@ impl Redactor {
             let plain =
                 |c: char| matches!(c, '"' | '\'' | '\\' | '`' | ';' | '|' | '&' | '(' | ')') || c.is_ascii_whitespace();
             line.extend(word.chars().map(|c| if plain(c) { '_' } else { c }));
-            line.push(' ');
+            // An empty word is one, too.
+            line.push_str(if word.is_empty() { "_ " } else { " " });
         }
         let (mut count, mut done) = (0, 0);
         for span in scan::commands(&line) {
@@ -152,6 +188,9 @@ impl Redactor {
 
     /// Keys that hold secrets themselves.
     fn keys(&self, map: &mut Map<String, Value>) -> usize {
+        if self.without_texts {
+            return 0;
+        }
         let mut count = 0;
         let dirty: Vec<String> = map.keys().filter(|key| !scan::find(key).is_empty()).cloned().collect();
         // How often each clean name was given already: many keys may differ in their secrets alone.
@@ -176,10 +215,6 @@ impl Redactor {
         }
         count
     }
-}
-
-fn is_value(key: &str) -> bool {
-    key.eq_ignore_ascii_case("value")
 }
 
 /// Whether a key names several secrets, as `passwords` does.
@@ -240,7 +275,12 @@ fn is_name(text: &str) -> bool {
 /// What `name`, an option or the name of a header, promises of `value`, which follows it in a list; `pair` says that the
 /// list holds nothing else.
 fn given_to(name: &str, value: &str, pair: bool) -> Option<Class> {
-    if name.len() > 64 || value.starts_with("--") || name.contains(|c: char| c == '=' || c.is_whitespace()) {
+    // The kind of a secret that was taken out of an option says nothing of the next word.
+    if name.len() > 64
+        || name.contains(MARK)
+        || value.starts_with("--")
+        || name.contains(|c: char| c == '=' || c.is_whitespace())
+    {
         return None;
     }
     if name.starts_with('-') {

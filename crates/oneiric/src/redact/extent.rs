@@ -25,7 +25,11 @@ pub(super) fn of(text: &[u8], at: usize, join: Join, whole_line: bool) -> Option
             let cdata = if rest[inset..].starts_with(CDATA) { CDATA.len() } else { 0 };
             let start = at + inset + cdata;
             let value = &rest[inset + cdata..];
-            let end = value.iter().position(|byte| matches!(byte, b'<' | b']' | b'\n'))?;
+            let ends = |byte: &u8| matches!(byte, b'<' | b']' | b'\n');
+            let Some(end) = value.iter().position(ends) else {
+                // Longer than any that is followed to its end.
+                return (rest.len() == MAX_VALUE).then_some(Found { start, end: limit, quoted: true });
+            };
             let behind = value[end..].trim_ascii_start();
             let closed = behind.starts_with(if cdata > 0 { b"]]>" } else { b"</" });
             let end = start + value[..end].trim_ascii_end().len();
@@ -167,11 +171,12 @@ fn in_quotes(text: &[u8], open: usize, quote: u8, slashes: usize) -> Found {
         match text[at] {
             b'\\' => {
                 let run = count(text, at, |byte| byte == b'\\');
-                // Inside quotes that are themselves escaped, the same escape closes them.
-                if slashes > 0 && run <= slashes && text.get(at + run) == Some(&quote) {
+                // Inside quotes that are themselves escaped, the same escape closes them, and a longer one none.
+                let closes = run <= slashes || run % 2 == 0;
+                if slashes > 0 && closes && text.get(at + run) == Some(&quote) {
                     break;
                 }
-                let literal = |next: &u8| run % 2 == 1 && slashes == 0 && *next != b'\n';
+                let literal = |next: &u8| run % 2 == 1 && *next != b'\n' && (slashes == 0 || *next == quote);
                 at += run + usize::from(text.get(at + run).is_some_and(literal));
             }
             byte if byte == quote && (!triple || text[at..].starts_with(&[quote; 3])) => {

@@ -4,9 +4,6 @@ use super::assign;
 use super::names::Class;
 use super::{MARK, Span, judge};
 
-/// Header lines are followed at most this far.
-const MAX_HEADER: usize = 4 * 1024;
-
 /// The credentials of an HTTP header: what follows the scheme, to the end of quotes or line.
 pub(super) fn credentials(text: &[u8], at: usize, before: Option<u8>, class: Class) -> Option<Span> {
     let slashes = assign::count(text, at, |byte| byte == b'\\');
@@ -15,7 +12,7 @@ pub(super) fn credentials(text: &[u8], at: usize, before: Option<u8>, class: Cla
         Some(quote) => (at + slashes + 1, Some(quote)),
         None => (at, before.filter(|byte| assign::is_quote(*byte))),
     };
-    let rest = text.get(start..text.len().min(start + MAX_HEADER))?;
+    let rest = text.get(start..text.len().min(start + assign::MAX_VALUE))?;
     let ends = |byte: &u8| Some(*byte) == quote || matches!(byte, b'\n' | b'\r');
     let mut end = rest.iter().position(ends).unwrap_or(rest.len());
     end -= rest[..end].iter().rev().take_while(|byte| matches!(byte, b'\\' | b' ' | b',')).count();

@@ -4,7 +4,7 @@
 use super::assign::{self, Join};
 use super::judge::Quoted;
 use super::names::{self, Class};
-use super::{Span, extent, judge, prose};
+use super::{Span, extent, fields, judge, prose};
 
 /// Between a name and its value so many blanks, line breaks and commas are passed over at most.
 const MAX_GAP: usize = 64;
@@ -13,6 +13,11 @@ const MAX_GAP: usize = 64;
 pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, at: usize, class: Class) -> Option<Span> {
     let quoted = at > name_end;
     if let Some(span) = field(text, name_start, name_end, at, class) {
+        return Some(span);
+    }
+    if text.get(at).is_some_and(|next| matches!(next, b'\r' | b'\n' | b'<'))
+        && let Some(span) = fields::value(text, name_start, at, quoted, class)
+    {
         return Some(span);
     }
     if quoted && text.get(at) == Some(&b',') {

@@ -1,12 +1,12 @@
 //! One pass over a text: the prefilter says where a rule has to look, the rules say what is a secret.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
 use super::{
-    MARK, Span, assign, block, command, dsn, effort, entropy, languages, names, prefix, statement, stdin, structure,
-    wrapped,
+    MARK, Span, assign, block, command, dsn, effort, entropy, json, languages, manifest, names, prefix, rows, several, statement, stdin, structure, view, wrapped,
 };
 
 /// What a match of the prefilter calls for.
@@ -17,7 +17,9 @@ enum Trigger {
     Command(usize),
     Stdin(usize),
     Mark,
+    Escape,
     Url,
+    EncodedUrl,
     Jwt,
     KeyBegin,
     KeyEnd,
@@ -35,11 +37,16 @@ enum Trigger {
     Login,
     Handed,
     Language,
+    Insert,
+    Manifest,
+    /// What counts in data alone.
+    Data,
 }
 
 const STRUCTURES: &[(&str, Trigger)] = &[
     (MARK, Trigger::Mark),
     ("://", Trigger::Url),
+    ("%3A%2F%2F", Trigger::EncodedUrl),
     ("eyJ", Trigger::Jwt),
     ("-----BEGIN", Trigger::KeyBegin),
     ("-----END", Trigger::KeyEnd),
@@ -71,6 +78,9 @@ const STRUCTURES: &[(&str, Trigger)] = &[
     ("auth=(", Trigger::Login),
     ("auth = (", Trigger::Login),
     ("bearer_auth(", Trigger::Handed),
+    ("insert into ", Trigger::Insert),
+    ("kind: secret", Trigger::Manifest),
+    ("SecureString", Trigger::Data),
 ];
 
 /// Parts of names; which names they make is decided by [`names`].
@@ -103,13 +113,19 @@ fn prefilter() -> Option<&'static Prefilter> {
     static PREFILTER: OnceLock<Option<Prefilter>> = OnceLock::new();
     PREFILTER
         .get_or_init(|| {
-            let mut patterns: Vec<&str> = Vec::new();
+            let mut patterns: Vec<Cow<'static, str>> = Vec::new();
             let mut triggers = Vec::new();
             let mut add = |pattern: &'static str, trigger| {
-                patterns.push(pattern);
+                patterns.push(Cow::Borrowed(pattern));
                 triggers.push(trigger);
+                // As PHP writes JSON.
+                if pattern.contains('/') && matches!(trigger, Trigger::Url | Trigger::Webhook) {
+                    patterns.push(Cow::Owned(pattern.replace('/', "\\/")));
+                    triggers.push(trigger);
+                }
             };
             STRUCTURES.iter().for_each(|(pattern, trigger)| add(pattern, *trigger));
+            view::WRITTEN.iter().for_each(|pattern| add(pattern, Trigger::Escape));
             NAMES.iter().for_each(|name| add(name, Trigger::Name));
             languages::WORDS.iter().for_each(|word| add(word, Trigger::Language));
             prefix::RULES.iter().enumerate().for_each(|(index, rule)| add(rule.prefix, Trigger::Prefix(index)));
@@ -118,7 +134,7 @@ fn prefilter() -> Option<&'static Prefilter> {
             let automaton = AhoCorasickBuilder::new()
                 .ascii_case_insensitive(true)
                 .kind(Some(AhoCorasickKind::ContiguousNFA))
-                .build(&patterns)
+                .build(patterns.iter().map(|pattern| pattern.as_bytes()))
                 .ok()?;
             Some(Prefilter { automaton, triggers })
         })
@@ -127,16 +143,48 @@ fn prefilter() -> Option<&'static Prefilter> {
 
 /// The secrets in `text`: in order, apart from each other, at the bounds of characters.
 pub(super) fn find(text: &str) -> Vec<Span> {
-    find_in(text, false)
+    find_in(text, false, 0)
 }
 
-/// [`find`]; `decoded` says that `text` was written as base64, and that what it holds in base64 is not looked at.
-fn find_in(text: &str, decoded: bool) -> Vec<Span> {
-    let mut scan = Scan { text: text.as_bytes(), spans: Vec::new(), public: Vec::new(), until: Until::default() };
+/// Texts in texts are followed so deep: JSON in JSON, what was coloured twice.
+const MAX_DEPTH: usize = 6;
+
+/// [`find`]; `decoded` says that `text` was written as base64, and that what it holds in base64 is not looked at. `depth` is in
+/// how many texts it stands.
+fn find_in(text: &str, decoded: bool, depth: usize) -> Vec<Span> {
+    let mut scan = Scan::new(text);
+    let plain = |coloured: bool| view::View::plain(text, coloured).filter(|_| depth < MAX_DEPTH);
+    let in_view = |view: view::View| {
+        let found = find_in(&view.text, decoded, depth + 1);
+        let spans = found.into_iter().filter_map(|span| view.original(span)).collect();
+        Scan { spans, ..Scan::new(text) }.finish(text)
+    };
+    let mut coloured = false;
     if let Some(prefilter) = prefilter() {
         for found in prefilter.automaton.find_overlapping_iter(text) {
-            scan.look(prefilter.triggers[found.pattern().as_usize()], found.start(), found.end());
+            match prefilter.triggers[found.pattern().as_usize()] {
+                Trigger::Escape if coloured => {}
+                Trigger::Escape => {
+                    coloured = true;
+                    if let Some(view) = plain(true) {
+                        return in_view(view);
+                    }
+                }
+                trigger => {
+                    scan.told |= !matches!(trigger, Trigger::Name | Trigger::Mark);
+                    scan.look(trigger, found.start(), found.end());
+                }
+            }
         }
+    }
+    if scan.told
+        && !coloured
+        && let Some(view) = plain(false)
+    {
+        return in_view(view);
+    }
+    if scan.told && depth < MAX_DEPTH {
+        scan.spans.extend(json::secrets(text, &|inner| find_in(inner, decoded, depth + 1)));
     }
     scan.random(decoded);
     scan.finish(text)
@@ -144,7 +192,7 @@ fn find_in(text: &str, decoded: bool) -> Vec<Span> {
 
 /// The secrets in `text` that the rules of programs find.
 pub(super) fn commands(text: &str) -> Vec<Span> {
-    let mut scan = Scan { text: text.as_bytes(), spans: Vec::new(), public: Vec::new(), until: Until::default() };
+    let mut scan = Scan::new(text);
     if let Some(prefilter) = prefilter() {
         for found in prefilter.automaton.find_overlapping_iter(text) {
             let trigger = prefilter.triggers[found.pattern().as_usize()];
@@ -178,12 +226,14 @@ struct Until {
     token: usize,
     jwt: usize,
     key: usize,
+    rows: usize,
+    manifest: usize,
     commands: [usize; command::RULES.len()],
 }
 
 impl Default for Until {
     fn default() -> Self {
-        Self { mark: 0, name: 0, token: 0, jwt: 0, key: 0, commands: [0; command::RULES.len()] }
+        Self { mark: 0, name: 0, token: 0, jwt: 0, key: 0, rows: 0, manifest: 0, commands: [0; command::RULES.len()] }
     }
 }
 
@@ -193,6 +243,15 @@ struct Scan<'t> {
     /// Certificates and public keys: random, and no secret.
     public: Vec<(usize, usize)>,
     until: Until,
+    /// Whether anything was met that the data around it may say more of.
+    told: bool,
+}
+
+impl<'t> Scan<'t> {
+    fn new(text: &'t str) -> Self {
+        let (spans, public, until) = (Vec::new(), Vec::new(), Until::default());
+        Self { text: text.as_bytes(), spans, public, until, told: false }
+    }
 }
 
 impl Scan<'_> {
@@ -202,6 +261,7 @@ impl Scan<'_> {
         }
         let text = self.text;
         let found = match trigger {
+            Trigger::Escape | Trigger::Data => None,
             Trigger::Mark => {
                 let kind = text[end..]
                     .iter()
@@ -233,7 +293,8 @@ impl Scan<'_> {
                 None
             }
             Trigger::Stdin(index) => stdin::secret(text, start, end, &stdin::READERS[index]),
-            Trigger::Url => structure::url_password(text, start),
+            Trigger::Url => structure::url_password(text, end),
+            Trigger::EncodedUrl => structure::encoded_url_password(text, end),
             Trigger::KeyBegin => self.key_begin(start),
             Trigger::KeyEnd => {
                 let closed = start < self.until.key;
@@ -250,6 +311,18 @@ impl Scan<'_> {
             Trigger::Login => wrapped::login(text, end),
             Trigger::Handed => wrapped::literal(text, end, names::Class::Token),
             Trigger::Language => languages::value(text, start, end),
+            Trigger::Insert => {
+                if start >= self.until.rows {
+                    self.until.rows = rows::find(text, end, &mut self.spans);
+                }
+                None
+            }
+            Trigger::Manifest => {
+                if start >= self.until.manifest {
+                    self.until.manifest = manifest::find(text, start, &mut self.spans);
+                }
+                None
+            }
             Trigger::Bot => structure::bot(text, end),
             Trigger::Auth => structure::docker_auth(text, end),
             Trigger::IdentifiedBy => assign::value(text, start, end - 1, names::Class::Password),
@@ -276,6 +349,12 @@ impl Scan<'_> {
             start += 1;
         }
         self.until.name = end;
+        let name = std::str::from_utf8(&self.text[start..end]).ok()?;
+        self.told |= names::classify_any(name).is_some();
+        if let Some(class) = several::class(name) {
+            several::find(self.text, start, end, class, &mut self.spans);
+            return None;
+        }
         let span = self.given(end, |text| assign::named(text, start, end))?;
         self.until.name = span.end;
         Some(span)
@@ -289,12 +368,23 @@ impl Scan<'_> {
         effort::spend(left.min(SOON));
         // An element ends at its closing tag and nowhere before, so none is followed from inside another.
         if left <= SOON || self.text[end] == b'>' {
-            return value(self.text);
+            return value(self.text).map(|span| self.to_its_end(end, span));
         }
         let first = value(&self.text[..end + SOON])?;
         let all = value(self.text);
         effort::spend(all.map_or(assign::MAX_VALUE, |span| span.end - end));
-        Some(all.unwrap_or(first))
+        Some(self.to_its_end(end, all.unwrap_or(first)))
+    }
+
+    /// A value of the name that ends at `end`, to the end of its line when it is longer than what is followed.
+    fn to_its_end(&self, end: usize, span: Span) -> Span {
+        if span.end < end + assign::MAX_VALUE {
+            return span;
+        }
+        let rest = &self.text[span.end..];
+        let line = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        effort::spend(line);
+        Span { end: span.end + line, ..span }
     }
 
     fn key_begin(&mut self, start: usize) -> Option<Span> {
@@ -314,7 +404,7 @@ impl Scan<'_> {
         let Self { text, spans, public, .. } = self;
         // Both come in order, so that each block is passed once.
         let mut blocks = public.iter().peekable();
-        let secret = |plain: &str| !decoded && !find_in(plain, true).is_empty();
+        let secret = |plain: &str| !decoded && !find_in(plain, true, MAX_DEPTH).is_empty();
         entropy::scan(text, secret, |start, end| {
             while blocks.next_if(|(_, to)| *to < end).is_some() {
                 effort::spend(1);

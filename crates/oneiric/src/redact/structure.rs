@@ -2,9 +2,8 @@
 
 use super::{Span, effort};
 
-/// The password of a URL: `scheme://user:password@host`. `at` is where `://` stands.
-pub(super) fn url_password(text: &[u8], at: usize) -> Option<Span> {
-    let from = at + 3;
+/// The password of a URL: `scheme://user:password@host`. It begins behind `://`, at `from`.
+pub(super) fn url_password(text: &[u8], from: usize) -> Option<Span> {
     let rest = &text[from..];
     let stops = |byte: &u8| {
         byte.is_ascii_whitespace() || matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'`' | b'<' | b'>')
@@ -19,6 +18,25 @@ pub(super) fn url_password(text: &[u8], at: usize) -> Option<Span> {
     };
     let secret = &authority[start..end];
     (!secret.is_empty() && !is_reference(secret) && !secret.starts_with(super::MARK.as_bytes())).then_some(Span {
+        start: from + start,
+        end: from + end,
+        kind: "password",
+    })
+}
+
+/// The password of a URL that stands encoded in another: `scheme%3A%2F%2Fuser%3Apassword%40host`; what follows `%3A%2F%2F`
+/// begins at `from`.
+pub(super) fn encoded_url_password(text: &[u8], from: usize) -> Option<Span> {
+    const MAX: usize = 1024;
+    let word = |byte: &u8| byte.is_ascii_alphanumeric() || b"%-._~!*'()+$,;@:=".contains(byte);
+    let rest = &text[from..text.len().min(from + MAX)];
+    let rest = &rest[..rest.iter().take_while(|byte| word(byte)).count()];
+    let is = |three: &[u8], code: &[u8]| three.eq_ignore_ascii_case(code);
+    let authority = &rest[..rest.windows(3).position(|three| is(three, b"%2F")).unwrap_or(rest.len())];
+    let end = authority.windows(3).rposition(|three| is(three, b"%40"))?;
+    let start = authority[..end].windows(3).position(|three| is(three, b"%3A"))? + 3;
+    let secret = authority.get(start..end)?;
+    (!secret.is_empty() && !is_reference(secret)).then_some(Span {
         start: from + start,
         end: from + end,
         kind: "password",
@@ -57,8 +75,12 @@ fn credentials(text: &[u8], from: usize) -> Option<(usize, usize)> {
 
 /// The secret part of an address that posts into a chat: `https://hooks.slack.com/services/T0/B0/…`.
 pub(super) fn webhook(text: &[u8], from: usize) -> Option<Span> {
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/' | b'@');
-    let length = text[from..].iter().take(512).take_while(|byte| allowed(byte)).count();
+    let rest = &text[from..text.len().min(from + 512)];
+    let allowed = |at: &usize| match rest[*at] {
+        b'\\' => rest.get(at + 1) == Some(&b'/'),
+        byte => byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/' | b'@'),
+    };
+    let length = (0..rest.len()).take_while(allowed).count();
     (length >= 16).then_some(Span { start: from, end: from + length, kind: "webhook" })
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 
+mod beside;
 mod block;
 mod data;
 mod encoded;
@@ -13,6 +14,7 @@ mod harmless;
 mod hostile;
 mod languages;
 mod programs;
+mod views;
 mod wrapped;
 mod written;
 
