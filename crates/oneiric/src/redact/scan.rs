@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
 use super::{
-    MARK, Span, assign, block, command, dsn, effort, entropy, json, languages, manifest, names, prefix, rows, several, statement, stdin, structure, view, wrapped,
+    MARK, Span, assign, block, command, dsn, effort, entropy, json, languages, manifest, names, prefix, rows, several,
+    statement, stdin, structure, view, wrapped,
 };
 
 /// What a match of the prefilter calls for.
@@ -119,7 +120,8 @@ fn prefilter() -> Option<&'static Prefilter> {
                 patterns.push(Cow::Borrowed(pattern));
                 triggers.push(trigger);
                 // As PHP writes JSON.
-                if pattern.contains('/') && matches!(trigger, Trigger::Url | Trigger::Webhook) {
+                if pattern.contains('/') && matches!(trigger, Trigger::Url | Trigger::Webhook | Trigger::DiscordWebhook)
+                {
                     patterns.push(Cow::Owned(pattern.replace('/', "\\/")));
                     triggers.push(trigger);
                 }
