@@ -9,27 +9,33 @@
 mod assign;
 mod beside;
 mod block;
+mod code;
 mod command;
 mod data;
 mod dsn;
 mod effort;
 mod entropy;
+mod extent;
 mod fields;
 mod header;
 mod json;
 mod judge;
+mod languages;
 mod manifest;
 mod names;
 mod pairs;
 mod prefix;
 mod prose;
+mod public;
 mod rows;
 mod scan;
 mod several;
+mod stand_in;
 mod statement;
 mod stdin;
 mod structure;
 mod view;
+mod wrapped;
 
 use std::borrow::Cow;
 

@@ -1,14 +1,13 @@
 //! Secrets that are given a name: `password=…`, `"token": "…"`, `--api-key …`, in shells, JSON, YAML, Python, headers
 //! and connection strings.
 
+use super::extent::{self, Found};
 use super::judge::Quoted;
 use super::names::{self, Class};
-use super::{MARK, Span, command, fields, header, judge, pairs, prose, statement, structure};
+use super::{MARK, Span, command, fields, header, judge, pairs, prose, statement, wrapped};
 
 /// Values are followed at most this far.
 pub(super) const MAX_VALUE: usize = 64 * 1024;
-/// White space before the value of an element, at most.
-const MAX_INSET: usize = 64;
 
 /// How name and value are joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,21 +28,18 @@ pub(super) enum Join {
     Encoded,
 }
 
-/// A value where it stands.
-pub(super) struct Found {
-    pub start: usize,
-    pub end: usize,
-    pub quoted: bool,
-}
-
 /// [`value`] for the name at `name_start..name_end`, whatever its class.
 pub(super) fn named(text: &[u8], name_start: usize, name_end: usize) -> Option<Span> {
+    // `${NAME-x}`: elsewhere a name may hold `-`.
+    let dash = || text[name_start..name_end].iter().position(|byte| *byte == b'-');
+    let in_braces = text[..name_start].ends_with(b"${");
+    let name_end = if in_braces { dash().map_or(name_end, |dash| name_start + dash) } else { name_end };
     let name = std::str::from_utf8(&text[name_start..name_end]).ok()?;
     match names::classify(name) {
         Some(class) => value(text, name_start, name_end, class),
         None => {
             let (class, begin) = prose::spaced(text, name_start, name_end)?;
-            value(text, begin, name_end, class)
+            value(text, begin, name_end + prose::numbered(text, name_end), class)
         }
     }
 }
@@ -51,6 +47,9 @@ pub(super) fn named(text: &[u8], name_start: usize, name_end: usize) -> Option<S
 /// The secret that is given to the name at `name_start..name_end`, whose class is `class`.
 pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Class) -> Option<Span> {
     let before = name_start.checked_sub(1).map(|at| text[at]);
+    if before == Some(b':') && is_in_resource_name(text, name_start) {
+        return None;
+    }
     let mut at = name_end;
     at += count(text, at, |byte| byte == b'\\');
     let quoted_name = matches!(text.get(at), Some(b'"' | b'\'' | b'`')) && matches!(before, Some(b'"' | b'\'' | b'`'));
@@ -68,12 +67,16 @@ pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Clas
     let blank = blanks(text, at);
     let Some((join, mut at)) = joined(text, name_start, at, blank, class) else {
         return pairs::value(text, name_start, name_end, behind, class)
+            .or_else(|| wrapped::argument(text, &text[name_start..name_end], behind, class))
             .or_else(|| prose::value(text, name_start, behind, class));
     };
     if join == Join::Colon {
         at += emphasis(at);
     }
     at += blanks(text, at);
+    if join == Join::Colon && begins_line(text, name_start, join) {
+        at += before_scalar(text, at);
+    }
     if matches!(join, Join::Colon | Join::Spaced | Join::Tight) {
         let here = if join == Join::Colon { after_type(text, at) } else { at };
         at = next_line(text, name_start, at, join).unwrap_or(here);
@@ -88,35 +91,74 @@ pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Clas
     if matches!(text.get(at), Some(b'|' | b'>')) && join == Join::Colon {
         return block(text, at, class);
     }
+    if let Some(span) = wrapped::value(text, at, class) {
+        return Some(span);
+    }
     let whole_line = begins_line(text, name_start, join);
     let name = &text[name_start..name_end];
-    let found = match phrase(text, at, name, whole_line && join == Join::Colon) {
+    let name = if is_line_of_diff(text, name_start) { &name[1..] } else { name };
+    let found = match extent::phrase(text, at, name, whole_line && join == Join::Colon) {
         Some(found) => found,
-        None => extent(text, at, join, whole_line)?,
+        None => extent::of(text, at, join, whole_line)?,
     };
-    let span = judged_span(text, &found, join, class, name, quoted_name)?;
+    if join == Join::Spaced && !found.quoted && is_in_tuple(text, name_start, &text[found.start..found.end]) {
+        return None;
+    }
+    if class == Class::Credential
+        && join == Join::Colon
+        && let Some(span) = prose::pair(text, at, class.kind())
+    {
+        return Some(span);
+    }
+    let mut span = judged_span(text, &found, join, class, name, quoted_name)?;
+    if whole_line && !found.quoted && class == Class::Password {
+        span.end += extent::more_words(text, name_start, span.end, join);
+    }
     Some(if found.quoted { fields::with_new(text, span) } else { span })
+}
+
+/// Whether a name stands in the name of a resource: `arn:aws:secretsmanager:…:secret:db-AbCdEf`.
+fn is_in_resource_name(text: &[u8], name_start: usize) -> bool {
+    let near = &text[name_start.saturating_sub(128)..name_start];
+    let word = near.rsplit(|byte| byte.is_ascii_whitespace() || is_quote(*byte) || b"=(,".contains(byte)).next();
+    word.is_some_and(|word| word.starts_with(b"arn:"))
+}
+
+/// Whether names are set to other names: `username, password = un, pw`.
+fn is_in_tuple(text: &[u8], name_start: usize, value: &[u8]) -> bool {
+    let name = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.');
+    let before = line_before(text, name_start).trim_ascii();
+    let names =
+        before.strip_suffix(b",").is_some_and(|names| names.iter().all(|byte| name(byte) || b", (+-".contains(byte)));
+    names && value.strip_suffix(b",").unwrap_or(value).iter().all(name)
+}
+
+/// Whether the `-` that begins a name is the sign of a line that a diff takes out.
+fn is_line_of_diff(text: &[u8], name_start: usize) -> bool {
+    let line = name_start == 0 || text[name_start - 1] == b'\n';
+    line && text[name_start] == b'-' && text.get(name_start + 1) != Some(&b'-')
 }
 
 /// The value at `at`, of a name that stands elsewhere, when it is a secret.
 pub(super) fn judged(text: &[u8], at: usize, join: Join, class: Class, name: &[u8]) -> Option<Span> {
-    judged_span(text, &extent(text, at, join, false)?, join, class, name, true)
+    judged_span(text, &extent::of(text, at, join, false)?, join, class, name, true)
 }
 
 fn judged_span(text: &[u8], found: &Found, join: Join, class: Class, name: &[u8], quoted_name: bool) -> Option<Span> {
     let secret = &text[found.start..found.end];
     let generic = join == Join::Colon && text.get(found.end) == Some(&b'<');
-    let flag = name.starts_with(b"-");
+    let flag = name.starts_with(b"--") || (name.starts_with(b"-") && matches!(join, Join::Blank | Join::Tight));
     // `MAX_TOKEN = 137,`, `KEY: u32 = 3226494487;`
     let number = || {
         let ended =
             matches!((join, text.get(found.end)), (Join::Spaced, Some(b',' | b';')) | (Join::Colon, Some(b';')));
-        ended && secret.iter().all(u8::is_ascii_digit)
+        let hexadecimal = secret.strip_prefix(b"0x").is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        ended && (hexadecimal || secret.iter().all(u8::is_ascii_digit))
     };
     let code = || {
         generic
             || number()
-            || (!flag && judge::is_code(class, secret, name, join))
+            || (!flag && judge::is_code(class, &text[found.start..], secret.len(), name, join))
             || judge::is_talk(&text[found.end..], class, secret, join)
     };
     let reference = !found.quoted && secret.len() < 256 && code();
@@ -127,7 +169,8 @@ fn judged_span(text: &[u8], found: &Found, join: Join, class: Class, name: &[u8]
         (true, true) => Quoted::Verbatim,
     };
     // `API key: …` is prose too.
-    let likely = class != Class::MaybeKey || !name.contains(&b' ') || prose::is_shaped(secret);
+    let likely =
+        class != Class::MaybeKey || !name.contains(&b' ') || prose::is_shaped(secret) || prose::is_long_key(secret);
     (!reference && likely && judge::is_secret(class, secret, quoted, join, quoted_name)).then_some(Span {
         start: found.start,
         end: found.end,
@@ -141,7 +184,11 @@ fn closes(text: &[u8], name_start: usize, at: usize) -> bool {
     if !text.get(at + 1).is_none_or(|next| next.is_ascii_whitespace() || b"),;]}:|&>$.+\"'".contains(next)) {
         return false;
     }
-    let line = line_before(text, name_start);
+    is_open(line_before(text, name_start), quote)
+}
+
+/// Whether a quote is open at the end of `line`.
+pub(super) fn is_open(line: &[u8], quote: u8) -> bool {
     let in_word = |at: usize| line.get(at).is_some_and(u8::is_ascii_alphanumeric);
     let mut open = false;
     for (at, byte) in line.iter().enumerate() {
@@ -170,7 +217,7 @@ pub(super) fn blanks(text: &[u8], from: usize) -> usize {
     }
 }
 
-fn is_blank(byte: u8) -> bool {
+pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
@@ -184,11 +231,18 @@ fn joined(text: &[u8], name_start: usize, at: usize, blanks: usize, class: Class
     let rest = text.get(after..)?;
     let spaced =
         |tight: Join| if blanks > 0 || rest.get(1).is_some_and(|byte| is_blank(*byte)) { Join::Spaced } else { tight };
+    let in_braces = blanks == 0 && text[..name_start].ends_with(b"${");
+    let constant = || !text[name_start..at].iter().any(u8::is_ascii_lowercase);
     match rest {
         [b'=', b'=' | b'>', ..] | [b':', b'=', ..] => return Some((Join::Spaced, after + 2)),
         [b'=', ..] => return Some((spaced(Join::Tight), after + 1)),
-        [b':', b'-', ..] if blanks == 0 && text[..name_start].ends_with(b"${") => {
-            return Some((Join::Fallback, after + 2));
+        [b':', b'-', ..] if in_braces => return Some((Join::Fallback, after + 2)),
+        [b'-', ..] if in_braces => return Some((Join::Fallback, after + 1)),
+        // `NAME ?= x` of make, `NAME+=x` and `NAME[0]=x` of shells.
+        [b'?', b'=', ..] => return Some((spaced(Join::Tight), after + 2)),
+        [b'+', b'=', ..] if blanks == 0 && constant() => return Some((Join::Tight, after + 2)),
+        [b'[', index, b']', b'=', ..] if blanks == 0 && index.is_ascii_digit() && constant() => {
+            return Some((Join::Tight, after + 4));
         }
         [b':', b':', ..] => return None,
         [b':', ..] => return Some((Join::Colon, after + 1)),
@@ -206,21 +260,43 @@ fn joined(text: &[u8], name_start: usize, at: usize, blanks: usize, class: Class
         }
         _ => {}
     }
+    if let Some(length) = typed(rest) {
+        return Some((Join::Spaced, after + length));
+    }
     let next = rest.first()?;
     if blanks == 0 || matches!(next, b'\n' | b'\r' | b'-' | b'|' | b'&' | b';' | b'<' | b'>' | b')') {
         return None;
+    }
+    let define = || line_before(text, name_start).trim_ascii() == b"#define";
+    if is_quote(*next) && define() && wrapped::literal(text, after, class).is_some() {
+        return Some((Join::Blank, after));
     }
     let name = &text[name_start..at];
     // `pulumi config set --secret NAME VALUE`
     if name == b"--secret" && statement::configures(line_before(text, name_start)) {
         return None;
     }
-    let flag = name.starts_with(b"-");
+    let flag = name.starts_with(b"-") && !is_line_of_diff(text, name_start);
     let password = matches!(class, Class::Password | Class::MaybePassword);
     // SQL says `PASSWORD 'x'` and `IDENTIFIED BY 'x'`; redis `requirepass x`; netrc `login x password y`.
     let quoted = class == Class::Password && matches!(next, b'"' | b'\'');
     let statement = quoted || name.eq_ignore_ascii_case(b"requirepass") || name.eq_ignore_ascii_case(b"masterauth");
     (flag || statement || statement::sets(text, name_start, password)).then_some((Join::Blank, after))
+}
+
+/// The length of the type and the `=` that stand between a name and its text in quotes: `var password string = "x"`,
+/// `char password[32] = "x"`.
+fn typed(rest: &[u8]) -> Option<usize> {
+    const TYPES: [&[u8]; 4] = [b"string", b"String", b"*string", b"[]byte"];
+    let array = || {
+        let size = rest.strip_prefix(b"[")?.iter().take(8).take_while(|byte| byte.is_ascii_digit()).count();
+        (rest.get(size + 1) == Some(&b']')).then_some(size + 2)
+    };
+    let kind = TYPES.iter().find(|kind| rest.starts_with(kind)).map(|kind| kind.len()).or_else(array)?;
+    let sign = kind + rest[kind..].iter().take(8).take_while(|byte| is_blank(**byte)).count();
+    let value = rest.get(sign..)?.strip_prefix(b"=")?;
+    let blank = value.iter().take(8).take_while(|byte| is_blank(**byte)).count();
+    matches!(value.get(blank), Some(b'"' | b'`' | b'[')).then_some(sign + 1)
 }
 
 /// Whether a name is that of an element of XML, behind `<` and the prefix of a namespace.
@@ -244,10 +320,32 @@ pub(super) fn line_before(text: &[u8], at: usize) -> &[u8] {
 fn begins_line(text: &[u8], name_start: usize, join: Join) -> bool {
     let before = || line_before(text, name_start).trim_ascii();
     match join {
-        Join::Tight => matches!(before(), b"" | b"export"),
+        Join::Tight => matches!(before(), b"" | b"export" | b"-"),
         Join::Colon => matches!(before(), b"" | b"-"),
+        Join::Spaced => before().is_empty(),
         _ => false,
     }
+}
+
+/// The length of what YAML has between a colon and the value: a tag (`!!str x`), an anchor (`&a x`), a remark above the value.
+fn before_scalar(text: &[u8], at: usize) -> usize {
+    let rest = &text[at..text.len().min(at + 128)];
+    let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if line.starts_with(b"#") && is_blank(text[at - 1]) {
+        return line.len();
+    }
+    let word = line.iter().position(|byte| is_blank(*byte)).unwrap_or(line.len());
+    let (head, value) = line.split_at(word);
+    let name =
+        |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    let known = match head {
+        [b'!', b'!', tag @ ..] => name(tag),
+        // Not the types of Rust.
+        [b'&', anchor @ ..] => name(anchor) && !matches!(anchor, b"mut" | b"dyn" | b"str"),
+        _ => false,
+    };
+    let value = value.trim_ascii();
+    if known && !value.is_empty() && !value.starts_with(b"=") { word + blanks(text, at + word) } else { 0 }
 }
 
 /// Where the value of `name:` stands when it is alone on the next line, further in than the name: in YAML, and in JSON and
@@ -285,184 +383,6 @@ fn after_type(text: &[u8], at: usize) -> usize {
     }
     let value = at + length + 1;
     value + count(text, value, is_blank)
-}
-
-/// Where the value at `at` begins and ends.
-pub(super) fn extent(text: &[u8], at: usize, join: Join, whole_line: bool) -> Option<Found> {
-    let limit = text.len().min(at + MAX_VALUE);
-    let rest = text.get(at..limit)?;
-    match join {
-        Join::Element => {
-            const CDATA: &[u8] = b"<![CDATA[";
-            // The value may have a line of its own.
-            let inset = rest.iter().take(MAX_INSET).take_while(|byte| byte.is_ascii_whitespace()).count();
-            let cdata = if rest[inset..].starts_with(CDATA) { CDATA.len() } else { 0 };
-            let start = at + inset + cdata;
-            let value = &rest[inset + cdata..];
-            let ends = |byte: &u8| matches!(byte, b'<' | b']' | b'\n');
-            let Some(end) = value.iter().position(ends) else {
-                // Longer than any that is followed to its end.
-                return (rest.len() == MAX_VALUE).then_some(Found { start, end: limit, quoted: true });
-            };
-            let behind = value[end..].trim_ascii_start();
-            let closed = behind.starts_with(if cdata > 0 { b"]]>" } else { b"</" });
-            let end = start + value[..end].trim_ascii_end().len();
-            return closed.then_some(Found { start, end, quoted: true });
-        }
-        Join::Encoded => {
-            let ends =
-                |at: usize| rest[at..].starts_with(b"%22") || rest[at].is_ascii_whitespace() || is_quote(rest[at]);
-            let end = (0..rest.len()).find(|at| ends(*at)).unwrap_or(rest.len());
-            return Some(Found { start: at, end: at + end, quoted: true });
-        }
-        Join::Fallback => {
-            let end = rest.iter().position(|byte| matches!(byte, b'}' | b'\n')).unwrap_or(rest.len());
-            return Some(Found { start: at, end: at + end, quoted: true });
-        }
-        _ => {}
-    }
-    // `b"…"`, `r'…'`, `f"…"`, `N'…'`, `$'…'`, `@"…"`
-    let lead = usize::from(
-        matches!(rest.first(), Some(b'b' | b'r' | b'f' | b'u' | b'N' | b'$' | b'@'))
-            && rest.get(1).is_some_and(|byte| is_quote(*byte)),
-    );
-    let slashes = count(text, at + lead, |byte| byte == b'\\');
-    if let Some(quote) = text.get(at + lead + slashes).copied().filter(|byte| is_quote(*byte)) {
-        return Some(in_quotes(text, at + lead + slashes, quote, slashes));
-    }
-    let line = if whole_line && join == Join::Colon { line_value(rest) } else { None };
-    let word = line.unwrap_or_else(|| unquoted(rest, join, whole_line && join == Join::Tight));
-    (word > 0).then_some(Found { start: at, end: at + word, quoted: false })
-}
-
-/// A value in quotes, of which the opening one stands at `open` behind `slashes` backslashes.
-fn in_quotes(text: &[u8], open: usize, quote: u8, slashes: usize) -> Found {
-    let triple = slashes == 0 && text.get(open + 1) == Some(&quote) && text.get(open + 2) == Some(&quote);
-    let start = if triple { open + 3 } else { open + 1 };
-    let limit = text.len().min(start + MAX_VALUE);
-    let mut at = start;
-    while at < limit {
-        match text[at] {
-            b'\\' => {
-                let run = count(text, at, |byte| byte == b'\\');
-                // Inside quotes that are themselves escaped, the same escape closes them, and a longer one none.
-                let closes = run <= slashes || run % 2 == 0;
-                if slashes > 0 && closes && text.get(at + run) == Some(&quote) {
-                    break;
-                }
-                let literal = |next: &u8| run % 2 == 1 && *next != b'\n' && (slashes == 0 || *next == quote);
-                at += run + usize::from(text.get(at + run).is_some_and(literal));
-            }
-            byte if byte == quote && (!triple || text[at..].starts_with(&[quote; 3])) => {
-                let inside = if slashes == 0 && !triple && at > start { quote_inside(&text[at..limit]) } else { 0 };
-                if inside == 0 {
-                    break;
-                }
-                at += inside;
-            }
-            b'\n' | b'\r' if !triple => {
-                at = later_line(&text[at..limit], quote).map_or(at, |length| at + length);
-                break;
-            }
-            _ => at += 1,
-        }
-    }
-    Found { start, end: at.min(text.len()), quoted: true }
-}
-
-/// The length of what stands for a single quote between single quotes: `'\''` in shells, `''` in YAML and SQL.
-fn quote_inside(rest: &[u8]) -> usize {
-    match rest {
-        [b'\'', b'\\', b'\'', b'\'', ..] => 4,
-        [b'\'', b'\'', next, ..] if next.is_ascii_alphanumeric() => 2,
-        _ => 0,
-    }
-}
-
-/// How far quotes reach that do not end on their line, when they end on one of the next ones and nothing goes on behind
-/// them there. An apostrophe in prose is followed by more words.
-fn later_line(rest: &[u8], quote: u8) -> Option<usize> {
-    const MOST: usize = 16;
-    let close = rest.iter().position(|byte| *byte == quote)?;
-    let lines = rest[..close].iter().filter(|byte| **byte == b'\n').count();
-    let ends =
-        matches!(rest.get(close + 1), None | Some(b'\n' | b'\r' | b';' | b',' | b')' | b'&' | b'|' | b'}' | b']'));
-    (lines <= MOST && ends).then_some(close)
-}
-
-/// The words of a passphrase, up to a remark.
-fn phrase(text: &[u8], at: usize, name: &[u8], whole_line: bool) -> Option<Found> {
-    let is_phrase = name.len() >= 6 && name[name.len() - 6..].eq_ignore_ascii_case(b"phrase");
-    let line = text[at..text.len().min(at + MAX_VALUE)].split(|byte| matches!(byte, b'\n' | b'\r')).next()?;
-    if !whole_line || !is_phrase || line.first().is_none_or(|byte| !byte.is_ascii_alphanumeric()) {
-        return None;
-    }
-    let end = structure::find(line, b" #").unwrap_or(line.len());
-    Some(Found { start: at, end: at + line[..end].trim_ascii_end().len(), quoted: false })
-}
-
-/// The length of a value without quotes that is alone on the line of its name, as in YAML; it may hold anything but blanks.
-fn line_value(rest: &[u8]) -> Option<usize> {
-    let line = rest.split(|byte| matches!(byte, b'\n' | b'\r')).next()?.trim_ascii_end();
-    let plain = |byte: &u8| !byte.is_ascii_whitespace() && !matches!(byte, b'<' | b'(' | b'[' | b'{');
-    if !line.iter().all(plain) || structure::find(line, b"\\n").is_some() {
-        return None;
-    }
-    // What may close a list, a call or a text around.
-    let kept = line.iter().rposition(|byte| !b",;:.)]}\"'`\\".contains(byte))?;
-    Some(kept + 1)
-}
-
-/// The length of a value without quotes at the beginning of `line`, which goes on with what follows the line.
-fn unquoted(line: &[u8], join: Join, whole_line: bool) -> usize {
-    if whole_line {
-        let end = line.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(line.len());
-        let whole = line[..end].trim_ascii_end();
-        let commands = structure::find(whole, b"&&").or_else(|| structure::find(whole, b"||"));
-        if commands.is_none() && !whole.iter().any(u8::is_ascii_whitespace) {
-            return whole.len();
-        }
-    }
-    let (mut at, mut opened) = (0, false);
-    while at < line.len() {
-        match line[at] {
-            b'\\' if line.get(at + 1).is_none_or(|next| matches!(next, b'n' | b't' | b'r' | b'\n' | b'\r')) => break,
-            b'\\' if ends_escaped(&line[at..]) => break,
-            // A bracket behind a backslash opens all the same.
-            b'\\' => {
-                at += 1;
-                opened |= matches!(line[at], b'(' | b'[' | b'{');
-            }
-            b' ' | b'\t' | b'\n' | b'\r' | b'&' | b';' | b'|' | b'"' | b'\'' | b'`' | b'<' | b'>' => break,
-            b'(' | b'[' | b'{' => opened = true,
-            b')' | b']' | b'}' if !opened => break,
-            b',' if line.get(at + 1).is_none_or(|next| is_blank(*next)) || names_follow(&line[at + 1..]) => break,
-            _ => {}
-        }
-        at += 1;
-    }
-    let value = &line[..at.min(line.len())];
-    match join {
-        // Prose ends its sentences.
-        Join::Colon if value.len() > 1 => value.strip_suffix(b".").unwrap_or(value).len(),
-        _ => value.len(),
-    }
-}
-
-/// Whether an escaped quote closes a string here, in JSON that is a text.
-fn ends_escaped(rest: &[u8]) -> bool {
-    let slashes = rest.iter().take(16).take_while(|byte| **byte == b'\\').count();
-    rest.get(slashes) == Some(&b'"') && rest.get(slashes + 1).is_none_or(|next| b",}]) \n\\".contains(next))
-}
-
-/// Whether what follows a comma is the next `name=`.
-fn names_follow(rest: &[u8]) -> bool {
-    let name = rest
-        .iter()
-        .take(64)
-        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
-        .count();
-    name > 0 && matches!(rest.get(name), Some(b'=' | b':'))
 }
 
 /// A YAML block below `name: |`.

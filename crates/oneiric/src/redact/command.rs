@@ -16,6 +16,8 @@ enum Form {
     First,
     /// The last word, where one of the options was given, if there are any.
     Last,
+    /// Every word that is no option.
+    Each,
 }
 
 /// What of the value is secret.
@@ -26,8 +28,12 @@ enum Part {
     After(&'static str),
     /// The same up to the last `@`: `user/password@host`.
     Login(&'static str),
+    /// What stands between the first of these and the end, or the last `@` if there is one: `user/password`.
+    Account(&'static str),
     /// The whole, where it does not look like a word: what programs' names are followed by in prose.
     Shaped,
+    /// What follows the first of these, where it does not look like a word.
+    ShapedAfter(&'static str),
 }
 
 /// A program, and an option of it that takes a secret.
@@ -35,7 +41,7 @@ enum Part {
 pub(super) struct Rule {
     /// How the program's name begins.
     pub program: &'static str,
-    /// How it may end.
+    /// How it may end: one of these, or in any way.
     ends: &'static [&'static str],
     /// A word that must follow among its arguments.
     with: &'static str,
@@ -62,6 +68,8 @@ const fn login(program: &'static str) -> Rule {
     Rule { program, ends: &[""], with: "login", options: &["-p"], form: Form::Either, part: Part::Whole }
 }
 
+const ANY: &[&str] = &["*"];
+
 /// All rules.
 pub(super) const RULES: &[Rule] = &[
     family(
@@ -76,9 +84,15 @@ pub(super) const RULES: &[Rule] = &[
     rule("sshpass", &["-p"], Form::Either, Part::Whole),
     rule("curl", &["-u", "--user", "-U", "--proxy-user"], Form::Either, Part::After(":")),
     rule("curl", &["-b", "--cookie"], Form::Either, Part::After("=")),
+    rule("curl", &["-E", "--cert"], Form::Either, Part::ShapedAfter(":")),
+    rule("curl", &["-x", "--proxy"], Form::Either, Part::Login(":")),
     family("http", &["", "s"], &["-a", "--auth"], Form::Either, Part::After(":")),
     rule("redis-cli", &["-a"], Form::Separate, Part::Whole),
-    rule("redis-cli", &["AUTH", "auth"], Form::Separate, Part::Whole),
+    rule("redis-cli", &["AUTH", "auth"], Form::Last, Part::Whole),
+    rule("valkey-cli", &["-a"], Form::Separate, Part::Whole),
+    rule("valkey-cli", &["AUTH", "auth"], Form::Last, Part::Whole),
+    // In a session of theirs.
+    rule("AUTH", &[], Form::Last, Part::Shaped),
     family(
         "mongo",
         &["", "sh", "dump", "restore", "export", "import", "stat", "top", "files"],
@@ -110,7 +124,27 @@ pub(super) const RULES: &[Rule] = &[
     rule("rabbitmqctl", &["add_user", "change_password"], Form::Last, Part::Shaped),
     rule("net user", &[], Form::Last, Part::Shaped),
     rule("cargo login", &[], Form::First, Part::Shaped),
-    rule("sqlplus", &[], Form::First, Part::Login("/")),
+    rule("sqlplus", &[], Form::First, Part::Account("/")),
+    family("exp", &["", "dp"], &[], Form::First, Part::Login("/")),
+    family("imp", &["", "dp"], &[], Form::First, Part::Login("/")),
+    rule("mysqlsh", &[], Form::First, Part::Login(":")),
+    rule("vault login", &[], Form::First, Part::Shaped),
+    rule("vault operator unseal", &[], Form::First, Part::Shaped),
+    family("vault kv p", &["ut", "atch"], &[], Form::Each, Part::After("=")),
+    rule("ngrok config add-authtoken", &[], Form::First, Part::Whole),
+    // Of `poetry config` and `composer config`.
+    family("http-basic.", ANY, &[], Form::Last, Part::Shaped),
+    rule("bundle config", &[], Form::Last, Part::ShapedAfter(":")),
+    rule("fly secrets set", &[], Form::Each, Part::After("=")),
+    rule("flyctl secrets set", &[], Form::Each, Part::After("=")),
+    rule("supabase secrets set", &[], Form::Each, Part::After("=")),
+    rule("doppler secrets set", &[], Form::Each, Part::After("=")),
+    rule("infisical secrets set", &[], Form::Each, Part::After("=")),
+    rule("kubectl", &["--from-literal"], Form::Separate, Part::After("=")),
+    rule("openssl enc", &["-k"], Form::Separate, Part::Whole),
+    rule("mc alias set", &[], Form::Last, Part::Shaped),
+    rule("cf auth", &[], Form::Last, Part::Shaped),
+    rule("wpa_passphrase", &[], Form::Last, Part::Shaped),
     rule("ConvertTo-SecureString", &[], Form::First, Part::Whole),
     rule("gh secret set", &["--body", "-b"], Form::Either, Part::Whole),
     rule("put-parameter", &["--value"], Form::Separate, Part::Whole),
@@ -122,6 +156,10 @@ pub(super) const RULES: &[Rule] = &[
     login("oc"),
     login("skopeo"),
     login("buildah"),
+    login("nerdctl"),
+    login("crane"),
+    login("oras"),
+    login("cosign"),
 ];
 
 /// A command is followed at most this far.
@@ -136,7 +174,11 @@ impl Rule {
         let name_end = behind_program + rest;
         let ending = &text[behind_program..name_end];
         let ending = ending.strip_suffix(b".exe").unwrap_or(ending);
-        if !starts_word(text, at) || !self.ends.iter().any(|end| end.as_bytes() == ending) {
+        let known = self.ends == ANY || self.ends.iter().any(|end| end.as_bytes() == ending);
+        // What is said in a session stands behind its prompt.
+        let said = self.program.bytes().all(|byte| byte.is_ascii_uppercase());
+        let prompt = || matches!(text[..at], [] | [.., b'\n'] | [.., b'>', b' ']);
+        if !starts_word(text, at) || !known || (said && !prompt()) {
             return at;
         }
         let (list, end) = match text.get(name_end) {
@@ -153,6 +195,13 @@ impl Rule {
         match self.form {
             Form::First => spans.extend(self.first(text, &mut words)),
             Form::Last => spans.extend(self.last(text, &mut words)),
+            Form::Each => {
+                while let Some((start, stop)) = words.next() {
+                    if text[start] != b'-' {
+                        spans.extend(self.secret(text, start, stop));
+                    }
+                }
+            }
             _ => self.options(text, &mut words, spans),
         }
         end
@@ -200,12 +249,15 @@ impl Rule {
                 break;
             }
             let option = matches!(word.first(), Some(b'-' | b'/'));
-            given |= self.options.iter().any(|wanted| {
+            let named = self.options.iter().any(|wanted| {
                 let wanted = wanted.as_bytes();
                 // `-nbB` holds `-b`.
                 word == wanted || (wanted.len() == 2 && is_group(word) && word.contains(&wanted[1]))
             });
-            if !(option && last.is_some()) {
+            given |= named;
+            if named {
+                last = None;
+            } else if !(option && last.is_some()) {
                 last = Some((start, stop)).filter(|_| !option);
             }
         }
@@ -215,18 +267,33 @@ impl Rule {
 
     fn secret(&self, text: &[u8], start: usize, stop: usize) -> Option<Span> {
         let (mut start, mut stop) = unquoted(text, start, stop);
-        if let Part::After(separator) | Part::Login(separator) = self.part {
-            start += structure::find(&text[start..stop], separator.as_bytes())? + separator.len();
+        let (separator, login) = match self.part {
+            Part::After(separator) | Part::ShapedAfter(separator) => (Some(separator), None),
+            Part::Login(separator) => (Some(separator), Some(true)),
+            Part::Account(separator) => (Some(separator), Some(false)),
+            Part::Whole | Part::Shaped => (None, None),
+        };
+        if let Some(separator) = separator {
+            let word = &text[start..stop];
+            let front = structure::find(word, separator.as_bytes())?;
+            // A URL has a rule of its own, and `/nolog` names no user.
+            if login.is_some() && (front == 0 || word[front..].starts_with(b"://")) {
+                return None;
+            }
+            start += front + separator.len();
         }
-        if let Part::Login(_) = self.part {
-            stop = start + text[start..stop].iter().rposition(|byte| *byte == b'@')?;
+        if let Some(host) = login {
+            let at = text[start..stop].iter().rposition(|byte| *byte == b'@').map(|at| start + at);
+            stop = if host { at? } else { at.unwrap_or(stop) };
         }
         (start, stop) = unquoted(text, start, stop);
         let secret = &text[start..stop];
         if secret.is_empty()
             || judge::is_reference(secret, false)
             || secret.starts_with(MARK.as_bytes())
-            || (self.part == Part::Shaped && !prose::is_shaped(secret))
+            || (matches!(self.part, Part::Shaped | Part::ShapedAfter(_))
+                && !prose::is_shaped(secret)
+                && !prose::is_long_key(secret))
         {
             return None;
         }

@@ -34,7 +34,7 @@ pub(super) fn pgpass(text: &[u8], start: usize, end: usize) -> Option<Span> {
     let mut fields = line.splitn(3, |byte| *byte == b':');
     let (database, user, password) = (fields.next()?, fields.next()?, fields.next()?);
     let named = |field: &[u8]| !field.is_empty() && field.iter().all(plain);
-    (host && named(database) && named(user)).then_some(())?;
+    (host && named(database) && named(user) && user.iter().any(u8::is_ascii_alphabetic)).then_some(())?;
     let start = end + line.len() - password.len();
     span(text, start, end + line.len())
 }

@@ -5,6 +5,8 @@
 //! below 0.6 nearly always, random text above 0.8 nearly always. Hexadecimal text is never called random: commits and
 //! digests look the same as keys.
 
+use super::public;
+
 /// Shorter tokens are not looked at.
 const MIN_TOKEN: usize = 20;
 /// So many characters must be left when words, numbers and hashes are set aside.
@@ -229,6 +231,9 @@ fn is_public(text: &[u8], start: usize, token: &[u8]) -> bool {
     BEGINNINGS.iter().any(|beginning| token.starts_with(beginning) && (*beginning != b"Qm" || token.len() == 46))
         || BEFORE.iter().any(|prefix| before.ends_with(prefix))
         || token.windows(10).any(|window| window == b"nix/store/")
+        || public::is_id(token)
+        || public::is_field(text, start, token.len())
+        || public::is_known_host(before)
         || is_in_url_path(before)
 }
 

@@ -38,6 +38,7 @@ pub(super) fn credentials(text: &[u8], at: usize, before: Option<u8>, class: Cla
         && !only_scheme
         && !stands_for(secret)
         && !judge::is_masked(secret)
+        && !judge::is_word(secret.split(|byte| b",;)}]".contains(byte)).next().unwrap_or_default())
         && !judge::is_reference(secret, false)
         && !secret.starts_with(MARK.as_bytes()))
     .then_some(Span { start, end: start + secret.len(), kind: class.kind() })

@@ -1,8 +1,9 @@
 //! Whether what is given to the name of a secret is one: not a word, a variable, a path, a piece of a program.
 
 use super::assign::Join;
+use super::code::{self, Expression};
 use super::names::{self, Class};
-use super::{MARK, entropy, prose, structure};
+use super::{MARK, entropy, prose, stand_in, structure};
 
 /// Whether a text under a secret key is the secret itself: not empty, not a mask, not where to find it.
 pub(super) fn is_literal(class: Class, text: &str) -> bool {
@@ -13,7 +14,11 @@ pub(super) fn is_literal(class: Class, text: &str) -> bool {
         Class::MaybeSecret => prose::is_shaped(value),
         _ => true,
     };
-    kind && !(is_masked(value) || is_reference(value, true) || place || (text.starts_with(MARK) && text.ends_with(']')))
+    kind && !(is_masked(value)
+        || stand_in::is_message(value)
+        || is_reference(value, true)
+        || place
+        || (text.starts_with(MARK) && text.ends_with(']')))
 }
 
 /// Whether a value only says where the secret is. In data and between single quotes nothing is replaced, so that there
@@ -22,9 +27,11 @@ pub(super) fn is_reference(value: &[u8], verbatim: bool) -> bool {
     match value {
         [b'$', rest @ ..] if !rest.is_empty() && rest.len() <= 2 && rest.iter().all(u8::is_ascii_digit) => true,
         // `$request->password`, `$data[…]`
+        [b'$', b'(', rest @ ..] if verbatim && !rest.contains(&b')') => false,
         [b'$', first, rest @ ..] if first.is_ascii_alphabetic() && !structure::is_reference(value) => {
             let name = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
             matches!(&rest[name..], [b'-', b'>', ..] | [b'-'] | [b'[' | b':' | b'.', ..])
+                && !rest.iter().any(|byte| b"!@#^~".contains(byte))
         }
         [b'$', rest @ ..] if verbatim && has_digit_and_small(rest) => false,
         [b'%' | b'<', rest @ .., b'%' | b'>']
@@ -32,7 +39,7 @@ pub(super) fn is_reference(value: &[u8], verbatim: bool) -> bool {
         {
             false
         }
-        _ => structure::is_reference(value),
+        _ => structure::is_reference(value) || stand_in::is_filled_in(value),
     }
 }
 
@@ -51,7 +58,9 @@ pub(super) fn is_talk(rest: &[u8], class: Class, value: &[u8], join: Join) -> bo
 }
 
 /// Whether a value without quotes is a piece of a program: a call, a field, a type, the name itself.
-pub(super) fn is_code(class: Class, value: &[u8], name: &[u8], join: Join) -> bool {
+/// It has `length` bytes at the beginning of `text`.
+pub(super) fn is_code(class: Class, text: &[u8], length: usize, name: &[u8], join: Join) -> bool {
+    let value = &text[..length];
     const OWNERS: &[&[u8]] = &[
         b"self",
         b"this",
@@ -141,21 +150,16 @@ pub(super) fn is_code(class: Class, value: &[u8], name: &[u8], join: Join) -> bo
     let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     let first = &value[..value.iter().take_while(|byte| word(byte)).count()];
     let rest = &value[first.len()..];
-    if !first.is_empty() && !first[0].is_ascii_digit() {
-        let call = rest.first() == Some(&b'(') || (rest.first() == Some(&b'.') && value.contains(&b'('));
-        if call || rest.starts_with(b"::") || rest.starts_with(b"->") {
-            return join != Join::Tight || value.ends_with(b")") || rest.starts_with(b"(");
-        }
-        if matches!(rest.first(), Some(b'.' | b'[')) && OWNERS.iter().any(|owner| first.eq_ignore_ascii_case(owner)) {
-            return true;
-        }
-    }
     let plain = value.strip_suffix(b",").unwrap_or(value);
     let stem = plain.split(|byte| matches!(byte, b'<' | b'[' | b'(' | b'|')).next().unwrap_or_default();
-    // `password = password[1:]`
     let own_name = name.rsplit(|byte| *byte == b'.').next().unwrap_or(name);
-    if first == own_name && matches!(rest.first(), Some(b'.' | b'[')) {
-        return true;
+    // `config.password`, `password = password[1:]`
+    let owner = first == own_name || OWNERS.iter().any(|owner| first.eq_ignore_ascii_case(owner));
+    match code::expression(text, value.len()) {
+        Some(Expression::Call) => return true,
+        Some(Expression::Path) if rest.starts_with(b".") && owner => return true,
+        Some(Expression::Path) if rest.starts_with(b"::") || rest.starts_with(b"->") => return join != Join::Tight,
+        _ => {}
     }
     let is_type = join == Join::Colon && TYPES.iter().any(|kind| stem.eq_ignore_ascii_case(kind));
     if is_type || plain == name || plain == own_name {
@@ -168,7 +172,11 @@ pub(super) fn is_code(class: Class, value: &[u8], name: &[u8], join: Join) -> bo
     }
     let opens = matches!(plain.first(), Some(b'{' | b'[' | b'('));
     // A password that begins with a bracket: nothing closes it.
-    let open_secret = class == Class::Password && opens && prose::is_shaped(&plain[1..]);
+    let open_secret = opens
+        && ((class == Class::Password && prose::is_shaped(&plain[1..]))
+            || (plain.iter().any(|byte| b"!@#$%^*".contains(byte))
+                && code::closed(plain).is_none()
+                && code::is_made_up(plain)));
     let keyword = KEYWORDS.contains(&plain);
     let cmdlet = join == Join::Spaced && is_cmdlet(plain);
     (opens && !open_secret) || keyword || cmdlet || is_identifier(class, plain)
@@ -229,21 +237,6 @@ pub(super) enum Quoted {
 
 /// Whether a value is a secret of its class, and not a word, a number or a hint that stands in its place.
 pub(super) fn is_secret(class: Class, value: &[u8], quoted: Quoted, join: Join, quoted_name: bool) -> bool {
-    const WORDS: &[&[u8]] = &[
-        b"true",
-        b"false",
-        b"null",
-        b"none",
-        b"nil",
-        b"undefined",
-        b"yes",
-        b"no",
-        b"on",
-        b"off",
-        b"required",
-        b"optional",
-        b"inherit",
-    ];
     // What requests of browsers say about credentials.
     const MODES: &[&[u8]] = &[b"include", b"same-origin", b"omit"];
     let (verbatim, quoted) = (quoted == Quoted::Verbatim, quoted != Quoted::No);
@@ -253,12 +246,12 @@ pub(super) fn is_secret(class: Class, value: &[u8], quoted: Quoted, join: Join, 
     if is_masked(value)
         || is_reference(value, verbatim)
         || value.starts_with(MARK.as_bytes())
-        || WORDS.iter().any(|word| value.strip_suffix(b",").unwrap_or(value).eq_ignore_ascii_case(word))
+        || is_word(prose::trim_end(value, b",;'\"`"))
         || (digits == 0 && !letters)
     {
         return false;
     }
-    if class != Class::Password && is_place(value) {
+    if (class != Class::Password && is_place(value)) || (quoted && stand_in::is_message(value)) {
         return false;
     }
     let length = value.len();
@@ -277,7 +270,9 @@ pub(super) fn is_secret(class: Class, value: &[u8], quoted: Quoted, join: Join, 
         Class::Cookie => length >= 8 && value.contains(&b'='),
         Class::Credential if MODES.iter().any(|mode| value.eq_ignore_ascii_case(mode)) => false,
         Class::Secret | Class::Credential => length >= 4 && (quoted || !all_digits || length >= 8),
-        Class::Key | Class::MaybeKey | Class::Token | Class::MaybeToken | Class::Signature if !is_compact(value) => {
+        Class::Key | Class::MaybeKey | Class::Token | Class::MaybeToken | Class::Signature
+            if !is_compact(value) && !code::is_made_up(value) =>
+        {
             false
         }
         // A number in a program.
@@ -293,6 +288,26 @@ pub(super) fn is_secret(class: Class, value: &[u8], quoted: Quoted, join: Join, 
         Class::Signature => length >= 16 && mixed,
         Class::Authorization => length >= 8 && mixed,
     }
+}
+
+/// Whether a value only says whether or that there is a secret.
+pub(super) fn is_word(value: &[u8]) -> bool {
+    const WORDS: &[&[u8]] = &[
+        b"true",
+        b"false",
+        b"null",
+        b"none",
+        b"nil",
+        b"undefined",
+        b"yes",
+        b"no",
+        b"on",
+        b"off",
+        b"required",
+        b"optional",
+        b"inherit",
+    ];
+    WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
 /// Whether a value looks like a key rather than a name: `theme-preference`, `user_settings`.
@@ -315,15 +330,16 @@ fn is_compact(value: &[u8]) -> bool {
         .any(|byte| byte.is_ascii_whitespace() || matches!(byte, b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'<' | b'>'))
 }
 
-/// Stars, dots, crosses: somebody took it out already.
+/// Stars, dots, crosses, or a word that says so: somebody took it out already.
 pub(super) fn is_masked(value: &[u8]) -> bool {
-    let masks = |byte: &u8| matches!(byte, b'*' | b'.' | b'x' | b'X' | b'-' | b'_' | b' ' | b'#' | 0xe2 | 0x80 | 0xa2);
-    value.is_empty() || value.iter().all(masks)
+    let masks =
+        |byte: &u8| matches!(byte, b'*' | b'.' | b'x' | b'X' | b'-' | b'_' | b' ' | b'#' | 0xe2 | 0x80 | 0xa2 | 0xa6);
+    value.iter().all(masks) || stand_in::is_taken_out(value)
 }
 
 /// A file or an address, not what it holds. Base64 may begin with `/` as well, but does not read like a path.
 fn is_place(value: &[u8]) -> bool {
     let path = ["/", "./", "../", "~/", "~\\", "C:\\"].iter().any(|start| value.starts_with(start.as_bytes()));
     let address = value.starts_with(b"http://") || value.starts_with(b"https://") || value.starts_with(b"file:");
-    (path && !entropy::is_random(value, false)) || address
+    (path && !entropy::is_random(value, false) && code::signs(value) < 3) || address
 }

@@ -1,5 +1,7 @@
 //! Which names say that what they name is secret.
 
+use super::languages;
+
 /// What a name promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -287,6 +289,11 @@ pub(super) fn classify(name: &str) -> Option<Class> {
     if joined.into_iter().any(ends) || (is("key") && SECRET_KEYS.iter().any(|word| before.eq_ignore_ascii_case(word))) {
         return Some(Class::Key);
     }
+    // Those of WordPress.
+    let word_press = ["AUTH", "IN", "NONCE"].contains(&before) && matches!(last, "KEY" | "SALT");
+    if word_press && (last == "SALT" || before != "AUTH") {
+        return Some(Class::MaybeKey);
+    }
     if is("key") && MAYBE_KEYS.iter().any(|word| before.eq_ignore_ascii_case(word)) {
         return Some(Class::MaybeKey);
     }
@@ -307,11 +314,18 @@ pub(super) fn classify(name: &str) -> Option<Class> {
     {
         return Some(Class::Token);
     }
+    if is("psk") {
+        return Some(Class::MaybePassword);
+    }
+    if is("auth") && before.eq_ignore_ascii_case("rediscli") {
+        return Some(Class::Password);
+    }
     // `.npmrc` says `_auth=`.
     if is("auth") && name.ends_with("_auth") && before.is_empty() {
         return Some(Class::Credential);
     }
-    fronted(name).then_some(Class::MaybeSecret)
+    let repeated = (is("confirmation") || is("confirm")) && ends_with(before, "password");
+    (repeated || fronted(name)).then_some(Class::MaybeSecret)
 }
 
 /// Whether a constant's name says first what it holds and then of what: `PASSWORD_DB`, `API_KEY_OPENAI`.
@@ -339,10 +353,11 @@ pub(super) fn classify_any(name: &str) -> Option<Class> {
         // As keys these hold signatures of functions and parsers' positions as often as secrets.
         *class != Class::Signature
     });
-    class.or_else(|| {
+    let class = class.or_else(|| {
         let single = name.strip_suffix(['s', 'S'])?;
         classify(single).filter(|class| matches!(class, Class::Password | Class::Secret | Class::Key | Class::MaybeKey))
-    })
+    });
+    class.or_else(|| languages::is_name(name).then_some(Class::MaybeSecret))
 }
 
 fn ends_with(word: &str, suffix: &str) -> bool {

@@ -4,7 +4,7 @@
 use super::assign::{self, Join};
 use super::judge::Quoted;
 use super::names::{self, Class};
-use super::{Span, fields, judge, prose};
+use super::{Span, extent, fields, judge, prose};
 
 /// Between a name and its value so many blanks, line breaks and commas are passed over at most.
 const MAX_GAP: usize = 64;
@@ -86,7 +86,7 @@ fn around(text: &[u8], at: usize) -> usize {
 fn element(text: &[u8], name_start: usize, name_end: usize, at: usize, class: Class) -> Option<Span> {
     let name = &text[name_start..name_end];
     let gap = assign::count(text, at, |byte| byte.is_ascii_whitespace()).min(MAX_GAP);
-    let found = assign::extent(text, at + gap, Join::Spaced, false).filter(|found| found.quoted)?;
+    let found = extent::of(text, at + gap, Join::Spaced, false).filter(|found| found.quoted)?;
     let secret = &text[found.start..found.end];
     let flag = name.starts_with(b"-");
     let constant = name.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_');

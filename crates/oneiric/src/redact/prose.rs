@@ -16,8 +16,19 @@ const MAX_PURPOSE: usize = 40;
 /// The class of a name of several words whose last one, at `start..end`, names no secret alone, and where it begins:
 /// `API key`, `Secret Access Key`; `?key=` in a query.
 pub(super) fn spaced(text: &[u8], start: usize, end: usize) -> Option<(Class, usize)> {
-    const KINDS: [&[u8]; 9] =
-        [b"api", b"access", b"secret", b"private", b"signing", b"encryption", b"auth", b"master", b"account"];
+    const KINDS: [&[u8]; 11] = [
+        b"api",
+        b"access",
+        b"secret",
+        b"private",
+        b"signing",
+        b"encryption",
+        b"auth",
+        b"master",
+        b"account",
+        b"unseal",
+        b"recovery",
+    ];
     if !text[start..end].eq_ignore_ascii_case(b"key") {
         return None;
     }
@@ -78,9 +89,40 @@ pub(super) fn value(text: &[u8], name_start: usize, at: usize, class: Class) -> 
 
 /// The length of the word or sign that says what a name stands for.
 fn joint(rest: &[u8]) -> Option<usize> {
-    const JOINTS: [&[u8]; 8] =
-        [b"is: ", b"is ", b"was ", b"-> ", b"- ", "\u{2192} ".as_bytes(), "\u{2013} ".as_bytes(), b"to "];
-    JOINTS.iter().find(|joint| rest.starts_with(joint)).map(|joint| joint.len())
+    const JOINTS: [&[u8]; 9] =
+        [b"is: ", b"is ", b"ist ", b"was ", b"-> ", b"- ", "\u{2192} ".as_bytes(), "\u{2013} ".as_bytes(), b"to "];
+    let told = JOINTS.iter().find(|joint| rest.starts_with(joint)).map_or(0, |joint| joint.len());
+    let more = told + told_at_length(&rest[told..]);
+    (more > 0).then_some(more)
+}
+
+/// The length of what says that a secret was set: `has been changed to `, `is now set to: `. It ends with `to` or `now`.
+fn told_at_length(rest: &[u8]) -> usize {
+    const WORDS: [&[u8]; 12] =
+        [b"has", b"been", b"was", b"is", b"now", b"changed", b"set", b"reset", b"updated", b"rotated", b"to", b"to:"];
+    let (mut at, mut length) = (0, 0);
+    while let Some(blank) = rest[at..].iter().take(8).position(|byte| *byte == b' ') {
+        let word = &rest[at..at + blank];
+        if !WORDS.contains(&word) {
+            break;
+        }
+        at += blank + 1;
+        if matches!(word, b"to" | b"to:" | b"now") {
+            length = at;
+        }
+    }
+    length
+}
+
+/// The password of a pair behind `creds:`, `user / password`.
+pub(super) fn pair(text: &[u8], at: usize, kind: &'static str) -> Option<Span> {
+    let line = &text[at..text.len().min(at + MAX_LINE)];
+    let line = line.split(|byte| matches!(byte, b'\n' | b'\r')).next()?;
+    let slash = structure::find(line, b" / ")?;
+    let word = line[slash + 3..].split(u8::is_ascii_whitespace).next()?;
+    let word = trim_end(word, b".,;:)?*\"'`");
+    let start = at + slash + 3;
+    (!line[..slash].contains(&b' ') && is_shaped(word)).then_some(Span { start, end: start + word.len(), kind })
 }
 
 /// The length of what a secret is for, with the colon or `=` behind it: `for prod:`, `(staging):`.
@@ -91,8 +133,9 @@ fn purpose(rest: &[u8]) -> Option<usize> {
         .any(|word| rest.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word)))
         .then_some(())?;
     let head = &rest[..rest.len().min(MAX_PURPOSE)];
-    let end = head.windows(2).position(|two| matches!(two, b": " | b"= "))?;
-    Some(end + 1)
+    let end = head.windows(2).position(|two| matches!(two, b": " | b"= ")).map(|end| end + 1);
+    end.or_else(|| structure::find(head, b" is ").map(|end| end + 4))
+        .or_else(|| structure::find(head, b" ist ").map(|end| end + 5))
 }
 
 /// Whether a word looks made up: letters mixed with digits or signs, and neither a size, the name of an algorithm, an
@@ -148,6 +191,24 @@ pub(super) fn is_shaped(word: &[u8]) -> bool {
     letters && (digits || signs) && !(number > 0 && unit) && !address && !is_field(core)
 }
 
+/// Whether a word is base64 of a length that only keys have, and no path.
+pub(super) fn is_long_key(word: &[u8]) -> bool {
+    let has = |test: fn(&u8) -> bool| word.iter().any(test);
+    word.len() >= 20
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_uppercase)
+        && word.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte))
+        && !word.starts_with(b"/")
+}
+
+/// The length of the number of a key, of which there are several: `Unseal Key 1: …`.
+pub(super) fn numbered(text: &[u8], at: usize) -> usize {
+    let Some(rest) = text.get(at..).and_then(|rest| rest.strip_prefix(b" ")) else { return 0 };
+    let digits = rest.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
+    if digits > 0 && rest.get(digits) == Some(&b':') { digits + 1 } else { 0 }
+}
+
 /// Whether a word is a field of something, `node.colon2_token`, or a name of a secret itself.
 fn is_field(word: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
@@ -159,6 +220,6 @@ fn is_field(word: &[u8]) -> bool {
 }
 
 /// `word` without what of `signs` it ends in.
-fn trim_end<'w>(word: &'w [u8], signs: &[u8]) -> &'w [u8] {
+pub(super) fn trim_end<'w>(word: &'w [u8], signs: &[u8]) -> &'w [u8] {
     &word[..word.iter().rposition(|byte| !signs.contains(byte)).map_or(0, |last| last + 1)]
 }

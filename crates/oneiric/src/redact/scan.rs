@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
 use super::{
-    MARK, Span, assign, block, command, dsn, effort, entropy, json, manifest, names, prefix, rows, several, statement,
-    stdin, structure, view,
+    MARK, Span, assign, block, command, dsn, effort, entropy, json, languages, manifest, names, prefix, rows, several,
+    statement, stdin, structure, view, wrapped,
 };
 
 /// What a match of the prefilter calls for.
@@ -27,6 +27,7 @@ enum Trigger {
     Bearer,
     Basic,
     Webhook,
+    DiscordWebhook,
     Bot,
     Auth,
     IdentifiedBy,
@@ -34,6 +35,9 @@ enum Trigger {
     Protocol,
     Oracle,
     PgPass,
+    Login,
+    Handed,
+    Language,
     Insert,
     Manifest,
     /// What counts in data alone.
@@ -52,7 +56,7 @@ const STRUCTURES: &[(&str, Trigger)] = &[
     ("hooks.slack.com/services/", Trigger::Webhook),
     ("hooks.slack.com/workflows/", Trigger::Webhook),
     ("hooks.slack.com/triggers/", Trigger::Webhook),
-    ("/api/webhooks/", Trigger::Webhook),
+    ("/api/webhooks/", Trigger::DiscordWebhook),
     ("office.com/webhook/", Trigger::Webhook),
     ("office.com/webhookb2/", Trigger::Webhook),
     ("/IncomingWebhook/", Trigger::Webhook),
@@ -65,6 +69,16 @@ const STRUCTURES: &[(&str, Trigger)] = &[
     ("@unix(", Trigger::Protocol),
     ("oracle:thin:", Trigger::Oracle),
     (":5432:", Trigger::PgPass),
+    (":5433:", Trigger::PgPass),
+    (":5434:", Trigger::PgPass),
+    (":6432:", Trigger::PgPass),
+    (":15432:", Trigger::PgPass),
+    (":*:", Trigger::PgPass),
+    ("basicauth(", Trigger::Login),
+    ("basic_auth(", Trigger::Login),
+    ("auth=(", Trigger::Login),
+    ("auth = (", Trigger::Login),
+    ("bearer_auth(", Trigger::Handed),
     ("insert into ", Trigger::Insert),
     ("kind: secret", Trigger::Manifest),
     ("SecureString", Trigger::Data),
@@ -86,6 +100,8 @@ const NAMES: &[&str] = &[
     "sig",
     "_pat",
     "masterauth",
+    "_salt",
+    "psk",
 ];
 
 struct Prefilter {
@@ -104,7 +120,8 @@ fn prefilter() -> Option<&'static Prefilter> {
                 patterns.push(Cow::Borrowed(pattern));
                 triggers.push(trigger);
                 // As PHP writes JSON.
-                if pattern.contains('/') && matches!(trigger, Trigger::Url | Trigger::Webhook) {
+                if pattern.contains('/') && matches!(trigger, Trigger::Url | Trigger::Webhook | Trigger::DiscordWebhook)
+                {
                     patterns.push(Cow::Owned(pattern.replace('/', "\\/")));
                     triggers.push(trigger);
                 }
@@ -112,6 +129,7 @@ fn prefilter() -> Option<&'static Prefilter> {
             STRUCTURES.iter().for_each(|(pattern, trigger)| add(pattern, *trigger));
             view::WRITTEN.iter().for_each(|pattern| add(pattern, Trigger::Escape));
             NAMES.iter().for_each(|name| add(name, Trigger::Name));
+            languages::WORDS.iter().for_each(|word| add(word, Trigger::Language));
             prefix::RULES.iter().enumerate().for_each(|(index, rule)| add(rule.prefix, Trigger::Prefix(index)));
             command::RULES.iter().enumerate().for_each(|(index, rule)| add(rule.program, Trigger::Command(index)));
             stdin::READERS.iter().enumerate().for_each(|(index, reader)| add(reader.words, Trigger::Stdin(index)));
@@ -287,10 +305,14 @@ impl Scan<'_> {
             Trigger::Bearer => structure::bearer(text, start),
             Trigger::Basic => structure::basic(text, start),
             Trigger::Webhook => structure::webhook(text, end),
+            Trigger::DiscordWebhook => structure::discord_webhook(text, end),
             Trigger::IdentifiedWith => statement::identified_with(text, end),
             Trigger::Protocol => dsn::before_protocol(text, start),
             Trigger::Oracle => dsn::oracle(text, end),
             Trigger::PgPass => dsn::pgpass(text, start, end),
+            Trigger::Login => wrapped::login(text, end),
+            Trigger::Handed => wrapped::literal(text, end, names::Class::Token),
+            Trigger::Language => languages::value(text, start, end),
             Trigger::Insert => {
                 if start >= self.until.rows {
                     self.until.rows = rows::find(text, end, &mut self.spans);

@@ -84,6 +84,18 @@ pub(super) fn webhook(text: &[u8], from: usize) -> Option<Span> {
     (length >= 16).then_some(Span { start: from, end: from + length, kind: "webhook" })
 }
 
+/// The same of Discord, `/api/webhooks/<number>/<token>`: other programs call the paths that they are posted to so.
+pub(super) fn discord_webhook(text: &[u8], from: usize) -> Option<Span> {
+    let number = text[from..].iter().take(24).take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = text.get(from + number..)?;
+    // As PHP writes JSON, `\/`.
+    let slash = rest.iter().take(3).take_while(|byte| matches!(byte, b'/' | b'\\')).count();
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let length = rest[slash..].iter().take(128).take_while(|byte| allowed(byte)).count();
+    let end = from + number + slash + length;
+    (number >= 6 && slash > 0 && length >= 16).then_some(Span { start: from, end, kind: "webhook" })
+}
+
 /// The number and the secret of a Telegram bot in an address: `https://api.telegram.org/bot123456789:AA…/sendMessage`.
 pub(super) fn bot(text: &[u8], from: usize) -> Option<Span> {
     let digits = text[from..].iter().take(12).take_while(|byte| byte.is_ascii_digit()).count();

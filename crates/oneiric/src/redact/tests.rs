@@ -9,8 +9,14 @@ mod block;
 mod data;
 mod encoded;
 mod forms;
+mod generated;
+mod harmless;
 mod hostile;
+mod languages;
+mod programs;
 mod views;
+mod wrapped;
+mod written;
 
 /// Examples are written with `~` inside their prefixes, so that no scanner takes this file for a leak.
 fn plain(example: &str) -> String {

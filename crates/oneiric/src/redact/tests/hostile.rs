@@ -51,6 +51,22 @@ fn hostile_text_takes_time_in_proportion_to_its_length() {
         "sudo -S <<< ",
         "password='\n",
         "token:\n ",
+        "password=a\"",
+        "password='a'\"",
+        "PASSWORD=a \n",
+        "password: &a ",
+        "password:  #\n",
+        "token=f(a)",
+        "token = f('",
+        "token=a.",
+        "token: Some(",
+        "senha ",
+        "mot de passe : ",
+        "creds: a / ",
+        "password has been set to ",
+        "AUTH a\n",
+        "basic_auth(a,",
+        "set_token(",
     ] {
         let text = pattern.repeat(150_000 / pattern.len());
         effort::spent();
@@ -91,6 +107,7 @@ fn a_long_value_is_taken_out_whole() {
     for (text, rest) in [
         (format!("password={long} x"), "password=[redacted:password] x"),
         (format!("<password>{long}</password>"), "<password>[redacted:password]</password>"),
+        (format!("password=f(1){long} x"), "password=[redacted:password] x"),
         (format!("\"password\": \"{long}\"!"), "\"password\": \"[redacted:password]\"!"),
         (format!("Cookie: a={long}\nx"), "Cookie: [redacted:cookie]\nx"),
     ] {
