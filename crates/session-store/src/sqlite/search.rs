@@ -9,6 +9,7 @@ mod expression;
 mod frequency;
 mod gather;
 mod mend;
+mod naming;
 mod reach;
 mod read;
 pub(super) mod scope;
@@ -229,10 +230,11 @@ impl Search<'_> {
                 }
             }
         }
-        // Of words that no event of the filter holds, nothing is told.
-        let holds = |term: usize| found.iter().any(|one| one.frequencies[term] > 0.0);
-        let read_as = mended.notes.iter().filter(|(term, _)| holds(*term)).map(|(_, note)| note.clone());
-        notes.splice(0..0, read_as.collect::<Vec<_>>());
+        let mut read_as = Vec::new();
+        for noted in &mended.notes {
+            read_as.extend(self.note(noted, &found)?);
+        }
+        notes.splice(0..0, read_as);
         if mended.behind {
             notes.push("words of older events are still being learnt, so parts of these are not found yet".to_owned());
         }
