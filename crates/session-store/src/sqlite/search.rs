@@ -98,12 +98,14 @@ pub(super) fn search(
     let newest = scope::newest(connection)?;
     let mut meaning = meaning.filter(|_| request.mode != SearchMode::Text);
     let known = meaning.map_or(0, |meaning| meaning.through());
+    let generation = meaning.map_or(0, |meaning| meaning.generation());
     let pool = match request.after {
         // It came from outside.
         Some((_, pool)) => Pool {
             depth: request.depth(),
             through: pool.through.clamp(0, newest),
             meaning: pool.meaning.clamp(0, known.max(0)),
+            generation,
             events: pool.events.max(1.0),
             sessions: pool.sessions.max(1.0),
             ..pool
@@ -112,6 +114,7 @@ pub(super) fn search(
             depth: request.depth(),
             through: newest,
             meaning: known,
+            generation,
             events: counters::value(connection, counters::EVENTS)?.max(1.0),
             words: counters::value(connection, counters::WORDS)?,
             sessions: counters::value(connection, counters::SESSIONS)?.max(1.0),

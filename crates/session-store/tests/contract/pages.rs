@@ -104,6 +104,7 @@ fn a_pool_from_outside_is_bounded(world: &World) {
         depth: usize::MAX,
         through: i64::MAX,
         meaning: i64::MAX,
+        generation: i64::MAX,
         events: -5.0,
         words: -1.0,
         sessions: 0.0,
