@@ -44,6 +44,10 @@ const UNRELATED: f32 = 0.15;
 const NEARNESS_PER_HIT: usize = 25;
 const NEARNESS: RangeInclusive<usize> = 250..=500;
 
+/// Events that hold all words up to which those that hold some are looked for, too. The same for every page and length of
+/// pages: how much is found does not depend on how it is read.
+const FEW: usize = 100;
+
 /// Events without vectors from which a search that words answer, too, says so: the latest few wait for a second or two.
 const MANY_WAIT: i64 = 1_000;
 /// What is said where there is no model to ask.
@@ -336,9 +340,8 @@ impl Search<'_> {
         }
         let (mut found, candidates) = self.all_words()?;
         let complete = found.iter().filter(|one| one.scored.complete).count();
-        let limit = self.pool.depth;
         let several = self.query.clauses.len() > 1 || self.query.clauses.iter().any(|one| one.parts.len() > 1);
-        if several && (by == Granularity::Session || complete < limit) {
+        if several && (by == Granularity::Session || complete < FEW) {
             let many = by == Granularity::Session || complete == 0;
             let some = self.any_word(&found, many)?;
             found.extend(some);
