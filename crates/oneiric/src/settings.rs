@@ -21,6 +21,7 @@ pub use self::oneiric::ONEIRIC;
 pub use self::surroundings::Surroundings;
 pub use self::trust::read_trusted;
 use self::value::Value;
+pub use self::value::without_password;
 use crate::fault::Result;
 use crate::paths::{self, Home};
 use crate::secret::Secret;

@@ -30,6 +30,15 @@ pub trait Embedder: Send + Sync {
     /// `Unavailable` when the model cannot answer now.
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>>;
 
+    /// As [`Embedder::embed`], for texts of which the model may refuse some: such a text has what the model said instead of
+    /// a vector, and is refused again however often it is asked.
+    ///
+    /// # Errors
+    /// As [`Embedder::embed`], when the model cannot answer any text now.
+    fn embed_each(&self, texts: &[&str]) -> Result<Vec<Result<Vec<f32>, String>>> {
+        Ok(self.embed(texts)?.into_iter().map(Ok).collect())
+    }
+
     /// The vector of a question, which some models want to be told from the texts that answer it.
     ///
     /// # Errors

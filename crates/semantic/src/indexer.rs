@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use oneiric::fault::{FaultKind, Result};
 use session_store::Store;
-use session_store::vectors::{Generation, NewEntry, NewVector, TextHash, VectorBatch, Vectors};
+use session_store::vectors::{Generation, NewEntry, NewVector, TextHash, VectorBatch, VectorModel, Vectors};
 
 use crate::embedder::Embedder;
 use crate::index::Encoder;
@@ -51,8 +51,19 @@ pub struct Progress {
     pub newest: i64,
     /// Vectors.
     pub vectors: u64,
-    /// Whether an earlier generation answers meanwhile.
-    pub replacing: bool,
+    /// Texts that the model refuses.
+    pub refused: u64,
+    /// The earlier model, whose vectors searches ask meanwhile.
+    pub earlier: Option<VectorModel>,
+}
+
+/// What came of the texts of one step.
+struct Made {
+    vectors: Vec<NewVector>,
+    /// Texts that the model refuses, and what it said.
+    refused: Vec<(TextHash, String)>,
+    /// Texts that the model saw.
+    embedded: usize,
 }
 
 /// Makes vectors.
@@ -132,25 +143,42 @@ impl Indexer {
                 entries.push(NewEntry { seq: event.seq, piece, mark: mark(&event.event_id), hash });
             }
         }
-        let Some((vectors, embedded)) = self.vectors_of(generation, embedder, pieces, stop)? else {
+        let Some(made) = self.vectors_of(generation, embedder, pieces, stop)? else {
             return Ok(Step::Stopped);
         };
-        let batch = VectorBatch { vectors, entries, from: generation.watermark, watermark: texts.through };
+        if let Some((first, why)) = made.refused.first() {
+            let of = |entry: &&NewEntry| entry.hash == *first;
+            let event = entries.iter().find(of).and_then(|entry| texts.texts.iter().find(|one| one.seq == entry.seq));
+            tracing::warn!(
+                texts = made.refused.len(),
+                event = event.map_or("", |event| event.event_id.as_str()),
+                model = generation.model.name,
+                %why,
+                "the model refuses texts, of which this is the first; they are found by their words alone"
+            );
+        }
+        let batch = VectorBatch {
+            vectors: made.vectors,
+            refused: made.refused.into_iter().map(|(hash, _)| hash).collect(),
+            entries,
+            from: generation.watermark,
+            watermark: texts.through,
+        };
         self.vectors.append(generation.id, &batch)?;
-        Ok(Step::Worked { embedded })
+        Ok(Step::Worked { embedded: made.embedded })
     }
 
-    /// Vectors of the texts that have none in the generation, and how many the model made; `None` when it was stopped.
+    /// Vectors of the texts that have none in the generation; `None` when it was stopped.
     fn vectors_of(
         &self,
         generation: &Generation,
         embedder: &dyn Embedder,
         pieces: HashMap<TextHash, &str>,
         stop: &dyn Fn() -> bool,
-    ) -> Result<Option<(Vec<NewVector>, usize)>> {
+    ) -> Result<Option<Made>> {
         let hashes: Vec<TextHash> = pieces.keys().copied().collect();
         let known = self.vectors.known(generation.id, &hashes)?;
-        let mut vectors = Vec::new();
+        let (mut vectors, mut refused) = (Vec::new(), Vec::new());
         let mut missing: Vec<(TextHash, &str)> = Vec::new();
         for (hash, known) in hashes.iter().zip(known) {
             if known {
@@ -169,14 +197,21 @@ impl Indexer {
                 return Ok(None);
             }
             let texts: Vec<&str> = some.iter().map(|(_, text)| *text).collect();
-            for ((hash, _), vector) in some.iter().zip(embedder.embed(&texts)?) {
+            for ((hash, _), vector) in some.iter().zip(embedder.embed_each(&texts)?) {
+                let vector = match vector {
+                    Ok(vector) => vector,
+                    Err(why) => {
+                        refused.push((*hash, why));
+                        continue;
+                    }
+                };
                 let (code, stored) = encoder.encode(&vector);
                 let mut bytes = Vec::new();
                 code.write(&mut bytes);
                 vectors.push(NewVector { hash: *hash, stored, code: bytes });
             }
         }
-        Ok(Some((vectors, missing.len())))
+        Ok(Some(Made { vectors, refused, embedded: missing.len() }))
     }
 
     /// Compares some events with the store; where to go on.
@@ -220,12 +255,14 @@ pub fn progress(
         None => generations.iter().find(|one| one.active),
     };
     let newest = store.newest_seq()?;
+    let id = found.map(|one| one.id);
     let name = found.map(|one| &one.model.name).or(wanted.as_ref().map(|one| &one.name));
     Ok(Progress {
         model: name.cloned().unwrap_or_default(),
         watermark: found.map_or(0, |one| one.watermark),
         newest,
         vectors: found.map_or(0, |one| one.vectors),
-        replacing: found.is_none_or(|one| !one.active) && generations.iter().any(|one| one.active),
+        refused: found.map_or(0, |one| one.refused),
+        earlier: generations.iter().find(|one| one.active && Some(one.id) != id).map(|one| one.model.clone()),
     })
 }

@@ -1,5 +1,5 @@
 //! A model that Ollama runs, over its HTTP interface. Ollama may be away, slow or wrong: everything it says is checked, and
-//! after some failures it is left alone for a while.
+//! questions leave it alone for a while after it was away some times. A single text that it refuses is passed over.
 
 mod breaker;
 
@@ -11,6 +11,7 @@ use std::time::Duration;
 use oneiric::clock::Clock;
 use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
+use oneiric::settings::without_password;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -28,6 +29,8 @@ const TOO_LATE: &str = "it does not answer in time";
 const BACKOFF: Duration = Duration::from_millis(200);
 /// Texts of one request.
 const BATCH: usize = 32;
+/// A text that a model which works has a vector for.
+const PROBE: &str = "a probe";
 const MAX_ANSWER: u64 = 64 << 20;
 const MAX_DIMENSIONS: usize = 16_384;
 /// Ollama gives models 2,048 word pieces unless told otherwise; what [`ends`] counts is not quite a word piece.
@@ -42,11 +45,20 @@ pub struct OllamaSettings {
     pub model: String,
 }
 
+impl OllamaSettings {
+    /// Where Ollama is, without a password.
+    #[must_use]
+    pub fn shown_url(&self) -> String {
+        without_password(&self.base_url)
+    }
+}
+
 /// A model of Ollama.
 pub struct Ollama {
     agent: ureq::Agent,
     settings: OllamaSettings,
     identity: ModelIdentity,
+    /// For questions: those who make vectors in the background wait by themselves.
     breaker: Mutex<Breaker>,
     clock: Arc<dyn Clock>,
     /// Whether this Ollama knows only `/api/embeddings`.
@@ -68,49 +80,64 @@ impl Ollama {
         let old = AtomicBool::new(false);
         let loading = Arc::new(AtomicBool::new(false));
         let mut found = Self { agent, settings, identity, breaker: Mutex::default(), clock, old, loading };
-        let probe = found.ask_all(&[found.prefixed("search_document", "a probe")], Asked::ByOneWhoWaits)?;
+        let probe = found.question(&[found.prefixed("search_document", PROBE)])?;
         found.identity.dimensions = probe.first().map_or(0, Vec::len);
         Ok(found)
     }
 
-    fn ask_all(&self, texts: &[String], asked: Asked) -> Result<Vec<Vec<f32>>> {
-        let mut vectors = Vec::with_capacity(texts.len());
-        for batch in texts.chunks(BATCH) {
-            let now = self.clock.monotonic();
-            self.breaker().ask(now).map_err(|left| {
-                self.away(&format!("it failed several times; asked again in {} s", left.as_millis().div_ceil(1_000)))
-            })?;
-            let answer = match asked {
-                Asked::InTheBackground => self.ask_twice(batch),
-                Asked::ByOneWhoWaits => self.ask(batch, QUESTION).inspect_err(|why| {
-                    if why == TOO_LATE {
-                        self.load();
-                    }
-                }),
-            };
-            match answer {
-                Ok(found) => {
-                    self.breaker().succeeded();
-                    vectors.extend(found);
-                }
-                Err(why) => {
-                    self.breaker().failed(self.clock.monotonic());
-                    return Err(self.away(&why));
+    /// The vectors of texts that somebody waits for.
+    fn question(&self, texts: &[String]) -> Result<Vec<Vec<f32>>> {
+        self.breaker().ask(self.clock.monotonic()).map_err(|left| {
+            self.away(&format!("it failed several times; asked again in {} s", left.as_millis().div_ceil(1_000)))
+        })?;
+        let answer = self.ask(texts, QUESTION);
+        match &answer {
+            // Refusing a question is an answer: others may go well.
+            Ok(_) | Err(Failed::Refused(_)) => self.breaker().succeeded(),
+            Err(Failed::Away(why)) => {
+                self.breaker().failed(self.clock.monotonic());
+                if why == TOO_LATE {
+                    self.load();
                 }
             }
         }
-        Ok(vectors)
+        answer.map_err(|failed| self.away(failed.why()))
     }
 
     fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask_twice(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
-        self.ask(texts, WORK).or_else(|_| {
-            std::thread::sleep(BACKOFF);
-            self.ask(texts, WORK)
-        })
+    fn ask_twice(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, Failed> {
+        self.ask(texts, WORK).or_else(|_| self.ask_again(texts))
+    }
+
+    fn ask_again(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, Failed> {
+        std::thread::sleep(BACKOFF);
+        self.ask(texts, WORK)
+    }
+
+    /// The vectors of `texts`, which are a batch at most, in order; of those that Ollama refuses, what it said. One text that
+    /// it refuses makes it refuse all of a request, so the rest is asked in halves.
+    fn each(&self, texts: &[String]) -> Result<Vec<Result<Vec<f32>, String>>, Failed> {
+        let refused = match self.ask(texts, WORK) {
+            Err(Failed::Refused(_)) if texts.len() > 1 => {
+                let (some, others) = texts.split_at(texts.len() / 2);
+                let mut vectors = self.each(some)?;
+                vectors.extend(self.each(others)?);
+                return Ok(vectors);
+            }
+            Err(_) => self.ask_again(texts),
+            vectors => vectors,
+        };
+        let refused = match refused {
+            Ok(vectors) => return Ok(vectors.into_iter().map(Ok).collect()),
+            Err(Failed::Refused(why)) => why,
+            Err(away) => return Err(away),
+        };
+        // A model that is gone or out of memory refuses everything, which says nothing of this text.
+        self.ask(&[self.prefixed("search_document", PROBE)], WORK)?;
+        Ok(vec![Err(refused)])
     }
 
     /// Has Ollama load the model while nobody waits: it stops to load one for whoever stopped to wait.
@@ -119,7 +146,7 @@ impl Ollama {
             return;
         }
         let (agent, loading) = (self.agent.clone(), Arc::clone(&self.loading));
-        let (url, body) = (self.url("/api/embed"), json!({"model": self.settings.model, "input": ["a probe"]}));
+        let (url, body) = (self.url("/api/embed"), json!({"model": self.settings.model, "input": [PROBE]}));
         let started = std::thread::Builder::new().name("ollama".to_owned()).spawn(move || {
             // Whether it worked is seen by the next question.
             let _ = post(&agent, &url, &body, WORK);
@@ -134,7 +161,7 @@ impl Ollama {
         format!("{}{path}", self.settings.base_url.trim_end_matches('/'))
     }
 
-    fn ask(&self, texts: &[String], limit: Duration) -> Result<Vec<Vec<f32>>, String> {
+    fn ask(&self, texts: &[String], limit: Duration) -> Result<Vec<Vec<f32>>, Failed> {
         if !self.old.load(Ordering::Relaxed) {
             let body = json!({"model": self.settings.model, "input": texts});
             let (status, text) = post(&self.agent, &self.url("/api/embed"), &body, limit)?;
@@ -155,13 +182,13 @@ impl Ollama {
     }
 
     /// Vectors as this program needs them, or what is wrong with them.
-    fn checked(&self, mut vectors: Vec<Vec<f32>>, count: usize) -> Result<Vec<Vec<f32>>, String> {
+    fn checked(&self, mut vectors: Vec<Vec<f32>>, count: usize) -> Result<Vec<Vec<f32>>, Failed> {
         if vectors.len() != count {
-            return Err(format!(
+            return Err(Failed::Refused(format!(
                 "it gave {} for {}",
                 counted(vectors.len(), "vector", "vectors"),
                 counted(count, "text", "texts")
-            ));
+            )));
         }
         let expected = match self.identity.dimensions {
             0 => vectors.first().map_or(0, Vec::len),
@@ -169,10 +196,11 @@ impl Ollama {
         };
         for vector in &mut vectors {
             if vector.len() != expected || vector.is_empty() || vector.len() > MAX_DIMENSIONS {
-                return Err(format!("it gave a vector of {} numbers, not {expected}", vector.len()));
+                let why = format!("it gave a vector of {} numbers, not {expected}", vector.len());
+                return Err(Failed::Refused(why));
             }
             if vector.iter().any(|x| !x.is_finite()) || vector.iter().all(|x| *x == 0.0) {
-                return Err("it gave a vector that points nowhere".to_owned());
+                return Err(Failed::Refused("it gave a vector that points nowhere".to_owned()));
             }
             to_unit_length(vector);
         }
@@ -196,11 +224,24 @@ impl Embedder for Ollama {
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
         let texts: Vec<String> = texts.iter().map(|text| self.prefixed("search_document", text)).collect();
-        self.ask_all(&texts, Asked::InTheBackground)
+        let mut vectors = Vec::with_capacity(texts.len());
+        for batch in texts.chunks(BATCH) {
+            vectors.extend(self.ask_twice(batch).map_err(|failed| self.away(failed.why()))?);
+        }
+        Ok(vectors)
+    }
+
+    fn embed_each(&self, texts: &[&str]) -> Result<Vec<Result<Vec<f32>, String>>> {
+        let texts: Vec<String> = texts.iter().map(|text| self.prefixed("search_document", text)).collect();
+        let mut vectors = Vec::with_capacity(texts.len());
+        for batch in texts.chunks(BATCH) {
+            vectors.extend(self.each(batch).map_err(|failed| self.away(failed.why()))?);
+        }
+        Ok(vectors)
     }
 
     fn embed_query(&self, text: &str) -> Result<Vec<f32>> {
-        let vector = self.ask_all(&[self.prefixed("search_query", text)], Asked::ByOneWhoWaits)?.pop();
+        let vector = self.question(&[self.prefixed("search_query", text)])?.pop();
         vector.ok_or_else(|| Fault::internal("the model gave no vector for a question"))
     }
 
@@ -209,19 +250,29 @@ impl Embedder for Ollama {
     }
 }
 
-/// Who wants vectors.
-#[derive(Clone, Copy, Debug)]
-enum Asked {
-    InTheBackground,
-    ByOneWhoWaits,
+/// Why there are no vectors.
+#[derive(Debug)]
+enum Failed {
+    /// It does not answer, or has no time now.
+    Away(String),
+    /// It answers, and not with vectors.
+    Refused(String),
 }
 
-fn post(agent: &ureq::Agent, url: &str, body: &serde_json::Value, limit: Duration) -> Result<(u16, String), String> {
+impl Failed {
+    fn why(&self) -> &str {
+        match self {
+            Self::Away(why) | Self::Refused(why) => why,
+        }
+    }
+}
+
+fn post(agent: &ureq::Agent, url: &str, body: &serde_json::Value, limit: Duration) -> Result<(u16, String), Failed> {
     let request = agent.post(url).config().timeout_global(Some(limit)).build();
     let mut response =
-        request.header("content-type", "application/json").send(body.to_string()).map_err(|error| plain(&error))?;
+        request.header("content-type", "application/json").send(body.to_string()).map_err(|error| away_for(&error))?;
     let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
-    Ok((response.status().as_u16(), text.map_err(|error| plain(&error))?))
+    Ok((response.status().as_u16(), text.map_err(|error| away_for(&error))?))
 }
 
 /// The digest of the model, from Ollama's list of models.
@@ -239,29 +290,35 @@ fn look(agent: &ureq::Agent, settings: &OllamaSettings) -> Result<String> {
     let mut response = asked.map_err(|error| away(settings, &plain(&error)))?;
     let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
     let text = text.map_err(|error| away(settings, &plain(&error)))?;
-    let tags: Tags = read(response.status().as_u16(), &text).map_err(|why| away(settings, &why))?;
+    let tags: Tags = read(response.status().as_u16(), &text).map_err(|failed| away(settings, failed.why()))?;
     let latest = format!("{}:latest", settings.model);
     let found = tags.models.into_iter().find(|tag| tag.name == settings.model || tag.name == latest);
     match found {
         Some(tag) if !tag.digest.is_empty() && tag.digest.len() <= 100 => Ok(tag.digest),
         Some(_) => Err(away(settings, "it does not say the model's digest")),
-        None => Err(Fault::not_found(format!("Ollama at {} has no model {}", settings.base_url, settings.model))
+        None => Err(Fault::not_found(format!("Ollama at {} has no model {}", settings.shown_url(), settings.model))
             .hint(format!("get it: ollama pull {}", settings.model))),
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(status: u16, text: &'a str) -> Result<T, String> {
+fn read<'a, T: Deserialize<'a>>(status: u16, text: &'a str) -> Result<T, Failed> {
     if status != 200 {
         let said = serde_json::from_str::<Refusal>(text).map(|refusal| refusal.error).unwrap_or_default();
         let said: String = said.chars().filter(|c| !c.is_control()).take(200).collect();
-        return Err(format!("it answers {status} {said}").trim_end().to_owned());
+        let why = format!("it answers {status} {said}").trim_end().to_owned();
+        // Too many ask it, which has nothing to do with the text.
+        return Err(if matches!(status, 429 | 503) { Failed::Away(why) } else { Failed::Refused(why) });
     }
-    serde_json::from_str(text).map_err(|_| "its answer is no answer of Ollama".to_owned())
+    serde_json::from_str(text).map_err(|_| Failed::Refused("its answer is no answer of Ollama".to_owned()))
 }
 
 fn away(settings: &OllamaSettings, why: &str) -> Fault {
-    Fault::unavailable(format!("Ollama at {} cannot be used: {why}", settings.base_url))
+    Fault::unavailable(format!("Ollama at {} cannot be used: {why}", settings.shown_url()))
         .hint("start it: ollama serve; or use the model of this machine with intelligence.enabled = false")
+}
+
+fn away_for(error: &ureq::Error) -> Failed {
+    Failed::Away(plain(error))
 }
 
 fn plain(error: &ureq::Error) -> String {

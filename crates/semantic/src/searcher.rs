@@ -13,6 +13,7 @@ use session_store::{SearchFilter, SearchRequest, Store};
 use crate::embedder::{Embedder, ModelIdentity};
 use crate::held::{Held, SHAPE};
 use crate::nearest::Question;
+use crate::text_hash::mark;
 
 /// Questions whose vectors are kept: up to 4 KiB of text and 1.5 KiB of numbers each.
 const RECENT: usize = 32;
@@ -50,6 +51,12 @@ pub(crate) fn vector_model(identity: &ModelIdentity) -> VectorModel {
     }
 }
 
+/// Tells a generation from others, also from one of the same number in a file that was made anew.
+fn number_of(generation: &Generation) -> i64 {
+    let VectorModel { name, digest, dimensions, shape } = &generation.model;
+    mark(&format!("{} {name} {digest} {dimensions} {shape}", generation.id))
+}
+
 /// Searches by meaning.
 pub struct Searcher {
     vectors: Arc<dyn Vectors>,
@@ -82,6 +89,7 @@ impl Searcher {
         let generation = self.active()?;
         // A later page stays with what the first one knew.
         let through = request.after.map_or(i64::MAX, |(_, pool)| pool.meaning).min(generation.watermark);
+        let told = number_of(&generation);
         let embedder = self.models.named(&generation.model.name, &generation.model.digest)?;
         let asked = Asked { searcher: Arc::clone(self), store, filter: request.filter.clone(), generation };
         let (query, wanted) = (request.query.clone(), request.nearest());
@@ -97,6 +105,7 @@ impl Searcher {
         self.crew.run(work)?;
         Ok(Box::new(Pending {
             through,
+            generation: told,
             begun: Mutex::new(Awaited::In(begun)),
             wanted,
             ahead: Mutex::new(Awaited::In(ahead)),
@@ -235,6 +244,7 @@ impl<T: Clone> Awaited<T> {
 struct Pending {
     /// The newest event up to which vectors count.
     through: i64,
+    generation: i64,
     begun: Mutex<Awaited<Arc<Begun>>>,
     /// The nearest `wanted`, which are looked for while the words are still searched.
     wanted: usize,
@@ -260,5 +270,9 @@ impl Meaning for Pending {
 
     fn through(&self) -> i64 {
         self.through
+    }
+
+    fn generation(&self) -> i64 {
+        self.generation
     }
 }

@@ -182,22 +182,61 @@ fn an_ollama_that_fails_is_left_alone_and_asked_again_later() {
         }
         // The first is the probe; then comes a bad time.
         match count.fetch_add(1, Ordering::SeqCst) {
-            0 | 7.. => ok(vectors(&request.body, "[1.0, 0.0]")),
-            3 => ok(vectors(&request.body, "[1.0, 0.0, 0.0]")),
-            _ => (500, String::new(), br#"{"error":"out of memory"}"#.to_vec(), false),
+            0 | 4.. => ok(vectors(&request.body, "[1.0, 0.0]")),
+            _ => (200, String::new(), b"{".to_vec(), true),
         }
     });
     let clock = clock();
     let model = ollama(&base, &clock).unwrap();
     for _ in 0..3 {
-        let fault = model.embed(&["x"]).unwrap_err();
+        let fault = model.embed_query("x").unwrap_err();
         assert_eq!(fault.kind(), FaultKind::Unavailable);
     }
     let before = asked.load(Ordering::SeqCst);
-    assert!(model.embed(&["x"]).unwrap_err().message().contains("asked again in 30 s"));
+    assert!(model.embed_query("x").unwrap_err().message().contains("asked again in 30 s"));
     assert_eq!(asked.load(Ordering::SeqCst), before, "nothing was asked");
     clock.advance(Duration::from_secs(31));
-    assert_eq!(model.embed(&["x"]).unwrap().len(), 1);
+    assert_eq!(model.embed_query("x").unwrap().len(), 2);
+}
+
+const NAN: &[u8] = br#"{"error":"failed to encode response: json: unsupported value: NaN"}"#;
+
+#[test]
+fn a_text_that_ollama_refuses_costs_no_other_text_its_vector_and_no_question_its_answer() {
+    let refusing = |refused: &'static str| {
+        peer(move |request| match request {
+            request if request.line.contains("tags") => ok(TAGS),
+            request if request.body.contains(refused) => (500, String::new(), NAN.to_vec(), false),
+            request => ok(vectors(&request.body, "[1.0, 0.0]")),
+        })
+    };
+    let model = ollama(&refusing("poison"), &clock()).unwrap();
+    let texts = ["one", "two", "poison", "four", "five", "poisonous", "seven"];
+    for _ in 0..3 {
+        let each = model.embed_each(&texts).unwrap();
+        let refused: Vec<&str> =
+            texts.iter().zip(&each).filter(|(_, each)| each.is_err()).map(|(text, _)| *text).collect();
+        assert_eq!(refused, ["poison", "poisonous"]);
+        assert!(each[2].as_ref().unwrap_err().contains("unsupported value: NaN"));
+        assert!(model.embed_query("poison").is_err());
+    }
+    assert_eq!(model.embed_query("what").unwrap().len(), 2);
+
+    // Whatever else is refused: the model is what does not work.
+    let model = ollama(&refusing("document: o"), &clock()).unwrap();
+    assert!(model.embed_each(&["one"]).unwrap()[0].is_err());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let base = peer(move |request| {
+        if request.line.contains("tags") {
+            return ok(TAGS);
+        }
+        match asked.fetch_add(1, Ordering::SeqCst) {
+            0 => ok(vectors(&request.body, "[1.0, 0.0]")),
+            _ => (500, String::new(), br#"{"error":"out of memory"}"#.to_vec(), false),
+        }
+    });
+    let fault = ollama(&base, &clock()).unwrap().embed_each(&["one", "two"]).unwrap_err();
+    assert!(fault.message().contains("out of memory"), "{fault}");
 }
 
 #[test]

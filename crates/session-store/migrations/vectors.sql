@@ -17,6 +17,7 @@ CREATE TABLE generations (
 -- id is generation << 40 | place, so that a vector is found without an index and a generation is a range.
 CREATE TABLE vectors (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
 
+-- Texts that a generation's model refuses stand under its negative number, with place 0.
 CREATE TABLE texts (
     generation INTEGER NOT NULL, hash BLOB NOT NULL, place INTEGER NOT NULL,
     PRIMARY KEY (generation, hash)

@@ -39,6 +39,8 @@ pub struct Generation {
     pub vectors: u64,
     /// Pieces of events.
     pub entries: u64,
+    /// Texts that the model refuses.
+    pub refused: u64,
     /// Changes whenever entries are taken away, so that readers load again.
     pub removals: u64,
 }
@@ -72,6 +74,8 @@ pub struct NewEntry {
 pub struct VectorBatch {
     /// Vectors of texts that had none.
     pub vectors: Vec<NewVector>,
+    /// Texts that the model refuses: they are not asked again, and their entries are left out.
+    pub refused: Vec<TextHash>,
     /// Pieces of events, in the order of `seq`.
     pub entries: Vec<NewEntry>,
     /// Where the generation stood when the batch was made.
@@ -102,7 +106,7 @@ pub trait Vectors: Send + Sync {
     /// A new generation of `model`, though there may be one.
     fn begin(&self, model: &VectorModel) -> Result<Generation>;
 
-    /// For each hash, whether the generation has its vector.
+    /// For each hash, whether the generation has its vector, or knows that the model refuses its text.
     fn known(&self, generation: i64, hashes: &[TextHash]) -> Result<Vec<bool>>;
 
     /// The stored vector and the code of a text in any generation of the same model and shape.

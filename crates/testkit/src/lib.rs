@@ -21,6 +21,7 @@ pub mod mahavishnu;
 pub mod mcp;
 pub mod model;
 pub mod network;
+pub mod ollama;
 pub mod peers;
 pub mod ports;
 pub mod processes;

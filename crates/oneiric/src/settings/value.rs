@@ -126,8 +126,9 @@ fn list_of(text: &str) -> Option<Vec<String>> {
     Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
 }
 
-/// A URL's password is a secret even when the URL is not.
-fn without_password(text: &str) -> String {
+/// The URL `text` as it may be shown: its password is a secret even when the URL is not.
+#[must_use]
+pub fn without_password(text: &str) -> String {
     let masked = || {
         let (scheme, rest) = text.split_once("://")?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());

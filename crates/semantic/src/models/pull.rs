@@ -9,6 +9,7 @@ use std::time::Duration;
 use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
 use oneiric::paths;
+use oneiric::settings::without_password;
 
 use super::intake::{MAX_FILE, Progress, Staging};
 use super::manifest::write_error;
@@ -110,8 +111,9 @@ struct Client {
 impl Client {
     /// Gets one file, from where an earlier attempt ended.
     fn get(&self, url: &str, path: &Path, file: &str, progress: Progress<'_>) -> Result<(), Failed> {
+        let shown = without_password(url);
         let passing =
-            |why: &str| Failed::Passing(Fault::unavailable(format!("cannot get {url}: {why}")).hint(ELSEWHERE));
+            |why: &str| Failed::Passing(Fault::unavailable(format!("cannot get {shown}: {why}")).hint(ELSEWHERE));
         let cannot_write = |error: std::io::Error| Failed::Final(write_error(path, &error));
         let there = length(path);
         let mut request = self.agent.get(url);
@@ -130,16 +132,16 @@ impl Client {
                 fs::remove_file(path).map_err(cannot_write)?;
                 return Err(passing("what an earlier download left is not a part of it"));
             }
-            404 => return Err(Failed::Final(Fault::not_found(format!("there is no {url}")).hint(ELSEWHERE))),
+            404 => return Err(Failed::Final(Fault::not_found(format!("there is no {shown}")).hint(ELSEWHERE))),
             429 | 500..=599 => return Err(passing(&format!("the hub answers {status}"))),
             _ => {
                 return Err(Failed::Final(
-                    Fault::unavailable(format!("cannot get {url}: the hub answers {status}")).hint(ELSEWHERE),
+                    Fault::unavailable(format!("cannot get {shown}: the hub answers {status}")).hint(ELSEWHERE),
                 ));
             }
         };
         if total.is_some_and(|total| total > MAX_FILE) {
-            return Err(Failed::Final(Fault::user(format!("{url} is too large for a model"))));
+            return Err(Failed::Final(Fault::user(format!("{shown} is too large for a model"))));
         }
         let mut target = paths::private_file()
             .create(true)
@@ -167,7 +169,7 @@ impl Client {
             };
             done += piece.len() as u64;
             if done > MAX_FILE {
-                return Err(Failed::Final(Fault::user(format!("{url} is too large for a model"))));
+                return Err(Failed::Final(Fault::user(format!("{shown} is too large for a model"))));
             }
             target.write_all(&piece).map_err(cannot_write)?;
             progress(file, done, total.unwrap_or(done));

@@ -81,6 +81,23 @@ fn equal_texts_meet_the_model_once_and_all_their_events_are_found() {
 }
 
 #[test]
+fn a_text_that_the_model_refuses_is_passed_over_once_and_counted() {
+    let world = World::new();
+    for (id, text) in [("one", "green apples"), ("two", "unspeakable things"), ("three", "late trains")] {
+        world.session(id, "p", &[text]);
+    }
+    assert_eq!(world.index(), 3);
+    assert_eq!(world.ids("late trains", &anywhere(), 3), ["three.0", "one.0"]);
+    world.session("four", "p", &["unspeakable things"]);
+    world.session("five", "p", &["blue whales"]);
+    assert_eq!(world.index(), 1, "what was refused is not asked again");
+    assert_eq!(world.ids("blue whales", &anywhere(), 1), ["five.0"]);
+    let progress = world.indexer().progress().unwrap();
+    assert_eq!((progress.refused, progress.vectors), (1, 3));
+    assert_eq!(progress.watermark, progress.newest);
+}
+
+#[test]
 fn an_indexer_that_is_stopped_at_any_point_leaves_nothing_half_and_another_goes_on() {
     let whole = World::new();
     let broken = World::new();

@@ -13,7 +13,7 @@ use serde_json::Map;
 
 use super::ask::{Context, read};
 use super::output;
-use crate::desk::Request;
+use crate::desk::{Desk, Request};
 use crate::server::launch;
 use crate::{PRODUCT, VERSION};
 
@@ -113,7 +113,12 @@ fn verdict(context: &Context, info: &ServerInfo, why: &str) -> Result<Report> {
 
 /// What can be said of the rest when the server cannot be asked.
 fn without_server(context: &Context, server: Option<Part>) -> Report {
-    let mut report = match context.own_desk().map(|desk| desk.answer(Request::HealthCheck)) {
+    let told = |desk: Desk| {
+        // A report asks nobody; nobody has asked before.
+        desk.semantics().look();
+        desk.answer(Request::HealthCheck)
+    };
+    let mut report = match context.own_desk().map(told) {
         Ok(Ok(answer)) => read(answer).unwrap_or_else(|_| Report::over(PRODUCT, VERSION, Vec::new())),
         Ok(Err(error)) => Report::over(PRODUCT, VERSION, vec![broken(error.message())]),
         Err(fault) => {

@@ -153,7 +153,7 @@ fn list(format: Format, choice: &Choice, context: &Context) -> Result<ExitCode> 
         note(&format!("There is no model in {}; get one: session-buddy models pull", choice.folder.display()));
     }
     if let Some(ollama) = choice.model.as_ref().and_then(|model| model.ollama.as_ref()) {
-        note(&format!("In use: {} by Ollama at {}", ollama.model, ollama.base_url));
+        note(&format!("In use: {} by Ollama at {}", ollama.model, ollama.shown_url()));
     }
     const HEADERS: [&str; 6] = ["name", "digest", "dimensions", "bytes", "in_use", "problem"];
     match format {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use oneiric::fault::Result;
+use oneiric::moment;
 use session_store::{Candidates, SearchAnswer, SearchHit};
 
 use super::ask::{Context, read};
@@ -61,12 +62,10 @@ pub(super) struct SearchArgs {
 /// Runs `search`.
 pub(super) fn run(args: &SearchArgs, context: &Context) -> Result<ExitCode> {
     let now = context.now();
-    let mut times = options::times(args.since.as_deref(), args.until.as_deref(), now)?;
-    if args.cursor.is_some() {
-        // It holds the times of its question; `24h` means another one by now.
-        times = (None, None);
-    }
-    let (since, until) = times;
+    let (since, until) = options::times(args.since.as_deref(), args.until.as_deref(), now)?;
+    // A cursor holds the times of its question; `24h` means another one by now.
+    let as_then = |text: &Option<String>| args.cursor.is_some() && text.as_deref().is_some_and(is_span);
+    let (since, until) = (since.filter(|_| !as_then(&args.since)), until.filter(|_| !as_then(&args.until)));
     let question = Search {
         query: args.query.join(" "),
         search_type: args.search_type,
@@ -113,6 +112,10 @@ pub(super) fn run(args: &SearchArgs, context: &Context) -> Result<ExitCode> {
         note(&format!("More hits: the same with --cursor {cursor}"));
     }
     Ok(shown)
+}
+
+fn is_span(text: &str) -> bool {
+    moment::parse_span(text).is_some()
 }
 
 fn as_text(hits: &[SearchHit], screen: Screen) -> String {

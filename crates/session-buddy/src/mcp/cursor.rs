@@ -70,7 +70,8 @@ pub(crate) fn of_another_question() -> ToolError {
     wrong("it belongs to another question")
 }
 
-fn wrong(why: &str) -> ToolError {
+/// The refusal of a cursor, and why.
+pub(crate) fn wrong(why: &str) -> ToolError {
     ToolError::new("invalid_arguments", format!("cursor: {why}"))
         .with("field", "cursor")
         .with("hint", "leave it out to begin again, or send next_cursor of the same question as it came")

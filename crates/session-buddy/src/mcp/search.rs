@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use oneiric::clock::Timestamp;
 use oneiric::count::counted;
+use oneiric::fault::FaultKind;
 use oneiric_server::mcp::ToolError;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use session_store::{Granularity, Pool, SearchAnswer, SearchFilter, SearchHit, SearchMode, SearchRequest, Store};
 
@@ -82,6 +83,11 @@ pub(crate) const MAX_HITS: usize = 1_000;
 /// Bytes of JSON that make about one token.
 const BYTES_PER_TOKEN: usize = 4;
 
+/// Reads `null` as what is left out.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(value: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or_default())
+}
+
 /// Arguments of `search`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -89,12 +95,12 @@ pub struct Search {
     pub(crate) query: String,
     #[serde(default)]
     pub(crate) search_type: Option<SearchType>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) by: By,
     #[serde(default = "default_limit")]
     #[schemars(range(max = 1000))]
     pub(crate) limit: usize,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) filters: Filters,
     /// Cut the answer to about this size
     #[serde(default)]
@@ -104,9 +110,9 @@ pub struct Search {
     pub(crate) cursor: Option<String>,
 }
 
-/// Where the next page begins: hits to skip; depth, newest events and totals of the pool; the mode, as the first page was
-/// made, whatever can be had meanwhile; and the question's times, because `24h` means another one by the next page.
-type Place = (usize, (usize, i64, i64, f64, f64, f64), SearchMode, Option<Timestamp>, Option<Timestamp>);
+/// Where the next page begins: hits to skip; depth, newest events, vectors and totals of the pool; the mode, as the first page
+/// was made; and the question's times, because `24h` means another one by the next page.
+type Place = (usize, (usize, i64, i64, i64, f64, f64, f64), SearchMode, Option<Timestamp>, Option<Timestamp>);
 
 /// Answer of `search`, as far as its schema tells.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -166,12 +172,13 @@ impl Search {
             by: self.by.granularity(),
             limit: self.limit,
             least: semantics.least(),
-            after: place.map(|(skipped, (depth, through, meaning, events, words, sessions), ..)| {
-                (skipped, Pool { depth, through, meaning, events, words, sessions })
+            after: place.map(|(skipped, (depth, through, meaning, generation, events, words, sessions), ..)| {
+                (skipped, Pool { depth, through, meaning, generation, events, words, sessions })
             }),
         };
         let meaning = (request.mode != SearchMode::Text).then(|| semantics.meaning(store, &request));
         let mut answer = store.search(&request, meaning.as_deref())?;
+        same_search(&request, &answer)?;
         let found = answer.hits.len();
         if let Some(tokens) = self.max_tokens {
             cut(&mut answer, tokens.saturating_mul(BYTES_PER_TOKEN));
@@ -179,8 +186,9 @@ impl Search {
         let shown = answer.hits.len();
         if shown > 0 && (answer.more || shown < found) {
             let skipped = request.after.map_or(0, |(skipped, _)| skipped) + shown;
-            let Pool { depth, through, meaning, events, words, sessions } = answer.pool;
-            let place: Place = (skipped, (depth, through, meaning, events, words, sessions), answer.mode, since, until);
+            let Pool { depth, through, meaning, generation, events, words, sessions } = answer.pool;
+            let pool = (depth, through, meaning, generation, events, words, sessions);
+            let place: Place = (skipped, pool, answer.mode, since, until);
             answer.next_cursor = question.cursor(&place);
         }
         to_value(&answer)
@@ -191,6 +199,23 @@ impl Search {
         let filters = Filters { since: None, until: None, ..self.filters.clone() };
         Question::of("search", &Self { filters, ..self.clone() })
     }
+}
+
+/// Refuses a later page that is no part of the first one's answer: its hits would be in another order, so that some would
+/// come twice and others never.
+fn same_search(request: &SearchRequest, answer: &SearchAnswer) -> Result<(), ToolError> {
+    let Some((_, first)) = request.after else { return Ok(()) };
+    if answer.mode != request.mode {
+        let why = answer.note.as_deref().unwrap_or("search by meaning cannot answer");
+        let message = format!("the pages before this one were found by meaning, and now {why}");
+        return Err(ToolError::new(FaultKind::Unavailable.code(), message)
+            .with("hint", "ask again later, or without the cursor to begin again by words"));
+    }
+    let vectors = |pool: Pool| (pool.generation, pool.meaning);
+    if answer.mode != SearchMode::Text && vectors(answer.pool) != vectors(first) {
+        return Err(cursor::wrong("the vectors that the pages before were found by have been replaced since"));
+    }
+    Ok(())
 }
 
 fn add_note(answer: &mut SearchAnswer, note: &str) {
@@ -221,8 +246,19 @@ fn cut(answer: &mut SearchAnswer, bytes: usize) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn null_is_what_is_left_out() {
+        let nulls = json!({ "query": "x", "search_type": null, "by": null, "filters": null, "cursor": null });
+        let read = |arguments: Value| Question::of("search", &serde_json::from_value::<Search>(arguments).unwrap());
+        let place = read(nulls).cursor(&1).unwrap();
+        assert_eq!(read(json!({ "query": "x" })).place::<i32>(&place, 0).unwrap(), 1);
+    }
 
     #[test]
     fn a_page_holds_what_fits_and_one_hit_at_least() {

@@ -81,41 +81,11 @@ impl Facts {
     /// Looks at every part.
     #[must_use]
     pub fn report(&self, shelf: &dyn Shelf) -> Report {
-        let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let server = match serving {
-            Some(address) => Part::ok(
-                "Session-Buddy MCP server",
-                "healthy",
-                format!("{address}, pid {}, {} mode", std::process::id(), self.mode),
-            ),
-            None => {
-                Part::failed("Session-Buddy MCP server", "not running", "", "start it with 'session-buddy mcp start'")
-            }
-        };
-        let mut parts = vec![server];
-        parts.extend(self.database(shelf));
-        parts.push(self.auth.clone());
-        parts.push(self.model.part());
-        if let (Some(semantics), Ok(store)) = (&self.semantics, shelf.store()) {
-            parts.extend(semantics.part(store.as_ref()));
-        }
-        let fallen = self.fallen.names();
-        if !fallen.is_empty() {
-            const MEND: &str = "restart the server; 'session-buddy logs' says what happened";
-            parts.push(Part::failed("Background work", "stopped", fallen.join(", "), MEND));
-        }
-        parts.extend(self.optional.iter().cloned());
-        Report::over(PRODUCT, VERSION, parts)
+        self.report_with(self.database(shelf), self.index(shelf))
     }
 
-    /// Files and bytes in the spools that are watched.
-    #[must_use]
-    pub fn spooled(&self) -> (usize, u64) {
-        let depths = self.spools.iter().map(|folder| spool::depth(folder));
-        depths.fold((0, 0), |sum, depth| (sum.0 + depth.files, sum.1 + depth.bytes))
-    }
-
-    fn database(&self, shelf: &dyn Shelf) -> Vec<Part> {
+    /// The parts about the database. Waits as long as another program locks it.
+    pub(super) fn database(&self, shelf: &dyn Shelf) -> Vec<Part> {
         // Totals stand in a table of their own: a look at the newest session tells whether the rows can be read.
         let looked = shelf.store().and_then(|store| {
             store.sessions(&SessionFilter::default(), Page::first(1))?;
@@ -152,6 +122,46 @@ impl Facts {
         parts.extend(info.damage.as_ref().map(damaged));
         parts.push(self.tracking(counts.sessions_total(Some(SessionStatus::Active))));
         parts
+    }
+
+    /// The part about the vectors, when there are to be any. Waits as [`Facts::database`].
+    pub(super) fn index(&self, shelf: &dyn Shelf) -> Option<Part> {
+        let semantics = self.semantics.as_ref()?;
+        semantics.part(shelf.store().ok()?.as_ref())
+    }
+
+    /// The report with these parts about the database and the vectors. Waits for nothing.
+    pub(super) fn report_with(&self, database: Vec<Part>, index: Option<Part>) -> Report {
+        let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let server = match serving {
+            Some(address) => Part::ok(
+                "Session-Buddy MCP server",
+                "healthy",
+                format!("{address}, pid {}, {} mode", std::process::id(), self.mode),
+            ),
+            None => {
+                Part::failed("Session-Buddy MCP server", "not running", "", "start it with 'session-buddy mcp start'")
+            }
+        };
+        let mut parts = vec![server];
+        parts.extend(database);
+        parts.push(self.auth.clone());
+        parts.push(self.semantics.as_ref().map_or_else(|| self.model.part(), |semantics| semantics.model_part()));
+        parts.extend(index);
+        let fallen = self.fallen.names();
+        if !fallen.is_empty() {
+            const MEND: &str = "restart the server; 'session-buddy logs' says what happened";
+            parts.push(Part::failed("Background work", "stopped", fallen.join(", "), MEND));
+        }
+        parts.extend(self.optional.iter().cloned());
+        Report::over(PRODUCT, VERSION, parts)
+    }
+
+    /// Files and bytes in the spools that are watched.
+    #[must_use]
+    pub fn spooled(&self) -> (usize, u64) {
+        let depths = self.spools.iter().map(|folder| spool::depth(folder));
+        depths.fold((0, 0), |sum, depth| (sum.0 + depth.files, sum.1 + depth.bytes))
     }
 
     fn tracking(&self, active: u64) -> Part {

@@ -13,9 +13,8 @@ use session_store::model::DURATION_BOUNDS;
 use session_store::{Counts, SessionStatus};
 
 use crate::desk::{Desk, Shelf};
-use crate::{PRODUCT, VERSION};
 
-/// Longest time a look at the parts may take.
+/// Longest time a look at the database may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
 
 /// Health and metrics of a desk.
@@ -44,17 +43,25 @@ impl HealthSource for Figures {
     fn check(&self) -> Pin<Box<dyn Future<Output = Report> + Send + '_>> {
         let desk = Arc::clone(&self.desk);
         Box::pin(async move {
-            let looking = tokio::task::spawn_blocking(move || desk.facts().report(&Behind(Arc::clone(&desk))));
-            match tokio::time::timeout(LOOK_LIMIT, looking).await {
-                Ok(Ok(report)) => report,
-                _ => Report::over(
-                    PRODUCT,
-                    VERSION,
-                    vec![Part::failed("Database", "no answer", "2 seconds", "look for a program that locks the file")],
-                ),
-            }
+            let behind = Arc::clone(&desk);
+            let look = move || behind.facts().database(&Behind(Arc::clone(&behind)));
+            let Some(database) = within_limit(look).await else {
+                let hint = "look for a program that locks the file";
+                return desk.facts().report_with(vec![Part::failed("Database", "no answer", "2 seconds", hint)], None);
+            };
+            let behind = Arc::clone(&desk);
+            let look = move || behind.facts().index(&Behind(Arc::clone(&behind)));
+            let late =
+                || Some(Part::off("Semantic index", "no answer within 2 seconds; text search answers meanwhile"));
+            let index = within_limit(look).await.unwrap_or_else(late);
+            desk.facts().report_with(database, index)
         })
     }
+}
+
+/// What `look` finds; `None` when that takes too long.
+async fn within_limit<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::time::timeout(LOOK_LIMIT, tokio::task::spawn_blocking(look)).await.ok()?.ok()
 }
 
 impl MetricsSource for Figures {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use oneiric::clock::Clock;
+use oneiric::count::counted;
 use oneiric::fault::{Fault, Result};
 use oneiric_server::health::Part;
 use semantic::searcher::none_yet;
@@ -20,7 +21,7 @@ use session_store::sqlite::SqliteVectors;
 use session_store::{SearchRequest, Store, Vectors};
 
 use super::archive::Archive;
-use super::model::Choice;
+use super::model::{self, Choice, NAME as MODEL};
 use house::House;
 pub(crate) use maker::start;
 
@@ -29,7 +30,7 @@ pub struct Semantics {
     choice: Choice,
     /// The file of vectors; in memory when `None`.
     file: Option<PathBuf>,
-    house: Arc<House>,
+    house: House,
     opened: Mutex<Option<Opened>>,
     /// Texts that the model saw, and the time it took, since the start.
     embedded: AtomicU64,
@@ -73,7 +74,7 @@ impl Semantics {
             Archive::File { path, .. } => Some(path.with_file_name("vectors.db")),
         };
         Self {
-            house: Arc::new(House::new(choice.clone(), clock)),
+            house: House::new(choice.clone(), clock),
             choice,
             file,
             opened: Mutex::new(None),
@@ -119,10 +120,15 @@ impl Semantics {
     /// What is there, for a look at it: a search or a report makes no file.
     fn found(&self) -> Result<Opened> {
         self.house.look()?;
-        if self.file.as_ref().is_some_and(|file| !file.exists()) {
+        if self.is_gone() {
             return Err(none_yet());
         }
         self.opened()
+    }
+
+    /// Whether there is no file of vectors: none was made yet, or somebody removed it.
+    fn is_gone(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| !file.exists())
     }
 
     fn opened(&self) -> Result<Opened> {
@@ -154,7 +160,7 @@ impl Semantics {
         let vectors = Arc::new(vectors);
         let searcher = Arc::new(Searcher::new(
             Arc::clone(&vectors) as Arc<dyn Vectors>,
-            Arc::clone(&self.house) as Arc<dyn semantic::Models>,
+            Arc::new(self.house.clone()) as Arc<dyn semantic::Models>,
         ));
         Opened { vectors, searcher }
     }
@@ -200,6 +206,22 @@ impl Semantics {
         figures
     }
 
+    /// Looks whether there is a model. Waits for Ollama, when it is one of Ollama's.
+    pub(crate) fn look(&self) {
+        let _ = self.house.look_now();
+    }
+
+    /// The line of the health report about the model. Of Ollama it tells what was found last, and asks nothing.
+    pub(crate) fn model_part(&self) -> Part {
+        match (self.choice.ollama(), self.house.known()) {
+            (None, _) => self.choice.part(),
+            (Some(ollama), None) => {
+                Part::ok(MODEL, "enabled", format!("{} by Ollama, which was not asked yet", ollama.model))
+            }
+            (Some(ollama), Some(found)) => model::by_ollama(ollama, found.map(|identity| identity.digest)),
+        }
+    }
+
     /// The line of the health report about vectors; `None` when search by meaning is off or has no model on this machine,
     /// which another line tells.
     pub(crate) fn part(&self, store: &dyn Store) -> Option<Part> {
@@ -207,10 +229,11 @@ impl Semantics {
         if !self.wanted() {
             return None;
         }
-        if let Err(fault) = self.house.look() {
-            // Ollama may be there, as the other line says, and yet not answer with vectors.
-            let ollama = self.choice.ollama().is_some();
-            return ollama.then(|| Part::off(NAME, format!("no vectors are made: {}", fault.message())));
+        // Of Ollama, the other line tells what was found last; without a model here, it says so.
+        match self.choice.ollama() {
+            Some(_) if !matches!(self.house.known(), Some(Ok(_))) => return None,
+            None if self.house.look().is_err() => return None,
+            _ => {}
         }
         Some(match self.progress(store) {
             Ok(progress) => {
@@ -223,8 +246,15 @@ impl Semantics {
                     if progress.vectors == 1 { "vector" } else { "vectors" },
                     progress.model
                 );
-                if progress.replacing {
-                    fact.push_str("; the earlier model answers meanwhile");
+                if let Some(earlier) = &progress.earlier {
+                    let there = self.house.of(&earlier.name, &earlier.digest).is_ok();
+                    let who = if there { "the earlier model answers" } else { "words alone answer" };
+                    fact.push_str(&format!("; {who} meanwhile"));
+                }
+                if progress.refused > 0 {
+                    let refused = counted(progress.refused, "text", "texts");
+                    let found = if progress.refused == 1 { "is found by its" } else { "are found by their" };
+                    fact.push_str(&format!("; the model refused {refused}, which {found} words alone"));
                 }
                 if let Some(why) = self.replaced.lock().unwrap_or_else(PoisonError::into_inner).as_deref() {
                     fact.push_str(&format!("; made again, because the old file could not be used ({why})"));

@@ -8,6 +8,9 @@ use oneiric::settings::Settings;
 use oneiric_server::health::Part;
 use semantic::{Embedder, ModelSettings, OllamaSettings, models};
 
+/// Name of the line of the health report.
+pub(super) const NAME: &str = "Semantic search";
+
 /// Hex digits of a digest that are shown.
 pub const DIGEST_SHOWN: usize = 12;
 
@@ -59,24 +62,32 @@ impl Choice {
         semantic::open(model, &self.folder)
     }
 
-    /// The line of the health report. Never a failure: text search answers without a model.
+    /// The line of the health report, after a look for the model. Never a failure: text search answers without a model.
     #[must_use]
     pub fn part(&self) -> Part {
-        const NAME: &str = "Semantic search";
         let Some(model) = &self.model else {
             return Part::off(NAME, "semantic_search_enabled = false; text search answers");
         };
-        let found = match &model.ollama {
-            Some(ollama) => semantic::ollama::look_at(ollama)
-                .map(|digest| format!("{} by Ollama, digest {}", ollama.model, shown(&digest))),
-            None => models::find(&self.folder, &model.model).map(|found| {
+        if let Some(ollama) = &model.ollama {
+            return by_ollama(ollama, semantic::ollama::look_at(ollama));
+        }
+        part(
+            models::find(&self.folder, &model.model).map(|found| {
                 format!("{}, {} dimensions, digest {}", found.name, found.dimensions, shown(&found.digest))
             }),
-        };
-        match found {
-            Ok(fact) => Part::ok(NAME, "enabled", fact),
-            Err(fault) => Part::off(NAME, format!("{fault}; text search answers meanwhile")),
-        }
+        )
+    }
+}
+
+/// The line of the health report about a model of Ollama, of which this `digest` was found.
+pub(super) fn by_ollama(ollama: &OllamaSettings, digest: Result<String>) -> Part {
+    part(digest.map(|digest| format!("{} by Ollama, digest {}", ollama.model, shown(&digest))))
+}
+
+fn part(found: Result<String>) -> Part {
+    match found {
+        Ok(fact) => Part::ok(NAME, "enabled", fact),
+        Err(fault) => Part::off(NAME, format!("{fault}; text search answers meanwhile")),
     }
 }
 

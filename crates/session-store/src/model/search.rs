@@ -65,6 +65,8 @@ pub struct Pool {
     pub through: i64,
     /// The newest event up to which all had vectors: of later ones only the words count, also when they have vectors by now.
     pub meaning: i64,
+    /// [`crate::search::meaning::Meaning::generation`] of the meaning that was asked.
+    pub generation: i64,
     /// Events, their words, and sessions in all.
     pub events: f64,
     /// Words of all events.

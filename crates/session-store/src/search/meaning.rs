@@ -39,4 +39,9 @@ pub trait Meaning: Send + Sync {
     fn through(&self) -> i64 {
         i64::MAX
     }
+
+    /// Tells the vectors that it asks from any others: those of two numbers order hits differently.
+    fn generation(&self) -> i64 {
+        0
+    }
 }

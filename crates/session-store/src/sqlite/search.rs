@@ -9,6 +9,7 @@ mod expression;
 mod frequency;
 mod gather;
 mod mend;
+mod naming;
 mod reach;
 mod read;
 pub(super) mod scope;
@@ -42,6 +43,10 @@ const UNRELATED: f32 = 0.15;
 /// Events found by words whose nearness is asked for, for each hit that is wanted, and at least and at most.
 const NEARNESS_PER_HIT: usize = 25;
 const NEARNESS: RangeInclusive<usize> = 250..=500;
+
+/// Events that hold all words up to which those that hold some are looked for, too. The same for every page and length of
+/// pages: how much is found does not depend on how it is read.
+const FEW: usize = 100;
 
 /// Events without vectors from which a search that words answer, too, says so: the latest few wait for a second or two.
 const MANY_WAIT: i64 = 1_000;
@@ -97,12 +102,14 @@ pub(super) fn search(
     let newest = scope::newest(connection)?;
     let mut meaning = meaning.filter(|_| request.mode != SearchMode::Text);
     let known = meaning.map_or(0, |meaning| meaning.through());
+    let generation = meaning.map_or(0, |meaning| meaning.generation());
     let pool = match request.after {
         // It came from outside.
         Some((_, pool)) => Pool {
             depth: request.depth(),
             through: pool.through.clamp(0, newest),
             meaning: pool.meaning.clamp(0, known.max(0)),
+            generation,
             events: pool.events.max(1.0),
             sessions: pool.sessions.max(1.0),
             ..pool
@@ -111,6 +118,7 @@ pub(super) fn search(
             depth: request.depth(),
             through: newest,
             meaning: known,
+            generation,
             events: counters::value(connection, counters::EVENTS)?.max(1.0),
             words: counters::value(connection, counters::WORDS)?,
             sessions: counters::value(connection, counters::SESSIONS)?.max(1.0),
@@ -229,10 +237,11 @@ impl Search<'_> {
                 }
             }
         }
-        // Of words that no event of the filter holds, nothing is told.
-        let holds = |term: usize| found.iter().any(|one| one.frequencies[term] > 0.0);
-        let read_as = mended.notes.iter().filter(|(term, _)| holds(*term)).map(|(_, note)| note.clone());
-        notes.splice(0..0, read_as.collect::<Vec<_>>());
+        let mut read_as = Vec::new();
+        for noted in &mended.notes {
+            read_as.extend(self.note(noted, &found)?);
+        }
+        notes.splice(0..0, read_as);
         if mended.behind {
             notes.push("words of older events are still being learnt, so parts of these are not found yet".to_owned());
         }
@@ -331,9 +340,8 @@ impl Search<'_> {
         }
         let (mut found, candidates) = self.all_words()?;
         let complete = found.iter().filter(|one| one.scored.complete).count();
-        let limit = self.pool.depth;
         let several = self.query.clauses.len() > 1 || self.query.clauses.iter().any(|one| one.parts.len() > 1);
-        if several && (by == Granularity::Session || complete < limit) {
+        if several && (by == Granularity::Session || complete < FEW) {
             let many = by == Granularity::Session || complete == 0;
             let some = self.any_word(&found, many)?;
             found.extend(some);

@@ -19,7 +19,8 @@ use crate::vectors::{CODES_A_BLOCK, Entry, Generation, NewVector, TextHash, Vect
 const PLACE_BITS: u32 = 40;
 
 const GENERATION: &str =
-    "SELECT id, model, digest, dimensions, shape, state = 'active', watermark, vectors, entries, removals
+    "SELECT id, model, digest, dimensions, shape, state = 'active', watermark, vectors, entries, removals,
+    (SELECT count(*) FROM texts WHERE texts.generation = -generations.id)
     FROM generations WHERE state <> 'dropped'";
 
 /// Vectors in SQLite.
@@ -94,6 +95,7 @@ fn generation(row: &Row<'_>) -> rusqlite::Result<Generation> {
         vectors: whole(row, 7)?,
         entries: whole(row, 8)?,
         removals: whole(row, 9)?,
+        refused: whole(row, 10)?,
     })
 }
 
@@ -154,7 +156,8 @@ impl Vectors for SqliteVectors {
 
     fn known(&self, generation: i64, hashes: &[TextHash]) -> Result<Vec<bool>> {
         self.read(|connection| {
-            let mut select = connection.prepare_cached("SELECT 1 FROM texts WHERE generation = ?1 AND hash = ?2")?;
+            let mut select =
+                connection.prepare_cached("SELECT 1 FROM texts WHERE generation IN (?1, -?1) AND hash = ?2")?;
             Ok(hashes.iter().map(|hash| select.exists((generation, hash))).collect::<rusqlite::Result<_>>()?)
         })
     }

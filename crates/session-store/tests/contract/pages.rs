@@ -11,6 +11,7 @@ use crate::world::{World, at, command, event, start, start_in};
 on_every_store!(
     pages_are_one_answer_while_events_are_added,
     pages_of_sessions_and_of_one_session_are_one_answer,
+    pages_of_any_length_hold_the_same,
     a_pool_from_outside_is_bounded,
     pages_by_meaning_are_one_answer_while_vectors_are_made,
 );
@@ -98,12 +99,29 @@ fn pages_of_sessions_and_of_one_session_are_one_answer(world: &World) {
     assert_eq!(within.iter().filter(|id| id.starts_with("s1.")).count(), 6, "{within:?}");
 }
 
+fn pages_of_any_length_hold_the_same(world: &World) {
+    filled(world);
+    for query in ["deploy engine", "deploy number", "again room"] {
+        let of_length = |limit: usize| {
+            let mut ids = pages(world, &SearchRequest::text(query), limit, |_| {});
+            ids.sort();
+            ids
+        };
+        let all = of_length(1);
+        assert!(all.len() > 60, "{query}: {}", all.len());
+        for limit in [3, 10, 40, 200, 1_000] {
+            assert_eq!(of_length(limit), all, "{query}, {limit} a page");
+        }
+    }
+}
+
 fn a_pool_from_outside_is_bounded(world: &World) {
     filled(world);
     let pool = session_store::Pool {
         depth: usize::MAX,
         through: i64::MAX,
         meaning: i64::MAX,
+        generation: i64::MAX,
         events: -5.0,
         words: -1.0,
         sessions: 0.0,

@@ -284,7 +284,22 @@ fn a_word_is_named_as_texts_hold_it(world: &World) {
         let filter = SearchFilter { project: Some("mine".into()), ..SearchFilter::default() };
         let answer = world.store.search(&SearchRequest::text("walko").within(filter), None).unwrap();
         assert_eq!(ids(&answer), ["mine.0"]);
-        assert!(!answer.note.unwrap().contains("walked"));
+        assert_eq!(answer.note.unwrap(), "\"walko\" read as \"walking\"");
+    }
+    world.session(
+        "paths",
+        start_in("paths", "/p"),
+        &["edited a/b/zanzibarproject/c.rs", "on condition", "conditioned air"],
+    );
+    world.session("air", start_in("air", "/q"), &["conditioned air"]);
+    learn_all(world);
+    for (project, query, note) in [
+        ("paths", "zanzibar", "\"zanzibar\" read as \"zanzibarproject\""),
+        ("air", "conditionl", "\"conditionl\" read as \"conditioned\""),
+    ] {
+        let filter = SearchFilter { project: Some(project.into()), ..SearchFilter::default() };
+        let answer = world.store.search(&SearchRequest::text(query).within(filter), None).unwrap();
+        assert_eq!(answer.note.as_deref(), Some(note));
     }
 }
 

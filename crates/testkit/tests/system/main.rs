@@ -4,6 +4,7 @@
 mod adapters;
 mod auth;
 mod by_hand;
+mod by_ollama;
 mod client_files;
 mod clocks;
 mod connected;

@@ -91,6 +91,17 @@ fn a_search_goes_on_by_cursor_through_every_door_while_events_are_added() {
     let rest = home.session_buddy([&search[..], &["--cursor", cursor]].concat()).run();
     let rest: Value = serde_json::from_str(&rest.expect_success().stdout).unwrap();
     assert_eq!((ids(&rest).len(), rest["next_cursor"].is_null()), (6, true));
+    // A date is no span: it means the same by the next page, and another one is another question.
+    let since = |date: &str, more: &[&str]| {
+        let mut search = search.map(str::to_owned);
+        search[5] = date.to_owned();
+        home.session_buddy(search.iter().map(String::as_str).chain(more.iter().copied())).run()
+    };
+    since("2020-01-01", &["--cursor", cursor]).expect_code(2).expect_one_clear_line(&["another question"]);
+    let shown: Value = serde_json::from_str(&since("2020-01-01", &[]).expect_success().stdout).unwrap();
+    let dated = shown["next_cursor"].as_str().unwrap();
+    since("2020-01-01", &["--cursor", dated]).expect_success();
+    since("2020-01-02", &["--cursor", dated]).expect_code(2).expect_one_clear_line(&["another question"]);
     let other = home.session_buddy(["search", "another", "--search-type", "text", "--cursor", cursor]).run();
     other.expect_code(2).expect_one_clear_line(&["another question"]);
     home.session_buddy(["search", "deploy", "--cursor", "zz"]).run().expect_code(2).expect_one_clear_line(&["cursor"]);

@@ -87,6 +87,11 @@ impl Maker {
     fn step(&self, work: &mut Option<Work>, over: &dyn Fn(Duration) -> bool) -> Result<Step> {
         let semantics = self.desk.semantics();
         let store = self.desk.store()?;
+        if work.is_some() && semantics.is_gone() {
+            tracing::info!("the file of vectors was removed; they are made again");
+            *work = None;
+            semantics.close();
+        }
         let work = match work {
             Some(work) => work,
             None => match Work::begin(semantics, store, self.clock.as_ref())? {
@@ -134,7 +139,7 @@ struct Work {
 impl Work {
     /// `None` when another process makes the vectors.
     fn begin(semantics: &Semantics, store: Arc<dyn Store>, clock: &dyn Clock) -> Result<Option<Self>> {
-        semantics.house.look()?;
+        semantics.house.look_now()?;
         if semantics.file.is_some() && store.newest_seq()? == 0 {
             // Nothing to do yet, and nothing to leave behind.
             return Ok(None);
@@ -150,7 +155,7 @@ impl Work {
         let indexer = Indexer::new(
             store,
             Arc::clone(&opened.vectors) as Arc<dyn Vectors>,
-            Arc::clone(&semantics.house) as Arc<dyn Models>,
+            Arc::new(semantics.house.clone()) as Arc<dyn Models>,
         );
         Ok(Some(Self { indexer, compared: clock.monotonic(), _turn: turn }))
     }

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::expression;
 use super::frequency::{Frequencies, Probe};
+use super::naming::Noted;
 use super::reach::Reach;
 use super::vocabulary::{self, Read};
 use crate::analysis::stem;
@@ -44,8 +45,6 @@ const LOOKED_AT: f64 = 2_000.0;
 /// Rows that are looked at where only these tell whether an event counts: for one word, and for all of a query.
 const VISITED: usize = 2_000;
 const VISITED_IN_ALL: usize = 10_000;
-/// Words that a note names.
-const NAMED: usize = 3;
 
 /// What is to be read.
 pub(super) struct Asked<'a> {
@@ -65,8 +64,8 @@ pub(super) struct Mended {
     pub(super) frequencies: Frequencies,
     /// By term: whether events of the filter were taken to hold it as it was written.
     pub(super) held: Vec<bool>,
-    /// For the word at this place of [`Query::terms`]: what it was read as.
-    pub(super) notes: Vec<(usize, String)>,
+    /// Words that were read anew.
+    pub(super) notes: Vec<Noted>,
     /// Whether a part stands in more words than are looked for.
     pub(super) cut: bool,
     /// Whether words of older events are not known yet.
@@ -169,27 +168,13 @@ pub(super) fn mend(connection: &Connection, asked: &Asked<'_>, estimated: &Frequ
     if !changes.is_empty() {
         let probe = Probe::new(connection, pool)?;
         for (part, new) in changes {
-            mended.notes.push((part, note(&query.terms[part], &new, held(part) > 0.0)));
+            let written = query.terms[part].surface.clone();
+            mended.notes.push(Noted { term: part, written, held: held(part) > 0.0, more: new.more });
             mended.frequencies.events[part] = probe.events(connection, &new.term)?;
             mended.query.terms[part] = new.term;
         }
     }
     Ok(mended)
-}
-
-/// What is said of it; `held` when the word stands somewhere as it was written, too.
-fn note(written: &Term, New { term: new, more }: &New, held: bool) -> String {
-    let mut words: Vec<String> = new.also.iter().map(|one| format!("\"{}\"", one.surface)).collect();
-    if new.surface != written.surface || new.prefix {
-        words.insert(0, format!("\"{}{}\"", new.surface, if new.prefix { "*" } else { "" }));
-    }
-    let rest = words.len().saturating_sub(NAMED);
-    words.truncate(NAMED);
-    let words = words.join(", ");
-    let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
-    let also = if held { "also " } else { "" };
-    let others = if *more { "; rarer words with it are left out" } else { "" };
-    format!("\"{}\" {also}read as {words}{rest}{others}", written.surface)
 }
 
 fn as_term(word: &str) -> Term {

@@ -25,13 +25,16 @@ pub(super) fn append(connection: &Connection, to: &Generation, batch: &VectorBat
         }
     }
     codes.write()?;
+    for hash in &batch.refused {
+        text.execute((-to.id, hash, 0))?;
+    }
     let mut number = to.entries;
     let mut find = connection.prepare_cached("SELECT place FROM texts WHERE generation = ?1 AND hash = ?2")?;
     let mut entry = connection.prepare_cached(
         "INSERT INTO entries (id, generation, seq, piece, mark, place) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     for one in &batch.entries {
-        // A batch names only texts that have vectors, there or in it.
+        // A text without a vector is one that the model refuses.
         let Some(place) = find.query_row((to.id, &one.hash), |row| row.get::<_, i64>(0)).optional()? else { continue };
         entry.execute((id(to.id, number), to.id, one.seq, one.piece, one.mark, place))?;
         number += 1;
@@ -154,7 +157,8 @@ pub(super) fn sweep(connection: &Connection, rows: usize) -> Result<bool, Failur
     }
     let texts = connection
         .prepare_cached(
-            "DELETE FROM texts WHERE generation = ?1 AND hash IN (SELECT hash FROM texts WHERE generation = ?1 LIMIT ?2)",
+            "DELETE FROM texts WHERE (generation, hash) IN
+             (SELECT generation, hash FROM texts WHERE generation IN (?1, -?1) LIMIT ?2)",
         )?
         .execute((dropped, rows as i64))?;
     if texts == 0 {

@@ -19,6 +19,7 @@ fn batch(texts: &[u8], from: i64) -> VectorBatch {
             .iter()
             .map(|&text| NewVector { hash: hash(text), stored: vec![text; 68], code: vec![text; 18] })
             .collect(),
+        refused: Vec::new(),
         entries: texts
             .iter()
             .zip(from + 1..)
@@ -74,6 +75,7 @@ fn many_vectors_fill_blocks_in_order() {
                 .iter()
                 .map(|&text| NewVector { hash: named(text), stored: vec![0; 68], code: vec![(text % 251) as u8; 18] })
                 .collect(),
+            refused: Vec::new(),
             entries: Vec::new(),
             from,
             watermark: from + 700,
@@ -98,6 +100,10 @@ fn a_new_generation_takes_over_at_once_and_the_old_one_goes_in_steps() {
     let again = vectors.begin(&model("a")).unwrap();
     assert_eq!(vectors.elsewhere(again.id, &hash(2)).unwrap().unwrap().stored, vec![2; 68]);
     vectors.append(new.id, &batch(&[4], 0)).unwrap();
+    let refusing = VectorBatch { refused: vec![hash(8), hash(9)], from: 3, watermark: 4, ..VectorBatch::default() };
+    vectors.append(old.id, &refusing).unwrap();
+    assert_eq!(vectors.known(old.id, &[hash(1), hash(9), hash(10)]).unwrap(), [true, true, false]);
+    assert_eq!(vectors.generations().unwrap().iter().map(|one| one.refused).collect::<Vec<_>>(), [2, 0, 0]);
     vectors.activate(new.id).unwrap();
     let left = vectors.generations().unwrap();
     assert_eq!(left.iter().map(|one| (one.id, one.active)).collect::<Vec<_>>(), [(new.id, true)]);
@@ -109,6 +115,7 @@ fn a_new_generation_takes_over_at_once_and_the_old_one_goes_in_steps() {
     assert!(steps > 4, "{steps}");
     assert_eq!(entries(&vectors, new.id), [(1, 0)]);
     assert!(entries(&vectors, old.id).is_empty());
+    assert_eq!(vectors.known(old.id, &[hash(1), hash(9)]).unwrap(), [false, false]);
 }
 
 #[test]
