@@ -22,7 +22,7 @@ pub(super) fn together(database: &Path) -> Result<Turn> {
     let file = open(database)?;
     match file.try_lock_shared() {
         Ok(()) => return Ok(Turn(file)),
-        Err(TryLockError::WouldBlock) => note("Waiting for 'session-buddy backup restore' to end."),
+        Err(TryLockError::WouldBlock) => note("Waiting for a command to end that restores or mends the database."),
         Err(TryLockError::Error(error)) => return Err(refused(database, &error)),
     }
     file.lock_shared().map_err(|error| refused(database, &error))?;
@@ -37,10 +37,10 @@ pub(super) fn alone(database: &Path) -> Result<Turn> {
     let file = open(database)?;
     match file.try_lock() {
         Ok(()) => Ok(Turn(file)),
-        Err(TryLockError::WouldBlock) => {
-            Err(Fault::conflict("another command imports into the database or restores it, and nothing was restored")
-                .hint("wait until it has ended, then try again"))
-        }
+        Err(TryLockError::WouldBlock) => Err(Fault::conflict(
+            "another command imports into the database, restores or mends it, and nothing was restored",
+        )
+        .hint("wait until it has ended, then try again")),
         Err(TryLockError::Error(error)) => Err(refused(database, &error)),
     }
 }

@@ -8,7 +8,7 @@ use session_store::sqlite::compact::compact;
 
 use super::ask::Context;
 use super::backup::{bytes, database};
-use super::output::{self, Format};
+use super::output::{self, Format, note};
 use super::progress::Progress;
 
 /// Arguments of `vacuum`.
@@ -32,6 +32,9 @@ pub(super) fn run(args: &VacuumArgs, context: &Context) -> Result<ExitCode> {
         let mut bar = Progress::new("Merging the index", "steps");
         compact(&database, &mut |done, all| bar.tell(done, all))?
     };
+    if gain.bytes_after > gain.bytes_before {
+        note("Note: others are at work, so the log could not become part of the file yet; it does so by itself.");
+    }
     match args.format {
         Format::Json => output::emit_json(&gain),
         Format::Csv => {
