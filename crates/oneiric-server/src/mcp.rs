@@ -16,6 +16,7 @@ mod schema;
 mod seal;
 mod sessions;
 mod stdio;
+mod taking;
 mod tool;
 mod underway;
 mod visit;

@@ -79,7 +79,7 @@ async fn the_last_message_needs_no_line_end() {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_no_answers_is_read_no_further_and_ends_all_the_same() {
+async fn a_client_that_reads_no_answers_is_read_no_further_and_loses_none() {
     let (input, pieces) = mpsc::channel(1);
     let (near, far) = tokio::io::duplex(64);
     let server = tokio::spawn(serve_stdio(handler(), pieces.into(), far, CancellationToken::new()));
@@ -102,11 +102,20 @@ async fn a_client_that_reads_no_answers_is_read_no_further_and_ends_all_the_same
         let line = answers.next_line().await.unwrap().unwrap();
         assert!(line.contains("structuredContent"), "{line}");
     }
-    // More than it takes at once, again.
-    for id in 0..65 {
-        input.send(ask(id)).await.unwrap();
+    // More than it takes at once, again, and its reader is slow behind the end of its input.
+    let sending = tokio::spawn(async move {
+        for id in 0..200 {
+            input.send(ask(id)).await.unwrap();
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let mut heard = 0;
+    while let Some(line) = answers.next_line().await.unwrap() {
+        assert!(line.contains("structuredContent"), "{line}");
+        heard += 1;
     }
-    drop(input);
+    assert_eq!(heard, 200);
+    sending.await.unwrap();
     tokio::time::timeout(Duration::from_secs(60), server).await.unwrap().unwrap();
 }
 

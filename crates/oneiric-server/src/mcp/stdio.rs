@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::envelope::{Envelope, refusal};
 use super::handler::Handler;
 use super::params;
+use super::taking::{Giving, Taking};
 use super::underway::{UnderWay, taken};
 use super::visit::Connection;
 use crate::stdin::Pieces;
@@ -33,6 +34,9 @@ const LAST_WAIT: Duration = Duration::from_secs(4);
 
 /// Requests of the client that are under way at once, with those whose answers it has not taken. Beyond them nothing is read.
 const MOST_UNDER_WAY: usize = 64;
+
+/// Time for which a client whose input has ended may take nothing of its answers, before it is taken for gone.
+const STILL_LIMIT: Duration = Duration::from_secs(60);
 
 /// Time for what is still to be written at the end.
 const LAST_WRITE: Duration = Duration::from_secs(1);
@@ -48,6 +52,7 @@ where
         input,
         splitter: Splitter::new(MAX_LINE_BYTES),
         output: Arc::new(Mutex::new(output)),
+        taking: Taking::new(),
         begun: false,
         under_way: UnderWay::default(),
         sent: 0,
@@ -80,6 +85,7 @@ struct Lines<W> {
     input: Pieces,
     splitter: Splitter,
     output: Arc<Mutex<W>>,
+    taking: Taking,
     begun: bool,
     under_way: UnderWay<Doing>,
     /// Messages that were given to be written.
@@ -106,21 +112,22 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Transport<RoleServer> for Lines<W> 
         }
         self.sent += 1;
         let (output, writing) = (Arc::clone(&self.output), self.under_way.hold(Doing::Written(self.sent)));
+        let giving = self.taking.begin();
         async move {
             let _writing = writing;
-            write_line(&output, &item).await
+            write_line(&output, &item, &giving).await
         }
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
             // Everything here may be given up half-way, and is gone on with by the next call.
-            let Self { input, answering, under_way, shutdown, .. } = self;
+            let Self { input, answering, under_way, shutdown, waits, taking, .. } = self;
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return None,
                 ready = ready(answering, under_way) => ready?,
-                () = abandoned(input) => return None,
+                () = abandoned(input, waits, taking) => return None,
             }
             let Some(line) = self.splitter.next() else {
                 let piece = tokio::select! {
@@ -188,8 +195,8 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Lines<W> {
 
     /// Answers what the library does not get to see, before the next line is read.
     fn answer(&mut self, error: rmcp::model::JsonRpcError) {
-        let output = Arc::clone(&self.output);
-        let answering = async move { write_line(&output, &ServerJsonRpcMessage::Error(error)).await };
+        let (output, giving) = (Arc::clone(&self.output), self.taking.begin());
+        let answering = async move { write_line(&output, &ServerJsonRpcMessage::Error(error), &giving).await };
         self.answering = Some(Box::pin(answering));
     }
 }
@@ -206,21 +213,42 @@ async fn ready(answering: &mut Option<Writing>, under_way: &UnderWay<Doing>) -> 
     Some(())
 }
 
-/// Waits until it is known that nothing more comes, and that what came cannot be gone on with: the client takes nothing.
-async fn abandoned(input: &Pieces) {
+/// Waits until nothing more comes and the client takes nothing of what is there for it. Calls that only wait for lasting work
+/// stop to wait meanwhile: others that were sent before the end want their places.
+async fn abandoned(input: &Pieces, waits: &CancellationToken, taking: &Taking) {
     loop {
         tokio::time::sleep(LAST_WAIT).await;
-        if input.has_ended() {
+        if !input.has_ended() {
+            continue;
+        }
+        waits.cancel();
+        if taking.stands_still() >= STILL_LIMIT {
+            tracing::warn!(
+                seconds = STILL_LIMIT.as_secs(),
+                "the client is gone and takes no answers; what else it sent is not read"
+            );
             return;
         }
     }
 }
 
-async fn write_line<W: AsyncWrite + Send + Unpin>(output: &Mutex<W>, message: &ServerJsonRpcMessage) -> io::Result<()> {
+async fn write_line<W: AsyncWrite + Send + Unpin>(
+    output: &Mutex<W>,
+    message: &ServerJsonRpcMessage,
+    giving: &Giving,
+) -> io::Result<()> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
     let mut output = output.lock().await;
-    output.write_all(&line).await?;
+    let mut rest = line.as_slice();
+    while !rest.is_empty() {
+        let taken = output.write(rest).await?;
+        if taken == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        giving.taken();
+        rest = &rest[taken..];
+    }
     output.flush().await
 }
 

@@ -110,7 +110,7 @@ pub(super) fn value(text: &[u8], name_start: usize, name_end: usize, class: Clas
     {
         return Some(span);
     }
-    let mut span = judged_span(text, &found, join, class, name, quoted_name)?;
+    let mut span = judged_span(text, &found, join, class, name, (quoted_name, whole_line))?;
     if whole_line && !found.quoted && class == Class::Password {
         span.end += extent::more_words(text, name_start, span.end, join);
     }
@@ -141,10 +141,17 @@ fn is_line_of_diff(text: &[u8], name_start: usize) -> bool {
 
 /// The value at `at`, of a name that stands elsewhere, when it is a secret.
 pub(super) fn judged(text: &[u8], at: usize, join: Join, class: Class, name: &[u8]) -> Option<Span> {
-    judged_span(text, &extent::of(text, at, join, false)?, join, class, name, true)
+    judged_span(text, &extent::of(text, at, join, false)?, join, class, name, (true, false))
 }
 
-fn judged_span(text: &[u8], found: &Found, join: Join, class: Class, name: &[u8], quoted_name: bool) -> Option<Span> {
+fn judged_span(
+    text: &[u8],
+    found: &Found,
+    join: Join,
+    class: Class,
+    name: &[u8],
+    (quoted_name, whole_line): (bool, bool),
+) -> Option<Span> {
     let secret = &text[found.start..found.end];
     let generic = join == Join::Colon && text.get(found.end) == Some(&b'<');
     let flag = name.starts_with(b"--") || (name.starts_with(b"-") && matches!(join, Join::Blank | Join::Tight));
@@ -158,8 +165,9 @@ fn judged_span(text: &[u8], found: &Found, join: Join, class: Class, name: &[u8]
     let code = || {
         generic
             || number()
-            || (!flag && judge::is_code(class, &text[found.start..], secret.len(), name, join))
-            || judge::is_talk(&text[found.end..], class, secret, join)
+            || (!flag && judge::is_code(class, extent::within(text, found.start), secret.len(), name, join))
+            // A line of its own is more likely one of settings than a sentence.
+            || (!(whole_line && name.first().is_some_and(u8::is_ascii_lowercase)) && judge::is_talk(&text[found.end..], class, secret, join))
     };
     let reference = !found.quoted && secret.len() < 256 && code();
     let single = found.quoted && (quoted_name && join == Join::Colon || text[found.start - 1] == b'\'');
@@ -310,8 +318,12 @@ fn begins_element(text: &[u8], name_start: usize) -> bool {
     word > 0 && prefix[..prefix.len() - word].ends_with(b"<")
 }
 
+/// Bytes of a line that are looked back at.
+pub(super) const MAX_LINE: usize = 512;
+
+/// What stands before `at` on its line, or the end of it.
 pub(super) fn line_before(text: &[u8], at: usize) -> &[u8] {
-    let recent = &text[at.saturating_sub(512)..at];
+    let recent = &text[at.saturating_sub(MAX_LINE)..at];
     recent.rsplit(|byte| *byte == b'\n').next().unwrap_or_default()
 }
 

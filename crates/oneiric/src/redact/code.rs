@@ -24,8 +24,10 @@ pub(super) fn expression(text: &[u8], length: usize) -> Option<Expression> {
     let line = &near[..end.unwrap_or(near.len())];
     effort::spend(line.len());
     let cut = end.is_none() && text.len() > near.len();
-    let mut at = word(line, 0);
-    if at == 0 || line[0].is_ascii_digit() {
+    // `&config::ApiKey`
+    let lead = usize::from(line.first() == Some(&b'&') && structure::find(line, b"::").is_some());
+    let mut at = lead + word(line, lead);
+    if at == lead || line[lead].is_ascii_digit() {
         return None;
     }
     let mut kind = Expression::Path;

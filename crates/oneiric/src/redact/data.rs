@@ -281,6 +281,7 @@ fn given_to(name: &str, value: &str, pair: bool) -> Option<Class> {
     if name.len() > 64
         || name.contains(MARK)
         || value.starts_with("--")
+        || (value.starts_with('-') && value.len() == 2)
         || name.contains(|c: char| c == '=' || c.is_whitespace())
     {
         return None;

@@ -25,7 +25,7 @@ pub(super) fn of(text: &[u8], at: usize, join: Join, whole_line: bool) -> Option
             let cdata = if rest[inset..].starts_with(CDATA) { CDATA.len() } else { 0 };
             let start = at + inset + cdata;
             let value = &rest[inset + cdata..];
-            let ends = |byte: &u8| matches!(byte, b'<' | b']' | b'\n');
+            let ends = |byte: &u8| matches!(byte, b'<' | b'\n') || (cdata > 0 && *byte == b']');
             let Some(end) = value.iter().position(ends) else {
                 // Longer than any that is followed to its end.
                 return (rest.len() == MAX_VALUE).then_some(Found { start, end: limit, quoted: true });
@@ -53,10 +53,13 @@ pub(super) fn of(text: &[u8], at: usize, join: Join, whole_line: bool) -> Option
             && rest.get(1).is_some_and(|byte| is_quote(*byte)),
     );
     let slashes = count(text, at + lead, |byte| byte == b'\\');
+    let (before, name) = name_before(text, at);
+    // In `"NAME=…"`, the next quote ends both.
+    let in_quotes_whole = before.last().is_some_and(|byte| is_quote(*byte));
     if let Some(quote) = text.get(at + lead + slashes).copied().filter(|byte| is_quote(*byte)) {
         let found = in_quotes(text, at + lead + slashes, quote, slashes);
         let close = found.end + 1;
-        if join == Join::Tight && lead + slashes == 0 && text.get(found.end) == Some(&quote) {
+        if join == Join::Tight && !in_quotes_whole && lead + slashes == 0 && text.get(found.end) == Some(&quote) {
             let end = shell_word(text, at, close);
             if end > close {
                 return Some(Found { start: at, end, quoted: true });
@@ -64,7 +67,6 @@ pub(super) fn of(text: &[u8], at: usize, join: Join, whole_line: bool) -> Option
         }
         return Some(found);
     }
-    let (before, name) = name_before(text, at);
     let line = match (join, before.last()) {
         (Join::Colon | Join::Spaced, _) if whole_line => line_value(rest, join),
         // `-e "NAME=x&y"`
@@ -76,7 +78,8 @@ pub(super) fn of(text: &[u8], at: usize, join: Join, whole_line: bool) -> Option
         || (join == Join::Tight && (name.starts_with(b"--") || matches!(before.last(), Some(b'?' | b'&'))));
     let word = line.unwrap_or_else(|| unquoted(rest, join, whole_line && join == Join::Tight, argument));
     let plain = word > 0 && rest[..word].iter().all(|byte| byte.is_ascii_alphanumeric() || code::SIGNS.contains(byte));
-    let end = if join == Join::Tight && plain { shell_word(text, at, at + word) } else { at + word };
+    let end =
+        if join == Join::Tight && plain && !in_quotes_whole { shell_word(text, at, at + word) } else { at + word };
     (word > 0).then_some(Found { start: at, end, quoted: end > at + word })
 }
 
@@ -85,13 +88,20 @@ pub(super) fn of(text: &[u8], at: usize, join: Join, whole_line: bool) -> Option
 fn shell_word(text: &[u8], start: usize, end: usize) -> usize {
     const MAX_PIECES: usize = 16;
     let stops = |byte: &u8| byte.is_ascii_whitespace() || is_quote(*byte) || b";|&<>(),}]\\".contains(byte);
+    let line = assign::line_before(text, start);
+    // The quotes of a longer line cannot be counted.
+    if line.len() >= assign::MAX_LINE {
+        return end;
+    }
     let mut at = end;
     for _ in 0..MAX_PIECES {
         let rest = &text[at..text.len().min(at + MAX_VALUE)];
         match rest {
             // The apostrophe of a sentence.
             [b'\'', b's', next, ..] if !next.is_ascii_alphanumeric() => break,
-            [quote @ (b'"' | b'\''), inside @ ..] if !assign::is_open(assign::line_before(text, start), *quote) => {
+            // What goes on behind a list, a call or a text around.
+            [b'"' | b'\'', b',' | b':' | b']' | b'}' | b')' | b' ', ..] => break,
+            [quote @ (b'"' | b'\''), inside @ ..] if !assign::is_open(line, *quote) => {
                 match inside.iter().position(|byte| byte == quote || *byte == b'\n') {
                     Some(close) if close > 0 && inside[close] == *quote => at += close + 2,
                     _ => break,
@@ -112,6 +122,17 @@ fn name_before(text: &[u8], at: usize) -> (&[u8], &[u8]) {
     let head = head.strip_suffix(b"=").unwrap_or(head);
     let name = head.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(byte)).count();
     head.split_at(head.len() - name)
+}
+
+/// What stands behind the beginning of a value, up to the quote that ends its assignment when that stands in quotes:
+/// brackets behind it belong to something else.
+pub(super) fn within(text: &[u8], start: usize) -> &[u8] {
+    let (before, _) = name_before(text, start);
+    let rest = &text[start..];
+    match before.last().filter(|byte| is_quote(**byte)) {
+        Some(quote) => rest.split(|byte| byte == quote).next().unwrap_or_default(),
+        None => rest,
+    }
 }
 
 /// The length of a value whose assignment stands in quotes alone, and that holds what would else end it.

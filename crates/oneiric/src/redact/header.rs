@@ -13,6 +13,12 @@ pub(super) fn credentials(text: &[u8], at: usize, before: Option<u8>, class: Cla
         None => (at, before.filter(|byte| assign::is_quote(*byte))),
     };
     let rest = text.get(start..text.len().min(start + assign::MAX_VALUE))?;
+    // An object or a list that tells of the header.
+    if opening.is_none()
+        && matches!(rest, [b'{' | b'[', next, ..] if assign::is_quote(*next) || next.is_ascii_whitespace())
+    {
+        return None;
+    }
     let ends = |byte: &u8| Some(*byte) == quote || matches!(byte, b'\n' | b'\r');
     let mut end = rest.iter().position(ends).unwrap_or(rest.len());
     end -= rest[..end].iter().rev().take_while(|byte| matches!(byte, b'\\' | b' ' | b',')).count();

@@ -155,7 +155,9 @@ pub(super) fn is_code(class: Class, text: &[u8], length: usize, name: &[u8], joi
     let own_name = name.rsplit(|byte| *byte == b'.').next().unwrap_or(name);
     // `config.password`, `password = password[1:]`
     let owner = first == own_name || OWNERS.iter().any(|owner| first.eq_ignore_ascii_case(owner));
+    let borrowed = value.starts_with(b"&") && !matches!(join, Join::Tight | Join::Blank);
     match code::expression(text, value.len()) {
+        Some(Expression::Path) if borrowed => return true,
         Some(Expression::Call) => return true,
         Some(Expression::Path) if rest.starts_with(b".") && owner => return true,
         Some(Expression::Path) if rest.starts_with(b"::") || rest.starts_with(b"->") => return join != Join::Tight,

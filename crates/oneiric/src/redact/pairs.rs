@@ -101,7 +101,12 @@ fn element(text: &[u8], name_start: usize, name_end: usize, at: usize, class: Cl
     let letters = !secret.iter().any(u8::is_ascii_digit);
     let told = letters && std::str::from_utf8(secret).is_ok_and(|secret| names::classify(secret).is_some());
     let likely = if flag {
-        !secret.starts_with(b"-")
+        // The key of an object, the name of the parameter, a text for people.
+        let key = text.get(found.end + 1).is_some_and(|byte| *byte == b':');
+        let spelled = |byte: &u8| if *byte == b'-' { b'_' } else { *byte };
+        let bare: Vec<u8> = name.iter().skip_while(|byte| **byte == b'-').map(spelled).collect();
+        let text_of_people = secret.contains(&b' ') && !secret.iter().any(u8::is_ascii_digit);
+        !(secret.starts_with(b"-") || key || secret == bare || text_of_people)
     } else {
         // Elsewhere in a list stand names as well: `"password", "scram-sha-256"`.
         let plain = !secret.iter().any(|byte| matches!(byte, b'_' | b'-' | b'.'));

@@ -169,7 +169,10 @@ fn sequence(text: &[u8], at: usize) -> Option<Sequence> {
     };
     let shown = |end: usize, moves: bool| Sequence { end, moves, hidden: None };
     match rest.get(begin)? {
-        b'(' if real => Some(shown(at + begin + 2, false)),
+        // The set of signs that is chosen has a letter or digit for its name.
+        b'(' if real && rest.get(begin + 1).is_some_and(u8::is_ascii_alphanumeric) => {
+            Some(shown(at + begin + 2, false))
+        }
         b'[' => {
             let parameters = &rest[begin + 1..];
             let length = parameters.iter().take(64).take_while(|byte| (0x20..0x40).contains(*byte)).count();

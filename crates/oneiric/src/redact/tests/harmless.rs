@@ -20,6 +20,14 @@ const HARMLESS: &[&str] = &[
     "password = %(password)s,",
     "password={password}",
     "f\"password={self.password!r}\"",
+    // Names of parameters, and what tells of a header.
+    "{\"name\":\"--password\",\"type\":\"string\",\"help\":\"The password\"}",
+    "\"name\": \"--api_key\", \"nargs\": \"1\"",
+    "click.option('--api-key', 'api_key', required=True)",
+    "[\"--password\",\"-p\"]",
+    "{\"headers\": {\"Authorization\": {\"description\": \"Bearer token\"}}}",
+    "    api_key: &config::ApiKey,",
+    "    signature: &ed25519::Signature,",
     // What is said to people.
     "\"forgotPassword\": \"Forgot your password?\"",
     "{\"password\":\"Password is required\"}",

@@ -237,3 +237,32 @@ proptest::proptest! {
         proptest::prop_assert_eq!(redacted(&once), once, "{:?}", text);
     }
 }
+
+#[test]
+fn what_follows_an_escape_may_be_anything() {
+    for text in
+        ["\x1b(é and é", "\x1b(", "a\x1b(→", "{\"token\": 1, \"out\": \"x \\u001b(é\"}", "\x1b[é", "\x1b]é\x07ü"]
+    {
+        assert_eq!(redacted(text), text, "{text:?}");
+    }
+    assert_eq!(redacted("\x1b(Bghp_16C7e42F292c6912E7710c838347Ae178B4a"), "\x1b(B[redacted:github-token]");
+}
+
+#[test]
+fn lists_of_settings_in_long_lines_keep_what_is_harmless() {
+    for length in 440..620 {
+        for gap in ["", " "] {
+            let line = |secret: &str| {
+                let head = "x".repeat(length);
+                let rest = ["LANG=C.UTF-8", secret, "APP_MODE=prod"].map(|one| format!("\"{one}\""));
+                format!("{{\"Cmd\":\"{head}\",\"Env\":[{}]}}", rest.join(&format!(",{gap}")))
+            };
+            assert_eq!(redacted(&line("API_TOKEN=Qz7Rk2Wm9Xt4")), line("API_TOKEN=[redacted:token]"), "{length}");
+            assert_eq!(
+                redacted(&line("DB_PASSWORD=Qz7Rk2Wm9Xt4")),
+                line("DB_PASSWORD=[redacted:password]"),
+                "{length}"
+            );
+        }
+    }
+}

@@ -22,6 +22,35 @@ const WRITTEN: &[(&str, &str)] = &[
         "sed -i \"s/^PASSWORD=.*/PASSWORD='Winter2024!'/\" .env",
         "sed -i \"s/^PASSWORD=.*/PASSWORD='[redacted:password]'/\" .env",
     ),
+    // Brackets behind the quotes that end an assignment belong to something else.
+    ("{\"out\":\"password=bsYVvKvnzf9[XuCzxf4T\"}", "{\"out\":\"password=[redacted:password]\"}"),
+    (
+        "{\"Env\":[\"DB_PASSWORD=pqR[f-Mq7@X3qx^tP6u^\",\"A=b\"]}",
+        "{\"Env\":[\"DB_PASSWORD=[redacted:password]\",\"A=b\"]}",
+    ),
+    (
+        "<server><id>a</id><password>aB3]dE6fG</password></server>",
+        "<server><id>a</id><password>[redacted:password]</password></server>",
+    ),
+    (
+        "db:\n  password: correct horse battery\n  user: a",
+        "db:\n  password: [redacted:password] horse battery\n  user: a",
+    ),
+    // Lists of assignments in quotes, behind an apostrophe or a sign for inches.
+    (
+        "The servers' env is ['API_TOKEN=Qz7Rk2Wm9Xt4', 'LANG=C']",
+        "The servers' env is ['API_TOKEN=[redacted:token]', 'LANG=C']",
+    ),
+    ("the users' call: run('--token=Qz7Rk2Wm9Xt4', '-v')", "the users' call: run('--token=[redacted:token]', '-v')"),
+    ("the users' cmd: ['run --token=Qz7Rk2Wm9Xt4', '-v']", "the users' cmd: ['run --token=[redacted:token]', '-v']"),
+    (
+        "5\" disk: {\"args\": [\"--token=Qz7Rk2Wm9Xt4\", \"-v\"]}",
+        "5\" disk: {\"args\": [\"--token=[redacted:token]\", \"-v\"]}",
+    ),
+    (
+        "The users' env is ['DB_PASSWORD=Qz7Rk2Wm9Xt4', 'LANG=C', 'MODE=prod']",
+        "The users' env is ['DB_PASSWORD=[redacted:password]', 'LANG=C', 'MODE=prod']",
+    ),
     // Words of a shell in several pieces.
     ("PGPASSWORD=Win\"ter2024!\" psql", "PGPASSWORD=[redacted:password] psql"),
     ("PGPASSWORD='Win'\"ter2024!\" psql", "PGPASSWORD=[redacted:password] psql"),
