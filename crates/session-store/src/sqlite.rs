@@ -230,16 +230,17 @@ impl Store for SqliteStore {
         self.read(|connection| sessions::list(connection, filter, page))
     }
 
-    fn events(&self, filter: &EventFilter, page: Page) -> Result<Vec<EventRow>> {
-        self.read(|connection| events::list(connection, filter, page))
+    fn events_that_fit(
+        &self,
+        filter: &EventFilter,
+        page: Page,
+        fits: &mut dyn FnMut(&EventRow) -> bool,
+    ) -> Result<(Vec<EventRow>, Option<EventPlace>)> {
+        self.read(|connection| events::list(connection, filter, page, fits))
     }
 
     fn walk_back(&self, session: &SessionId, rows: usize, visit: &mut dyn FnMut(EventRow) -> bool) -> Result<()> {
         self.read(|connection| walk::back(connection, session, rows, visit))
-    }
-
-    fn place(&self, event_id: &str) -> Result<Option<EventPlace>> {
-        self.read(|connection| events::place(connection, event_id))
     }
 
     fn search(&self, request: &SearchRequest, meaning: Option<&dyn Meaning>) -> Result<SearchAnswer> {

@@ -53,13 +53,20 @@ pub trait Store: Scope + Upkeep + Send + Sync {
     fn sessions(&self, filter: &SessionFilter, page: Page) -> Result<Vec<Session>>;
 
     /// Events of one session in their order (time, sequence, arrival), or of all, the newest arrival first.
-    fn events(&self, filter: &EventFilter, page: Page) -> Result<Vec<EventRow>>;
+    fn events(&self, filter: &EventFilter, page: Page) -> Result<Vec<EventRow>> {
+        Ok(self.events_that_fit(filter, page, &mut |_| true)?.0)
+    }
+
+    /// The same up to the first event that `fits` refuses, and where the last one stands when the list goes on behind it.
+    fn events_that_fit(
+        &self,
+        filter: &EventFilter,
+        page: Page,
+        fits: &mut dyn FnMut(&EventRow) -> bool,
+    ) -> Result<(Vec<EventRow>, Option<EventPlace>)>;
 
     /// Shows the latest events of a session, newest first, until `visit` says `false` or `rows` were shown.
     fn walk_back(&self, session: &SessionId, rows: usize, visit: &mut dyn FnMut(EventRow) -> bool) -> Result<()>;
-
-    /// Where an event stands, so that a list can go on behind it.
-    fn place(&self, event_id: &str) -> Result<Option<EventPlace>>;
 
     /// Finds events or sessions by words, by `meaning` when it is given and asked for, or by both; the best hits first.
     fn search(&self, request: &SearchRequest, meaning: Option<&dyn Meaning>) -> Result<SearchAnswer>;

@@ -7,9 +7,9 @@ use oneiric_server::mcp::{Arguments, ToolError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use session_store::{EventFilter, EventPlace, EventRow, Page, Store, Unknown};
+use session_store::{EventFilter, EventPlace, EventRow, Store, Unknown};
 
-use super::cursor::{Question, with_one_more};
+use super::cursor::Question;
 use super::sessions::page;
 use crate::desk::to_value;
 
@@ -146,9 +146,6 @@ const fn default_limit() -> usize {
 /// fill the memory.
 pub(super) const MOST_BYTES: usize = 1024 * 1024;
 
-/// Events that are read at once, since their size is known only then.
-const AT_ONCE: usize = 20;
-
 /// Bytes of an event in an answer.
 pub(super) fn size(event: &EventRow) -> usize {
     struct Count(usize);
@@ -232,35 +229,19 @@ impl ListEvents {
     pub(crate) fn run(self, store: &dyn Store) -> Result<Value, ToolError> {
         let question = Question::of("list_events", &self);
         let place = self.cursor.as_deref().map(|cursor| question.place(cursor, self.offset)).transpose()?;
-        let mut filter = EventFilter {
+        let filter = EventFilter {
             session: self.session_id,
             event_type: self.event_type,
             archived: self.archived,
             after: place.map(|(timestamp, sequence, seq)| EventPlace { timestamp, sequence, seq }),
         };
-        let Page { limit, mut offset } = page(self.limit, self.offset)?;
-        let (mut events, mut bytes) = (Vec::new(), 0);
-        let place = loop {
-            let wanted = with_one_more(limit - events.len()).min(AT_ONCE);
-            let rows = store.events(&filter, Page { limit: wanted, offset })?;
-            let (last, mut full) = (rows.len() < wanted, false);
-            for row in rows {
-                full = events.len() == limit || bytes >= MOST_BYTES;
-                if full {
-                    break;
-                }
-                bytes += size(&row);
-                events.push(row);
-            }
-            let place = match events.last() {
-                Some(event) if full || !last => store.place(&event.event_id)?,
-                _ => None,
-            };
-            if full || place.is_none() {
-                break place;
-            }
-            (filter.after, offset) = (place, 0);
+        let mut bytes = 0;
+        let mut fits = |event: &EventRow| {
+            let fits = bytes < MOST_BYTES;
+            bytes += size(event);
+            fits
         };
+        let (events, place) = store.events_that_fit(&filter, page(self.limit, self.offset)?, &mut fits)?;
         let next_cursor = place.and_then(|place| question.cursor(&(place.timestamp, place.sequence, place.seq)));
         to_value(&EventList { events, next_cursor })
     }

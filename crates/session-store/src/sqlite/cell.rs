@@ -55,6 +55,7 @@ impl Kind {
             (Self::Whole | Self::Number, _) => Some("is no number"),
             (_, ValueRef::Text(bytes)) => match std::str::from_utf8(bytes) {
                 Err(_) => Some("is no text (UTF-8)"),
+                Ok(text) if self == Self::Time && parse_time(text).is_none() => Some("is no time"),
                 Ok(text) if !self.can_be(text) => Some("has characters that none has"),
                 Ok(_) => None,
             },

@@ -75,7 +75,7 @@ fn a_list_with_any_single_filter_costs_the_same_in_a_larger_archive() {
 fn events_and_candidates_come_in_the_order_of_an_index() {
     let room = archive(30);
     let raw = room.raw();
-    for sql in [events::OF_SESSION, events::OF_ALL, events::OF_TYPE, NEWEST] {
+    for sql in [events::OF_SESSION, events::OF_SESSION_BEHIND, events::OF_ALL, events::OF_TYPE, NEWEST] {
         let plan: Vec<String> = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap().raw_query_plan();
         assert!(!plan.is_empty() && !plan.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}: {plan:?}");
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use oneiric::clock::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row, Rows};
 use serde_json::{Map, Value};
 
 use super::cell::{borrowed, event_type, id, time, whole_or_none};
@@ -13,16 +13,24 @@ use super::sessions;
 use crate::model::{EventFilter, EventPlace, EventRow, Page};
 
 pub(super) const OF_SESSION: &str =
-    "SELECT event_id, session_id, event_type, timestamp, sequence, received_at, data FROM session_events
+    "SELECT event_id, session_id, event_type, timestamp, sequence, received_at, data, seq FROM session_events
      WHERE session_id = ?1 AND (?2 IS NULL OR event_type = ?2)
      AND timestamp >= ?5 AND (timestamp > ?5 OR (coalesce(sequence, -1), seq) > (?6, ?7))
      ORDER BY timestamp, sequence, seq LIMIT ?3 OFFSET ?4";
+/// The same behind an event that is still there. Its time is compared as it is stored, which may be no time that can be read.
+pub(super) const OF_SESSION_BEHIND: &str =
+    "SELECT event_id, session_id, event_type, timestamp, sequence, received_at, data, seq FROM session_events
+     WHERE session_id = ?1 AND (?2 IS NULL OR event_type = ?2)
+     AND timestamp >= (SELECT timestamp FROM session_events WHERE seq = ?5)
+     AND (timestamp > (SELECT timestamp FROM session_events WHERE seq = ?5)
+       OR (coalesce(sequence, -1), seq) > ((SELECT coalesce(sequence, -1) FROM session_events WHERE seq = ?5), ?5))
+     ORDER BY timestamp, sequence, seq LIMIT ?3 OFFSET ?4";
 pub(super) const OF_ALL: &str =
-    "SELECT event_id, session_id, event_type, timestamp, sequence, received_at, data FROM session_events
+    "SELECT event_id, session_id, event_type, timestamp, sequence, received_at, data, seq FROM session_events
      WHERE seq < ?3 ORDER BY seq DESC LIMIT ?1 OFFSET ?2";
 /// The search index knows which events have a type, newest first; the check is for a hash that two types share.
 pub(super) const OF_TYPE: &str =
-    "SELECT e.event_id, e.session_id, e.event_type, e.timestamp, e.sequence, e.received_at, e.data
+    "SELECT e.event_id, e.session_id, e.event_type, e.timestamp, e.sequence, e.received_at, e.data, e.seq
      FROM event_search s CROSS JOIN session_events e ON e.seq = s.rowid
      WHERE s.event_search MATCH ?1 AND e.event_type = ?2 AND s.rowid < ?5 ORDER BY s.rowid DESC LIMIT ?3 OFFSET ?4";
 
@@ -49,59 +57,81 @@ fn order(sequence: Option<u64>) -> i64 {
     sequence.map_or(-1, |sequence| i64::try_from(sequence).unwrap_or(i64::MAX))
 }
 
-/// Where an event stands, in the archive or not.
-pub(super) fn place(connection: &Connection, event_id: &str) -> Result<Option<EventPlace>, Failure> {
-    let mut select = connection.prepare_cached(
-        "SELECT timestamp, sequence, seq FROM session_events WHERE event_id = ?1
-         UNION ALL SELECT timestamp, sequence, seq FROM archived_events WHERE event_id = ?1 LIMIT 1",
-    )?;
-    let found = select.query_row([event_id], |row| {
-        Ok(EventPlace {
-            timestamp: time(row, 0)?.unwrap_or_else(|| Timestamp::from_micros(0)),
-            sequence: whole_or_none(row, 1)?.and_then(|sequence| u64::try_from(sequence).ok()),
-            seq: row.get(2)?,
-        })
-    });
-    Ok(found.optional()?)
-}
-
 /// The statement over the archive, when that is meant.
 pub(super) fn in_table(sql: &'static str, archived: bool) -> Cow<'static, str> {
     if archived { sql.replace("session_events", "archived_events").into() } else { sql.into() }
 }
 
-pub(super) fn list(connection: &Connection, filter: &EventFilter, page: Page) -> Result<Vec<EventRow>, Failure> {
-    let limit = i64::try_from(page.limit.min(Page::MAX_LIMIT + 1)).unwrap_or(0);
+/// Events of a list up to the first that `fits` refuses, and where the last one stands when the list goes on behind it.
+pub(super) fn list(
+    connection: &Connection,
+    filter: &EventFilter,
+    page: Page,
+    fits: &mut dyn FnMut(&EventRow) -> bool,
+) -> Result<(Vec<EventRow>, Option<EventPlace>), Failure> {
+    let most = page.limit.min(Page::MAX_LIMIT + 1);
+    // One more says whether the list goes on.
+    let limit = i64::try_from(most.saturating_add(1)).unwrap_or(i64::MAX);
     let offset = i64::try_from(page.offset).unwrap_or(i64::MAX);
     let event_type = filter.event_type.as_deref();
     let from = filter.after.map_or(i64::MAX, |place| place.seq);
-    let found = match (&filter.session, event_type) {
+    let reading = Reading { events: Vec::new(), last: None, most, fits };
+    match (&filter.session, event_type) {
         (Some(session), _) => {
             let id = sessions::resolve(connection, session)?;
-            let sql = in_table(OF_SESSION, sessions::archived(connection, id.as_str())?);
+            let archived = sessions::archived(connection, id.as_str())?;
+            let is_there = "SELECT 1 FROM session_events WHERE seq = ?1 AND session_id = ?2";
+            let is_there = match filter.after {
+                Some(place) => {
+                    connection.prepare_cached(&in_table(is_there, archived))?.exists((place.seq, id.as_str()))?
+                }
+                None => false,
+            };
+            if is_there {
+                let mut select = connection.prepare_cached(&in_table(OF_SESSION_BEHIND, archived))?;
+                return reading.all(select.query((id.as_str(), event_type, limit, offset, from))?);
+            }
             let (time, sequence, seq) = match filter.after {
                 Some(EventPlace { timestamp, sequence, seq }) => (timestamp.to_string(), order(sequence), seq),
                 None => (String::new(), -1, i64::MIN),
             };
-            connection
-                .prepare_cached(&sql)?
-                .query_map((id.as_str(), event_type, limit, offset, time, sequence, seq), event)?
-                .collect::<rusqlite::Result<_>>()?
+            let mut select = connection.prepare_cached(&in_table(OF_SESSION, archived))?;
+            reading.all(select.query((id.as_str(), event_type, limit, offset, time, sequence, seq))?)
         }
-        (None, Some(event_type)) => connection
-            .prepare_cached(&in_table(OF_TYPE, filter.archived))?
-            .query_map(
-                (format!("\"{}\"", scope(SCOPE_EVENT_TYPE, event_type)), event_type, limit, offset, from),
-                event,
-            )?
-            .collect::<rusqlite::Result<_>>()?,
+        (None, Some(event_type)) => {
+            let term = format!("\"{}\"", scope(SCOPE_EVENT_TYPE, event_type));
+            let mut select = connection.prepare_cached(&in_table(OF_TYPE, filter.archived))?;
+            reading.all(select.query((term, event_type, limit, offset, from))?)
+        }
         (None, None) => {
-            let sql = in_table(OF_ALL, filter.archived);
-            connection
-                .prepare_cached(&sql)?
-                .query_map((limit, offset, from), event)?
-                .collect::<rusqlite::Result<_>>()?
+            let mut select = connection.prepare_cached(&in_table(OF_ALL, filter.archived))?;
+            reading.all(select.query((limit, offset, from))?)
         }
-    };
-    Ok(found)
+    }
+}
+
+/// A list that is being read.
+struct Reading<'f> {
+    events: Vec<EventRow>,
+    /// Where the last of them stands.
+    last: Option<EventPlace>,
+    most: usize,
+    fits: &'f mut dyn FnMut(&EventRow) -> bool,
+}
+
+impl Reading<'_> {
+    fn all(mut self, mut rows: Rows<'_>) -> Result<(Vec<EventRow>, Option<EventPlace>), Failure> {
+        while let Some(row) = rows.next()? {
+            if self.events.len() == self.most {
+                return Ok((self.events, self.last));
+            }
+            let event = event(row)?;
+            if !(self.fits)(&event) {
+                return Ok((self.events, self.last));
+            }
+            self.last = Some(EventPlace { timestamp: event.timestamp, sequence: event.sequence, seq: row.get(7)? });
+            self.events.push(event);
+        }
+        Ok((self.events, None))
+    }
 }

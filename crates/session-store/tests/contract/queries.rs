@@ -170,9 +170,15 @@ fn a_list_goes_on_behind_a_place_whatever_arrives_meanwhile(world: &World) {
                 ..EventFilter::default()
             };
             let mut seen = Vec::new();
-            while let [event] = world.store.events(&filter, Page::first(1)).unwrap().as_slice() {
-                seen.push(event.event_id.clone());
-                filter.after = world.store.place(&event.event_id).unwrap();
+            let read =
+                |filter: &EventFilter| world.store.events_that_fit(filter, Page::first(1), &mut |_| true).unwrap();
+            loop {
+                let (events, place) = read(&filter);
+                seen.push(events[0].event_id.clone());
+                filter.after = place;
+                if place.is_none() {
+                    break;
+                }
                 let number = seen.len();
                 world.put(
                     "other",
@@ -189,7 +195,6 @@ fn a_list_goes_on_behind_a_place_whatever_arrives_meanwhile(world: &World) {
             assert_eq!(once.len(), seen.len(), "nothing comes twice: {seen:?}");
         }
     }
-    assert_eq!(world.store.place("nobody").unwrap(), None);
 }
 
 fn odd_pages_are_answered(world: &World) {
