@@ -1,7 +1,9 @@
 //! Whether a client takes what is written to it. One that is slow is waited for; one that takes nothing at all is not.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// What is being written to a client. Clones are of the same client.
 #[derive(Clone)]

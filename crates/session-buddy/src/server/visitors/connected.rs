@@ -18,7 +18,10 @@ use super::visit::Visit;
 use super::{Visitors, locked};
 
 /// Connections of one client that are remembered.
-const MOST_CONNECTIONS: usize = 16;
+const MOST_CONNECTIONS: usize = 64;
+/// To look for a process is to read the tables of all connections and processes of the machine. A client that is known to be
+/// there need not be looked for again so soon, by whatever connection it calls.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A client with a transport session.
 pub(super) struct Connected {
@@ -30,8 +33,10 @@ pub(super) struct Connected {
 struct State {
     /// `None` when the client has gone.
     stay: Option<Stay>,
-    /// Whose process is known.
+    /// Whose process is known, the one that called last behind the others.
     connections: Vec<ConnectionId>,
+    /// When a process was looked for last.
+    looked: Option<Duration>,
     /// Folders that the client told.
     told: Vec<PathBuf>,
 }
@@ -41,7 +46,7 @@ impl Connected {
     pub(super) fn new(visitors: &Arc<Visitors>, arrival: Arrival) -> Arc<Self> {
         let visit = Visit::new(visitors, arrival.clone(), String::new());
         let stay = Some(Stay::new(visit, visitors.desk.clock()));
-        let state = Mutex::new(State { stay, connections: Vec::new(), told: Vec::new() });
+        let state = Mutex::new(State { stay, connections: Vec::new(), looked: None, told: Vec::new() });
         Arc::new(Self { visitors: Arc::clone(visitors), arrival, state })
     }
 
@@ -49,21 +54,29 @@ impl Connected {
         locked(&self.state).stay.as_ref().map(|stay| Arc::clone(&stay.visit))
     }
 
-    /// Whether it calls by a connection whose process is known.
+    /// Whether it calls by a connection whose process is known, or need not be looked for.
     fn is_known(&self, connection: Option<ConnectionId>) -> bool {
-        let State { stay, connections, .. } = &mut *locked(&self.state);
-        match (stay, connection) {
-            (Some(stay), Some(connection)) if connections.contains(&connection) => {
-                stay.heard(self.visitors.desk.clock());
-                true
+        let clock = self.visitors.desk.clock();
+        let now = clock.monotonic();
+        let State { stay, connections, looked, .. } = &mut *locked(&self.state);
+        let Some(stay) = stay else { return false };
+        let place = connections.iter().position(|known| Some(*known) == connection);
+        if let Some(place) = place {
+            connections[place..].rotate_left(1);
+        } else {
+            let lately = looked.is_some_and(|looked| now.saturating_sub(looked) < LOOK_AGAIN);
+            if !(lately && stay.is_alive()) {
+                *looked = Some(now);
+                return false;
             }
-            _ => false,
         }
+        stay.heard(clock);
+        true
     }
 
     fn came(&self, connection: Option<ConnectionId>, process: Option<ProcessIdentity>, folder: Option<PathBuf>) {
         let clock = self.visitors.desk.clock();
-        let State { stay, connections, told } = &mut *locked(&self.state);
+        let State { stay, connections, told, .. } = &mut *locked(&self.state);
         let returns = stay.is_none();
         let stay = stay
             .get_or_insert_with(|| Stay::new(Visit::new(&self.visitors, self.arrival.clone(), String::new()), clock));

@@ -66,6 +66,11 @@ impl Stay {
         self.silent(now) >= GONE_LIMIT.min(idle) && self.liveness() == Liveness::Gone
     }
 
+    /// Whether one of its processes is there.
+    pub(super) fn is_alive(&self) -> bool {
+        self.liveness() == Liveness::Alive
+    }
+
     fn liveness(&self) -> Liveness {
         let Some(all) = self.processes.as_ref().filter(|all| !all.is_empty()) else { return Liveness::Unknown };
         let gone = all.iter().all(|process| process.liveness(true) == Liveness::Gone);
