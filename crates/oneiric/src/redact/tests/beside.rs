@@ -149,7 +149,7 @@ fn lists_documents_and_statements_without_secrets_stay() {
 
 #[test]
 fn hostile_lists_and_statements_take_time_in_proportion_to_their_length() {
-    for pattern in [
+    hostile::assert_linear(&[
         "passwords:\n - ",
         "passwords: [",
         "secrets:\n  a: ",
@@ -162,14 +162,7 @@ fn hostile_lists_and_statements_take_time_in_proportion_to_their_length() {
         "<key>token</key><string>",
         "form-data; name=\"token\"\n\n",
         "token = \"a\" -> \"",
-    ] {
-        let text = pattern.repeat(150_000 / pattern.len());
-        effort::spent();
-        let once = redacted(&text);
-        let (effort, most) = (effort::spent(), text.len() * 512);
-        assert!(effort <= most, "{pattern:.40}: {effort}");
-        assert!(once.len() <= text.len() * 8, "{pattern:.40}");
-    }
+    ]);
     // Data, too.
     let key =
         json!({"lines": vec!["-----BEGIN PRIVATE KEY-----"; 5000], "command": "mysql", "args": vec!["mysql -p"; 5000]});
